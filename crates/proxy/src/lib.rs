@@ -1,0 +1,1 @@
+//! Listener, session driver, servers' health, drain, metrics and the admin address.

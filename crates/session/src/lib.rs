@@ -1,0 +1,1 @@
+//! The brain, pure: session tracking, journal, replay and the classification of losses.

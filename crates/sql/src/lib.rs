@@ -1,0 +1,1 @@
+//! One-pass byte lexer for MySQL and MariaDB statements: class and digest.

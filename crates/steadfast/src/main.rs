@@ -1,0 +1,2 @@
+//! The steadfast command line.
+fn main() {}
