@@ -1,1 +1,25 @@
-//! One-pass byte lexer for MySQL and MariaDB statements: class and digest.
+//! One-pass byte lexer for MySQL and MariaDB statements: class, digest and parts.
+//!
+//! No syntax tree is built. What is not recognised is *unknown*, never *harmless*: a class
+//! without effects is given only to text that changes nothing by what it says. All functions
+//! accept any bytes, never panic and take time linear in the length of the text.
+
+mod cache;
+mod class;
+mod classify;
+mod dialect;
+mod digest;
+mod kill;
+mod prepare;
+mod set;
+mod variables;
+
+pub use cache::ClassCache;
+pub use class::{Class, Control, Effects, InsertRows, InsertShape, Kind, Tri, Uses};
+pub use classify::classify;
+pub use dialect::{Charset, Dialect, Server};
+pub use digest::{digest, normalize};
+pub use kill::{KillBy, KillTarget, kill_target};
+pub use prepare::{PrepareParts, PrepareSource, deallocate_name, execute_name, prepare_parts};
+pub use set::{Assignment, Scope, Target, set_assignments};
+pub use variables::{LiteralAssignment, literal_assignments, user_variables};
