@@ -1,0 +1,369 @@
+//! Fetches a server's packages with the machine's apt, without root and without touching the
+//! machine's own package state, and unpacks them.
+//!
+//! The packages come with everything down to the C library, so that they also run on a system
+//! that is older than they are: see [`crate::programs`] for how they are started.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::progress::Progress;
+use crate::sources::{self, Source};
+use crate::{Error, Kind};
+
+/// What to take from where on this system.
+pub(crate) struct Plan {
+    kind: Kind,
+    /// Alternatives: the first whose package lists offer the packages is taken.
+    sources: Vec<Vec<(&'static str, String)>>,
+    /// Fetched with all that they depend on.
+    packages: &'static [&'static str],
+    /// Fetched without their dependencies.
+    alone: &'static [&'static str],
+    /// Names this system, suite and architecture in the cache.
+    pub(crate) name: String,
+}
+
+/// What makes apt leave the machine's state alone. The machine's configuration is read (it may
+/// hold a proxy), but its hooks after an update are not run.
+const APT_CONF: &str = "\
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+#clear Acquire::IndexTargets::deb::DEP-11;
+APT::Install-Recommends \"false\";
+APT::Sandbox::User \"root\";
+Acquire::Languages \"none\";
+Acquire::Retries \"2\";
+";
+
+/// Decides what to fetch on this system, or says what to install by hand.
+pub(crate) fn plan(kind: Kind) -> Result<Plan, Error> {
+    let unavailable = |reason: &str| Error::Unavailable {
+        kind,
+        reason: reason.to_owned(),
+        install: match kind {
+            Kind::MariaDb => {
+                "install MariaDB 10.6 or newer so that `mariadbd` and `mariadb` are in PATH"
+            }
+            Kind::MySql => "install MySQL 8.0 or newer so that `mysqld` and `mysql` are in PATH",
+        },
+    };
+    let release = fs::read_to_string("/etc/os-release").map_err(|_| {
+        unavailable("this system has no /etc/os-release, so its packages are unknown")
+    })?;
+    let field = |name: &str| {
+        let value = release
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        value.unwrap_or_default().trim_matches('"').to_owned()
+    };
+    for tool in ["apt-get", "dpkg"] {
+        if Command::new(tool)
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status()
+            .is_err()
+        {
+            return Err(unavailable(&format!(
+                "`{tool}` is not here to fetch its packages"
+            )));
+        }
+    }
+    let (id, codename) = (field("ID"), field("VERSION_CODENAME"));
+    let machine = sources::read(Path::new("/etc/apt"));
+    let own = own_sources(&machine, &codename);
+    if own.is_empty() {
+        return Err(unavailable(
+            "no apt source for this system's own suite was found",
+        ));
+    }
+    let ubuntu = match id.as_str() {
+        "debian" => false,
+        "ubuntu" => true,
+        _ => {
+            return Err(unavailable(
+                "packages are only fetched on Debian and Ubuntu",
+            ));
+        }
+    };
+    let components = if ubuntu { "main universe" } else { "main" };
+    let own_suites = || {
+        own.iter()
+            .map(|(source, suites)| source.for_suites(suites, components))
+            .collect()
+    };
+    let (sources, packages, alone): (_, &[_], &[_]) = match kind {
+        Kind::MariaDb => (
+            vec![own_suites()],
+            &["mariadb-server-core", "mariadb-client-core", "libmariadb3"],
+            // For its plugins; it depends on much that only its maintainer scripts need.
+            &["mariadb-server"],
+        ),
+        Kind::MySql if ubuntu => (vec![own_suites()], &["mysql-server", "mysql-client"], &[]),
+        Kind::MySql => {
+            let unstable = ["unstable".to_owned()];
+            let mut sources: Vec<_> = own
+                .iter()
+                .map(|(source, _)| vec![source.for_suites(&unstable, "main")])
+                .collect();
+            sources.dedup();
+            (sources, &["mysql-server-core", "mysql-client-core"], &[])
+        }
+    };
+    let version = field("VERSION_ID");
+    Ok(Plan {
+        kind,
+        sources,
+        packages,
+        alone,
+        name: format!(
+            "{}-{id}{version}{codename}-{}",
+            kind.slug(),
+            std::env::consts::ARCH
+        ),
+    })
+}
+
+/// The sources of this system's release with the suites to use of each.
+fn own_sources<'a>(machine: &'a [Source], codename: &str) -> Vec<(&'a Source, Vec<String>)> {
+    let names = [
+        codename,
+        "stable",
+        "oldstable",
+        "testing",
+        "unstable",
+        "sid",
+    ];
+    let Some(name) = names.into_iter().find(|name| {
+        machine
+            .iter()
+            .any(|source| source.suites.iter().any(|suite| suite == name))
+    }) else {
+        return Vec::new();
+    };
+    let ours = |suite: &&String| {
+        suite
+            .strip_prefix(name)
+            .is_some_and(|rest| matches!(rest, "" | "-updates" | "-security"))
+    };
+    machine
+        .iter()
+        .map(|source| {
+            (
+                source,
+                source
+                    .suites
+                    .iter()
+                    .filter(ours)
+                    .cloned()
+                    .collect::<Vec<_>>(),
+            )
+        })
+        .filter(|(_, suites)| !suites.is_empty())
+        .collect()
+}
+
+impl Plan {
+    /// Fetches and unpacks the packages into `into`, which must be empty.
+    pub(crate) fn fetch(&self, into: &Path, progress: &Progress) -> Result<(), Error> {
+        let private = into.join("apt");
+        let mut refused = None;
+        for (number, sources) in self.sources.iter().enumerate() {
+            let apt = Apt::new(self.kind, private.join(number.to_string()), sources)?;
+            match self.fetch_from(&apt, into, progress) {
+                Ok(()) => {
+                    fs::remove_dir_all(&private).map_err(Error::at("remove", &private))?;
+                    return Ok(());
+                }
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        Err(refused.unwrap_or(Error::Unavailable {
+            kind: self.kind,
+            reason: "no apt source was found".to_owned(),
+            install: "add one",
+        }))
+    }
+
+    fn fetch_from(&self, apt: &Apt, into: &Path, progress: &Progress) -> Result<(), Error> {
+        progress.say(&format!(
+            "fetching the package lists for {} (once)",
+            self.kind
+        ));
+        // The status is of no interest: a source that failed shows when its package is missing.
+        let update = apt.run("update", &[])?;
+        progress.say(&format!(
+            "fetching the packages of {} (20 to 90 MB, once)",
+            self.kind
+        ));
+        let options = ["--download-only", "--yes"];
+        let install: Vec<&str> = options.iter().chain(self.packages).copied().collect();
+        apt.check("install", &install).map_err(|error| {
+            if update.success {
+                error
+            } else {
+                apt.failed("apt-get update", &update.text)
+            }
+        })?;
+        if !self.alone.is_empty() {
+            apt.check("download", self.alone)?;
+        }
+        progress.say(&format!("unpacking {}", self.kind));
+        let root = into.join("root");
+        for package in apt.packages()? {
+            let mut dpkg = Command::new("dpkg");
+            dpkg.arg("-x").arg(&package).arg(&root);
+            let outcome = Outcome::of(&mut dpkg)?;
+            if !outcome.success {
+                return Err(apt.failed("dpkg -x", &outcome.text));
+            }
+        }
+        trim(&root)
+    }
+}
+
+/// Removes what no server needs and takes most of the room after the programs.
+fn trim(root: &Path) -> Result<(), Error> {
+    for unneeded in [
+        "usr/share/doc",
+        "usr/share/man",
+        "usr/share/locale",
+        "usr/share/perl",
+    ] {
+        let path = root.join(unneeded);
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::at("remove", &path)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// apt with a state of its own.
+struct Apt {
+    kind: Kind,
+    directory: PathBuf,
+}
+
+struct Outcome {
+    success: bool,
+    text: String,
+}
+
+impl Outcome {
+    fn of(command: &mut Command) -> Result<Outcome, Error> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let output = command
+            .stdin(Stdio::null())
+            .output()
+            .map_err(Error::io(format!("run {program}")))?;
+        Ok(Outcome {
+            success: output.status.success(),
+            text: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+}
+
+impl Apt {
+    fn new(
+        kind: Kind,
+        directory: PathBuf,
+        sources: &[(&'static str, String)],
+    ) -> Result<Apt, Error> {
+        let apt = Apt { kind, directory };
+        for below in ["sources", "lists/partial", "cache/archives/partial"] {
+            let path = apt.directory.join(below);
+            fs::create_dir_all(&path).map_err(Error::at("create", &path))?;
+        }
+        let write = |name: &str, text: &str| {
+            let path = apt.directory.join(name);
+            fs::write(&path, text).map_err(Error::at("write", &path))
+        };
+        write("apt.conf", APT_CONF)?;
+        for (number, (extension, text)) in sources.iter().enumerate() {
+            write(&format!("sources/{number}.{extension}"), text)?;
+        }
+        Ok(apt)
+    }
+
+    fn run(&self, action: &str, arguments: &[&str]) -> Result<Outcome, Error> {
+        let mut command = Command::new("apt-get");
+        let archives = self.directory.join("cache/archives");
+        command.env("LC_ALL", "C").current_dir(&archives);
+        command
+            .arg("-c")
+            .arg(self.directory.join("apt.conf"))
+            .arg("-q");
+        let option = |command: &mut Command, name: &str, value: &Path| {
+            command.arg("-o").arg(format!("{name}={}", value.display()));
+        };
+        option(&mut command, "Dir::Etc::SourceList", Path::new("/dev/null"));
+        option(
+            &mut command,
+            "Dir::Etc::SourceParts",
+            &self.directory.join("sources"),
+        );
+        option(
+            &mut command,
+            "Dir::Etc::Preferences",
+            Path::new("/dev/null"),
+        );
+        option(
+            &mut command,
+            "Dir::Etc::PreferencesParts",
+            Path::new("/dev/null"),
+        );
+        option(&mut command, "Dir::State", &self.directory);
+        option(
+            &mut command,
+            "Dir::State::Lists",
+            &self.directory.join("lists"),
+        );
+        // No package counts as installed: the C library is fetched too.
+        option(&mut command, "Dir::State::status", Path::new("/dev/null"));
+        option(&mut command, "Dir::Cache", &self.directory.join("cache"));
+        option(&mut command, "Dir::Cache::archives", &archives);
+        command.arg(action).args(arguments);
+        Outcome::of(&mut command)
+    }
+
+    fn check(&self, action: &str, arguments: &[&str]) -> Result<(), Error> {
+        let outcome = self.run(action, arguments)?;
+        if outcome.success {
+            Ok(())
+        } else {
+            Err(self.failed(&format!("apt-get {action}"), &outcome.text))
+        }
+    }
+
+    fn failed(&self, step: &str, text: &str) -> Error {
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
+        Error::Fetch {
+            kind: self.kind,
+            step: step.to_owned(),
+            detail: lines[lines.len().saturating_sub(3)..].join(" / "),
+        }
+    }
+
+    fn packages(&self) -> Result<Vec<PathBuf>, Error> {
+        let archives = self.directory.join("cache/archives");
+        let entries = fs::read_dir(&archives).map_err(Error::at("list", &archives))?;
+        let mut packages = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(Error::at("list", &archives))?.path();
+            if path.extension().is_some_and(|extension| extension == "deb") {
+                packages.push(path);
+            }
+        }
+        packages.sort();
+        Ok(packages)
+    }
+}
