@@ -81,6 +81,12 @@ pub enum Error {
         /// Which value does not fit where.
         what: &'static str,
     },
+    /// The caller broke a rule of this crate's interface.
+    #[error("steadfast-wire was misused: {what}")]
+    Misused {
+        /// Which rule.
+        what: &'static str,
+    },
     /// A cryptographic step failed.
     #[error("{what}")]
     Crypto {

@@ -8,12 +8,16 @@
 //! Sources: the MySQL internals manual (dev.mysql.com/doc/dev/mysql-server, *Client/Server Protocol*), MariaDB's
 //! *Clientserver Protocol* pages, and both servers' sources where the pages are silent or wrong.
 
+pub mod auth;
 pub mod capability;
+pub mod command;
 pub mod error;
 pub mod frame;
 pub mod handshake;
 pub mod payload;
 pub mod response;
+pub mod value;
+pub mod walk;
 
 pub use capability::{Capabilities, StatusFlags};
 pub use error::{Error, Peer};

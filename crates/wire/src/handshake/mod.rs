@@ -10,6 +10,7 @@ mod response;
 pub use attributes::{Attributes, AttributesIter};
 pub use dialogue::{AuthMoreData, AuthNextFactor, AuthPacket, AuthSwitchRequest};
 pub use greeting::{Greeting, InitialPacket};
+pub(crate) use response::no_nul;
 pub use response::{ClientHello, HandshakeResponse, SslRequest};
 
 /// Bytes of the nonce in a greeting, without its final NUL.
