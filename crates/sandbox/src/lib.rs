@@ -27,7 +27,7 @@ mod certificates;
 mod error;
 mod fetch;
 mod kind;
-//mod link;
+mod link;
 mod port;
 mod programs;
 mod progress;
@@ -38,6 +38,6 @@ mod watchdog;
 
 pub use error::Error;
 pub use kind::Kind;
-//pub use link::{Cut, Direction, Link, Side, Verdict};
+pub use link::{Cut, Direction, Link, Side, Verdict};
 pub use programs::{Programs, client, programs};
 pub use server::{Builder, Server};

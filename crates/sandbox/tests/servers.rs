@@ -1,5 +1,7 @@
 //! Real servers of both kinds: what a test may rely on.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::net::TcpStream;
 use std::path::Path;
 use std::thread::sleep;
