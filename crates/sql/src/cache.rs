@@ -1,27 +1,137 @@
 //! A bounded cache from text to class.
 
-use crate::{Class, Dialect, classify};
+use crate::{Class, Dialect, Server, classify};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// A bounded cache of classes. A hit needs the same text, byte for byte, and the same
 /// [`Dialect`]; a hash alone never decides. A hit does not allocate.
-#[derive(Debug, Default)]
-pub struct ClassCache {}
+#[derive(Debug)]
+pub struct ClassCache {
+    slots: Box<[Option<Entry>]>,
+    /// Bytes of the texts that are kept.
+    kept: usize,
+    /// Limit of `kept`.
+    texts: usize,
+    /// Where the next eviction looks first.
+    hand: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    text: Box<[u8]>,
+    dialect: Dialect,
+    class: Class,
+    /// Hit since the hand went by.
+    hot: bool,
+}
+
+impl Default for ClassCache {
+    fn default() -> Self {
+        Self::with_memory(Self::DEFAULT_MEMORY)
+    }
+}
 
 impl ClassCache {
     /// Texts longer than this many bytes are classified each time.
     pub const TEXT_LIMIT: usize = 4096;
     /// The memory limit of [`ClassCache::default`] in bytes.
     pub const DEFAULT_MEMORY: usize = 1 << 20;
+    /// The length of text, in bytes, for which the numbers of slots and of bytes fit.
+    const USUAL_TEXT: usize = 256;
 
-    /// A cache that holds at most about `bytes` of memory.
+    /// A cache that holds at most `bytes` of slots and texts together (but for the allocator's
+    /// own overhead), and at least two slots with room for one text.
     #[must_use]
     pub fn with_memory(bytes: usize) -> Self {
-        let _ = bytes;
-        ClassCache {}
+        let slot = size_of::<Option<Entry>>();
+        let wanted = bytes / (slot + Self::USUAL_TEXT);
+        let count = wanted.max(2).next_power_of_two();
+        let count = if count > wanted { count / 2 } else { count }.max(2);
+        ClassCache {
+            slots: std::iter::repeat_with(|| None).take(count).collect(),
+            kept: 0,
+            texts: bytes.saturating_sub(count * slot).max(Self::TEXT_LIMIT),
+            hand: 0,
+        }
     }
 
     /// The class of a text, from the cache or else [`classify`]ed and kept.
     pub fn class(&mut self, text: &[u8], dialect: Dialect) -> Class {
-        classify(text, dialect)
+        if text.len() > Self::TEXT_LIMIT {
+            return classify(text, dialect);
+        }
+        let places = self.places(text, dialect);
+        for place in places {
+            if let Some(Some(entry)) = self.slots.get_mut(place)
+                && entry.dialect == dialect
+                && *entry.text == *text
+            {
+                entry.hot = true;
+                return entry.class;
+            }
+        }
+        let class = classify(text, dialect);
+        self.keep(places, text, dialect, class);
+        class
+    }
+
+    /// The two slots where a text may be.
+    fn places(&self, text: &[u8], dialect: Dialect) -> [usize; 2] {
+        let seed = u64::from(dialect.version) << 8
+            | u64::from(dialect.server == Server::MySql) << 7
+            | u64::from(dialect.ansi_quotes) << 6
+            | u64::from(dialect.no_backslash_escapes) << 5
+            | u64::from(dialect.oracle) << 4
+            | dialect.charset as u64;
+        let hash = xxh3_64_with_seed(text, seed);
+        let mask = self.slots.len() - 1;
+        let first = hash as usize & mask;
+        [first, first ^ 1]
+    }
+
+    fn keep(&mut self, places: [usize; 2], text: &[u8], dialect: Dialect, class: Class) {
+        let [first, second] = places;
+        let (held, other) = (self.slots.get(first), self.slots.get(second));
+        let place = match (held, other) {
+            (Some(Some(_)), Some(None)) => second,
+            (Some(Some(held)), Some(Some(other))) if held.hot && !other.hot => second,
+            _ => first,
+        };
+        self.drop_entry(place);
+        if let Some(Some(other)) = self.slots.get_mut(place ^ 1) {
+            other.hot = false;
+        }
+        while self.kept + text.len() > self.texts {
+            self.evict();
+        }
+        if let Some(slot) = self.slots.get_mut(place) {
+            *slot = Some(Entry {
+                text: text.into(),
+                dialect,
+                class,
+                hot: false,
+            });
+            self.kept += text.len();
+        }
+    }
+
+    /// Drops one entry that was not hit since the hand went by.
+    fn evict(&mut self) {
+        loop {
+            let at = self.hand;
+            self.hand = (self.hand + 1) % self.slots.len();
+            match self.slots.get_mut(at) {
+                Some(Some(entry)) if entry.hot => entry.hot = false,
+                Some(Some(_)) => return self.drop_entry(at),
+                _ if self.kept == 0 => return,
+                _ => {}
+            }
+        }
+    }
+
+    fn drop_entry(&mut self, place: usize) {
+        if let Some(entry) = self.slots.get_mut(place).and_then(Option::take) {
+            self.kept -= entry.text.len();
+        }
     }
 }

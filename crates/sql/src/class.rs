@@ -48,7 +48,7 @@ bitflags! {
         /// LAST_INSERT_ID(), `@@last_insert_id`, `@@identity`. With an argument the function
         /// also sets it: then [`Effects::SESSION`] is present.
         const LAST_INSERT_ID = 1 << 3;
-        /// ROW_COUNT(), `SQL%ROWCOUNT`.
+        /// ROW_COUNT().
         const ROW_COUNT = 1 << 4;
         /// FOUND_ROWS().
         const FOUND_ROWS = 1 << 5;
@@ -86,6 +86,9 @@ bitflags! {
         const UNKNOWN_FUNCTION = 1 << 20;
         /// The text has a `?` outside of literals: a placeholder of a prepared statement.
         const PLACEHOLDER = 1 << 21;
+        /// SHOW STATUS, SHOW PROFILE, the tables of status counters: what a session has done,
+        /// hidden statements included.
+        const STATUS = 1 << 22;
     }
 }
 
@@ -161,6 +164,8 @@ pub enum Kind {
     Account,
     /// FLUSH, ANALYZE TABLE, OPTIMIZE, replication, plugins, SHUTDOWN and the like.
     Admin,
+    /// GET DIAGNOSTICS.
+    GetDiagnostics,
     /// HELP.
     Help,
     /// Anything else.

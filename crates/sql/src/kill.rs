@@ -1,6 +1,9 @@
 //! KILL: whom it means.
 
 use crate::Dialect;
+use crate::keywords::Kw;
+use crate::lexer::Tok;
+use crate::scan::Scan;
 use std::ops::Range;
 
 /// What a KILL names its victim by.
@@ -33,6 +36,55 @@ pub struct KillTarget {
 /// The victim, if the text is one KILL statement and nothing else.
 #[must_use]
 pub fn kill_target(text: &[u8], dialect: Dialect) -> Option<KillTarget> {
-    let _ = (text, dialect);
-    None
+    let mut scan = Scan::new(text, dialect);
+    scan.first_statement();
+    if !scan.eat(Kw::Kill) {
+        return None;
+    }
+    let soft = scan.at(Kw::Soft);
+    if soft || scan.at(Kw::Hard) {
+        scan.bump();
+    }
+    let query = scan.at(Kw::Query);
+    if query || scan.at(Kw::Connection) {
+        scan.bump();
+    }
+    let by = match scan.cur.kw {
+        Kw::Id if query && !scan.next.ends() => KillBy::QueryId,
+        Kw::User if !scan.next.ends() => KillBy::User,
+        _ => KillBy::Connection,
+    };
+    if by != KillBy::Connection {
+        scan.bump();
+    }
+    let start = scan.cur.start;
+    let mut end = start;
+    let mut tokens = 0_usize;
+    let mut id = None;
+    while !scan.cur.ends() {
+        tokens += 1;
+        id = match scan.cur.tok {
+            Tok::Number if tokens == 1 => decimal(scan.slice()),
+            _ => None,
+        };
+        end = scan.cur.end;
+        scan.bump();
+    }
+    if tokens == 0 || !scan.is_over() {
+        return None;
+    }
+    Some(KillTarget {
+        query,
+        soft,
+        by,
+        id: id.filter(|_| by != KillBy::User),
+        id_span: start..end,
+    })
+}
+
+fn decimal(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0_u64, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }

@@ -9,8 +9,13 @@ mod class;
 mod classify;
 mod dialect;
 mod digest;
+mod functions;
+mod keywords;
 mod kill;
+mod lexer;
+mod names;
 mod prepare;
+mod scan;
 mod set;
 mod variables;
 

@@ -4,6 +4,10 @@
 //! regard to case, in `utf8`.
 
 use crate::Dialect;
+use crate::keywords::Kw;
+use crate::lexer::Tok;
+use crate::names::{name_of, unescape};
+use crate::scan::Scan;
 use std::borrow::Cow;
 
 /// Where the text of a prepared statement comes from.
@@ -28,22 +32,62 @@ pub struct PrepareParts<'a> {
 /// MariaDB's PREPARE from an expression that is neither a literal nor a user variable.
 #[must_use]
 pub fn prepare_parts<'a>(text: &'a [u8], dialect: Dialect) -> Option<PrepareParts<'a>> {
-    let _ = (text, dialect);
-    None
+    let mut scan = Scan::new(text, dialect);
+    scan.first_statement();
+    if !scan.eat(Kw::Prepare) {
+        return None;
+    }
+    let name = name(&mut scan)?;
+    if !scan.eat(Kw::From) {
+        return None;
+    }
+    let token = scan.cur;
+    let source = match token.tok {
+        Tok::Str if matches!(scan.slice().first(), Some(b'\'' | b'"')) => {
+            PrepareSource::Literal(unescape(scan.slice(), dialect))
+        }
+        Tok::UserVar => PrepareSource::Variable(name_of(token, text, dialect)),
+        _ => return None,
+    };
+    scan.bump();
+    scan.is_over().then_some(PrepareParts { name, source })
 }
 
 /// The name in `EXECUTE name [USING …]`, if the text is one such statement. `None` for
 /// EXECUTE IMMEDIATE.
 #[must_use]
 pub fn execute_name<'a>(text: &'a [u8], dialect: Dialect) -> Option<Cow<'a, [u8]>> {
-    let _ = (text, dialect);
-    None
+    let mut scan = Scan::new(text, dialect);
+    scan.first_statement();
+    if !scan.eat(Kw::Execute) {
+        return None;
+    }
+    let name = name(&mut scan)?;
+    if !scan.cur.ends() && !scan.at(Kw::Using) {
+        return None;
+    }
+    scan.finish_statement();
+    scan.is_over().then_some(name)
 }
 
 /// The name in `DEALLOCATE PREPARE name` or `DROP PREPARE name`, if the text is one such
 /// statement.
 #[must_use]
 pub fn deallocate_name<'a>(text: &'a [u8], dialect: Dialect) -> Option<Cow<'a, [u8]>> {
-    let _ = (text, dialect);
-    None
+    let mut scan = Scan::new(text, dialect);
+    scan.first_statement();
+    if !(scan.eat(Kw::Deallocate) || scan.eat(Kw::Drop)) || !scan.eat(Kw::Prepare) {
+        return None;
+    }
+    let name = name(&mut scan)?;
+    scan.is_over().then_some(name)
+}
+
+fn name<'a>(scan: &mut Scan<'a>) -> Option<Cow<'a, [u8]>> {
+    let token = scan.cur;
+    if !token.is_name() {
+        return None;
+    }
+    scan.bump();
+    Some(name_of(token, scan.text(), scan.dialect()))
 }

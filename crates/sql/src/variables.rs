@@ -1,13 +1,27 @@
 //! User variables: which are mentioned, and which are set to literals.
 
 use crate::Dialect;
+use crate::keywords::Kw;
+use crate::lexer::{Lexer, Tok};
+use crate::names::name_of;
+use crate::scan::Scan;
+use crate::set::{Items, Target};
 use std::borrow::Cow;
 
 /// The names of the user variables that a text mentions, in order, each as often as it is
 /// mentioned, without `@` and quotes. Servers compare names without regard to case.
 pub fn user_variables<'a>(text: &'a [u8], dialect: Dialect) -> impl Iterator<Item = Cow<'a, [u8]>> {
-    let _ = (text, dialect);
-    std::iter::empty()
+    let mut lexer = Lexer::new(text, dialect);
+    std::iter::from_fn(move || {
+        loop {
+            let token = lexer.next();
+            match token.tok {
+                Tok::End => return None,
+                Tok::UserVar => return Some(name_of(token, text, dialect)),
+                _ => {}
+            }
+        }
+    })
 }
 
 /// One `@name = literal` of a SET.
@@ -28,6 +42,28 @@ pub fn literal_assignments<'a>(
     text: &'a [u8],
     dialect: Dialect,
 ) -> Option<impl Iterator<Item = LiteralAssignment<'a>>> {
-    let _ = (text, dialect);
-    None::<std::iter::Empty<LiteralAssignment<'a>>>
+    let mut scan = Scan::new(text, dialect);
+    scan.first_statement();
+    if !scan.at(Kw::Set) {
+        return None;
+    }
+    let start = scan.clone();
+    let mut items = Items::begin(&mut scan);
+    while let Some(item) = items.next(&mut scan) {
+        if item.target != Target::User || !item.value.shape.is_literal() {
+            return None;
+        }
+    }
+    if !scan.is_over() {
+        return None;
+    }
+    let mut scan = start;
+    let mut items = Items::begin(&mut scan);
+    Some(std::iter::from_fn(move || {
+        let item = items.next(&mut scan)?;
+        Some(LiteralAssignment {
+            name: name_of(item.name?, text, dialect),
+            value: text.get(item.value.span)?,
+        })
+    }))
 }
