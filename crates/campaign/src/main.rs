@@ -1,0 +1,314 @@
+//! The campaign: a checked workload on real servers under injected faults, direct or through
+//! Steadfast.
+//!
+//! `survive` runs twelve clients through rounds of each fault and checks that nobody noticed
+//! and that nothing was lost or doubled; `big-result` cuts a 100 MB result in the middle;
+//! `plant` shows that the checker finds what is wrong when something is.
+
+mod big_result;
+mod check;
+mod client;
+mod drive;
+mod faults;
+mod plant;
+mod profiles;
+mod record;
+mod report;
+mod rig;
+mod rng;
+mod schema;
+mod snapshot;
+mod state;
+mod survive;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use steadfast_sandbox::Kind;
+
+use faults::Fault;
+use profiles::Profile;
+use rig::{Front, Rig};
+use survive::Plan;
+
+/// A checked workload on real servers under injected faults.
+#[derive(Debug, Parser)]
+#[command(name = "steadfast-campaign", version, after_help = EXAMPLE)]
+struct Cli {
+    #[command(subcommand)]
+    command: Sub,
+}
+
+const EXAMPLE: &str = "Example: steadfast-campaign survive --server mariadb --serve target/debug/steadfast \
+                       --rounds 20 --json survive.jsonl\n\
+                       Exit code: 0 nothing broken, 1 a promise broken, 2 the campaign could not run.";
+
+#[derive(Debug, Subcommand)]
+enum Sub {
+    /// Twelve clients, rounds of each fault, then the check.
+    Survive(SurviveArgs),
+    /// A 100 MB result that is cut in the middle must end complete.
+    BigResult(BigResultArgs),
+    /// Plant wrong states and show that the checker names each.
+    Plant(PlantArgs),
+    /// List the workload.
+    Profiles,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ServerKind {
+    Mariadb,
+    Mysql,
+}
+
+impl ServerKind {
+    fn kind(self) -> Kind {
+        match self {
+            Self::Mariadb => Kind::MariaDb,
+            Self::Mysql => Kind::MySql,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Mariadb => "mariadb",
+            Self::Mysql => "mysql",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[group(skip)]
+struct FrontArgs {
+    /// The steadfast binary to start between the clients and the server.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["none", "through"])]
+    serve: Option<PathBuf>,
+    /// A further argument for `steadfast serve`; may be given several times.
+    #[arg(
+        long,
+        value_name = "ARG",
+        requires = "serve",
+        allow_hyphen_values = true
+    )]
+    serve_arg: Vec<String>,
+    /// No proxy: the clients connect to the link in front of the server.
+    #[arg(long, conflicts_with = "through")]
+    none: bool,
+    /// A proxy that runs already; implies that no faults are injected.
+    #[arg(long, value_name = "URL", requires = "direct")]
+    through: Option<String>,
+    /// The server behind --through, for setting up and checking.
+    #[arg(long, value_name = "URL")]
+    direct: Option<String>,
+}
+
+impl FrontArgs {
+    fn front(self) -> Result<Front> {
+        match (self.serve, self.none, self.through, self.direct) {
+            (Some(binary), _, _, _) => Ok(Front::Steadfast {
+                binary,
+                arguments: self.serve_arg,
+            }),
+            (None, true, _, _) => Ok(Front::Direct),
+            (None, false, Some(through), Some(direct)) => Ok(Front::External { through, direct }),
+            _ => bail!(
+                "say what is between the clients and the server: --serve PATH, --through URL --direct URL, or --none"
+            ),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct SurviveArgs {
+    /// The kind of server.
+    #[arg(long, value_enum)]
+    server: ServerKind,
+    /// Rounds of each fault.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// The faults, one leg each.
+    #[arg(long, value_enum, value_delimiter = ',',
+          default_values_t = [Fault::Kill, Fault::Restart, Fault::Fin, Fault::Rst, Fault::Freeze, Fault::Blackhole])]
+    faults: Vec<Fault>,
+    /// Clients at the same time.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=100))]
+    clients: u32,
+    /// Seconds of undisturbed work in each round.
+    #[arg(long, default_value_t = 3.0)]
+    seconds_per_round: f64,
+    /// Seed of all random choices.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Only these profiles, by name (see `profiles`).
+    #[arg(long, value_delimiter = ',')]
+    profiles: Vec<String>,
+    /// Append a JSON line per fault; a fault that the file already has for this server is skipped.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write what every client remembers into this directory.
+    #[arg(long, value_name = "DIR")]
+    logs: Option<PathBuf>,
+    #[command(flatten)]
+    front: FrontArgs,
+}
+
+#[derive(Debug, Args)]
+struct BigResultArgs {
+    /// The kind of server.
+    #[arg(long, value_enum)]
+    server: ServerKind,
+    /// The faults.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Fault::Fin, Fault::Rst, Fault::Kill])]
+    faults: Vec<Fault>,
+    #[command(flatten)]
+    front: FrontArgs,
+}
+
+#[derive(Debug, Args)]
+struct PlantArgs {
+    /// The kind of server.
+    #[arg(long, value_enum)]
+    server: ServerKind,
+    /// Rounds of 3 s before the plants.
+    #[arg(long, default_value_t = 2)]
+    rounds: u32,
+}
+
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("steadfast-campaign: no runtime: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let outcome = runtime.block_on(async {
+        match Cli::parse().command {
+            Sub::Survive(args) => survive(args).await,
+            Sub::BigResult(args) => {
+                let mut rig = Rig::start(args.server.kind(), &args.front.front()?).await?;
+                big_result::run(&mut rig, &args.faults).await
+            }
+            Sub::Plant(args) => plant(args).await,
+            Sub::Profiles => {
+                list_profiles();
+                Ok(true)
+            }
+        }
+    });
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("steadfast-campaign: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn list_profiles() {
+    for profile in Profile::ALL {
+        let contended = if profile.contended() {
+            " (1213 possible)"
+        } else {
+            ""
+        };
+        println!("{:24} {}{contended}", profile.name(), profile.what());
+    }
+}
+
+fn chosen(names: &[String]) -> Result<&'static [Profile]> {
+    if names.is_empty() {
+        return Ok(Profile::ALL);
+    }
+    let mut chosen = Vec::new();
+    for name in names {
+        match Profile::ALL.iter().find(|profile| profile.name() == name) {
+            Some(profile) => chosen.push(*profile),
+            None => bail!("no profile is named {name:?}; `steadfast-campaign profiles` lists them"),
+        }
+    }
+    Ok(chosen.leak())
+}
+
+async fn survive(args: SurviveArgs) -> Result<bool> {
+    let profiles = chosen(&args.profiles)?;
+    let front = args.front.front()?;
+    let (server, front_name) = (args.server.name(), front.name());
+    let mut legs = match &args.json {
+        Some(path) => report::read(path)?,
+        None => Vec::new(),
+    };
+    let done = |legs: &[report::LegReport], fault: Fault| {
+        legs.iter()
+            .any(|leg| leg.server == server && leg.front == front_name && leg.fault == fault.name())
+    };
+    let open: Vec<Fault> = args
+        .faults
+        .iter()
+        .copied()
+        .filter(|fault| !done(&legs, *fault))
+        .collect();
+    if !open.is_empty() {
+        let mut rig = Rig::start(args.server.kind(), &front).await?;
+        for fault in open {
+            let plan = Plan {
+                fault,
+                rounds: args.rounds,
+                clients: args.clients,
+                seconds_per_round: args.seconds_per_round,
+                seed: args.seed,
+                profiles,
+                logs: args.logs.clone(),
+            };
+            let leg = survive::leg(&mut rig, &plan, server, front_name).await?;
+            for violation in &leg.violations {
+                println!(
+                    "{} {:?} client {} transaction {} ({}): {}",
+                    leg.fault,
+                    violation.kind,
+                    violation.client,
+                    violation.number,
+                    violation.profile,
+                    violation.detail
+                );
+            }
+            if let Some(path) = &args.json {
+                report::append(path, &leg)?;
+            }
+            legs.push(leg);
+        }
+        if let Some(peak) = rig.proxy_peak_kib() {
+            println!(
+                "Steadfast's peak resident memory: {:.1} MiB",
+                peak as f64 / 1024.0
+            );
+        }
+    }
+    legs.retain(|leg| leg.server == server && leg.front == front_name);
+    println!("{}", report::tables(&legs));
+    Ok(!legs.iter().any(report::LegReport::failed))
+}
+
+async fn plant(args: PlantArgs) -> Result<bool> {
+    let mut rig = Rig::start(args.server.kind(), &Front::Direct).await?;
+    let plan = Plan {
+        fault: Fault::None,
+        rounds: args.rounds,
+        clients: 12,
+        seconds_per_round: 3.0,
+        seed: 1,
+        profiles: Profile::ALL,
+        logs: None,
+    };
+    let (lines, all) = plant::run(&mut rig, &plan).await?;
+    for line in lines {
+        println!("{line}");
+    }
+    Ok(all)
+}
