@@ -3,10 +3,21 @@
 //! `cargo run -p steadfast-sandbox --example server -- mysql [option=value …]`
 
 use std::io::{self, Read};
+use std::process::ExitCode;
 
 use steadfast_sandbox::{Error, Kind, Server};
 
-fn main() -> Result<(), Error> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Error> {
     let mut arguments = std::env::args().skip(1);
     let kind = match arguments.next().as_deref() {
         Some("mariadb") => Kind::MariaDb,

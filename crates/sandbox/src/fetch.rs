@@ -9,22 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::sources::{self, Source};
 use crate::{Error, Kind};
-
-/// What to take from where on this system.
-pub(crate) struct Plan {
-    kind: Kind,
-    /// Alternatives: the first whose package lists offer the packages is taken.
-    sources: Vec<Vec<(&'static str, String)>>,
-    /// Fetched with all that they depend on.
-    packages: &'static [&'static str],
-    /// Fetched without their dependencies.
-    alone: &'static [&'static str],
-    /// Names this system, suite and architecture in the cache.
-    pub(crate) name: String,
-}
 
 /// What makes apt leave the machine's state alone. The machine's configuration is read (it may
 /// hold a proxy), but its hooks after an update are not run.
@@ -38,133 +25,6 @@ APT::Sandbox::User \"root\";
 Acquire::Languages \"none\";
 Acquire::Retries \"2\";
 ";
-
-/// Decides what to fetch on this system, or says what to install by hand.
-pub(crate) fn plan(kind: Kind) -> Result<Plan, Error> {
-    let unavailable = |reason: &str| Error::Unavailable {
-        kind,
-        reason: reason.to_owned(),
-        install: match kind {
-            Kind::MariaDb => {
-                "install MariaDB 10.6 or newer so that `mariadbd` and `mariadb` are in PATH"
-            }
-            Kind::MySql => "install MySQL 8.0 or newer so that `mysqld` and `mysql` are in PATH",
-        },
-    };
-    let release = fs::read_to_string("/etc/os-release").map_err(|_| {
-        unavailable("this system has no /etc/os-release, so its packages are unknown")
-    })?;
-    let field = |name: &str| {
-        let value = release
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        value.unwrap_or_default().trim_matches('"').to_owned()
-    };
-    for tool in ["apt-get", "dpkg"] {
-        if Command::new(tool)
-            .arg("--version")
-            .stdout(Stdio::null())
-            .status()
-            .is_err()
-        {
-            return Err(unavailable(&format!(
-                "`{tool}` is not here to fetch its packages"
-            )));
-        }
-    }
-    let (id, codename) = (field("ID"), field("VERSION_CODENAME"));
-    let machine = sources::read(Path::new("/etc/apt"));
-    let own = own_sources(&machine, &codename);
-    if own.is_empty() {
-        return Err(unavailable(
-            "no apt source for this system's own suite was found",
-        ));
-    }
-    let ubuntu = match id.as_str() {
-        "debian" => false,
-        "ubuntu" => true,
-        _ => {
-            return Err(unavailable(
-                "packages are only fetched on Debian and Ubuntu",
-            ));
-        }
-    };
-    let components = if ubuntu { "main universe" } else { "main" };
-    let own_suites = || {
-        own.iter()
-            .map(|(source, suites)| source.for_suites(suites, components))
-            .collect()
-    };
-    let (sources, packages, alone): (_, &[_], &[_]) = match kind {
-        Kind::MariaDb => (
-            vec![own_suites()],
-            &["mariadb-server-core", "mariadb-client-core", "libmariadb3"],
-            // For its plugins; it depends on much that only its maintainer scripts need.
-            &["mariadb-server"],
-        ),
-        Kind::MySql if ubuntu => (vec![own_suites()], &["mysql-server", "mysql-client"], &[]),
-        Kind::MySql => {
-            let unstable = ["unstable".to_owned()];
-            let mut sources: Vec<_> = own
-                .iter()
-                .map(|(source, _)| vec![source.for_suites(&unstable, "main")])
-                .collect();
-            sources.dedup();
-            (sources, &["mysql-server-core", "mysql-client-core"], &[])
-        }
-    };
-    let version = field("VERSION_ID");
-    Ok(Plan {
-        kind,
-        sources,
-        packages,
-        alone,
-        name: format!(
-            "{}-{id}{version}{codename}-{}",
-            kind.slug(),
-            std::env::consts::ARCH
-        ),
-    })
-}
-
-/// The sources of this system's release with the suites to use of each.
-fn own_sources<'a>(machine: &'a [Source], codename: &str) -> Vec<(&'a Source, Vec<String>)> {
-    let names = [
-        codename,
-        "stable",
-        "oldstable",
-        "testing",
-        "unstable",
-        "sid",
-    ];
-    let Some(name) = names.into_iter().find(|name| {
-        machine
-            .iter()
-            .any(|source| source.suites.iter().any(|suite| suite == name))
-    }) else {
-        return Vec::new();
-    };
-    let ours = |suite: &&String| {
-        suite
-            .strip_prefix(name)
-            .is_some_and(|rest| matches!(rest, "" | "-updates" | "-security"))
-    };
-    machine
-        .iter()
-        .map(|source| {
-            (
-                source,
-                source
-                    .suites
-                    .iter()
-                    .filter(ours)
-                    .cloned()
-                    .collect::<Vec<_>>(),
-            )
-        })
-        .filter(|(_, suites)| !suites.is_empty())
-        .collect()
-}
 
 impl Plan {
     /// Fetches and unpacks the packages into `into`, which must be empty.
@@ -276,7 +136,7 @@ impl Apt {
         sources: &[(&'static str, String)],
     ) -> Result<Apt, Error> {
         let apt = Apt { kind, directory };
-        for below in ["sources", "lists/partial", "cache/archives/partial"] {
+        for below in ["sources", "dpkg", "lists/partial", "cache/archives/partial"] {
             let path = apt.directory.join(below);
             fs::create_dir_all(&path).map_err(Error::at("create", &path))?;
         }
@@ -285,6 +145,7 @@ impl Apt {
             fs::write(&path, text).map_err(Error::at("write", &path))
         };
         write("apt.conf", APT_CONF)?;
+        write("dpkg/status", "")?;
         for (number, (extension, text)) in sources.iter().enumerate() {
             write(&format!("sources/{number}.{extension}"), text)?;
         }
@@ -324,8 +185,13 @@ impl Apt {
             "Dir::State::Lists",
             &self.directory.join("lists"),
         );
-        // No package counts as installed: the C library is fetched too.
-        option(&mut command, "Dir::State::status", Path::new("/dev/null"));
+        // Empty: no package counts as installed, so that the C library is fetched too. apt locks
+        // beside it.
+        option(
+            &mut command,
+            "Dir::State::status",
+            &self.directory.join("dpkg/status"),
+        );
         option(&mut command, "Dir::Cache", &self.directory.join("cache"));
         option(&mut command, "Dir::Cache::archives", &archives);
         command.arg(action).args(arguments);

@@ -28,6 +28,7 @@ mod error;
 mod fetch;
 mod kind;
 mod link;
+mod plan;
 mod port;
 mod programs;
 mod progress;

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
+use crate::plan::{self, Plan};
 use crate::progress::Progress;
-use crate::{Error, Kind, cache, fetch};
+use crate::{Error, Kind, cache};
 
 /// The programs of one kind of server on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,8 +140,9 @@ fn leading_numbers(version: &str) -> (u32, u32) {
 }
 
 fn fetched(kind: Kind, progress: &Progress) -> Result<Programs, Error> {
-    let plan = fetch::plan(kind)?;
-    let entry = cache::entry(&plan.name, |into| plan.fetch(into, progress))?;
+    let entry = cache::entry(&plan::cache_name(kind), |into| {
+        Plan::for_this_system(kind)?.fetch(into, progress)
+    })?;
     let root = entry.join("root");
     let incomplete = || Error::Fetch {
         kind,

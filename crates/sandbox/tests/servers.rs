@@ -114,6 +114,11 @@ fn the_settings_are_the_ones_that_are_promised() {
                 .unwrap(),
             "root\t127.0.0.1\nroot\tlocalhost\n"
         );
+        if kind == Kind::MySql {
+            let key = "SHOW STATUS LIKE 'Caching_sha2_password_rsa_public_key'";
+            assert!(server.sql(key).unwrap().contains("BEGIN PUBLIC KEY"));
+        }
+        assert!(server.ca_certificate().is_file());
         if kind == Kind::MariaDb {
             server
                 .sql("CREATE USER e IDENTIFIED VIA ed25519 USING PASSWORD('x')")

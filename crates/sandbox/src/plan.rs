@@ -1,0 +1,228 @@
+//! Decides which packages to fetch from where on this system.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::sources::{self, Source};
+use crate::{Error, Kind};
+
+/// What to take from where on this system.
+pub(crate) struct Plan {
+    pub(crate) kind: Kind,
+    /// Alternatives: the first whose package lists offer the packages is taken. Each is a list
+    /// of source files: extension and text.
+    pub(crate) sources: Vec<Vec<(&'static str, String)>>,
+    /// Fetched with all that they depend on.
+    pub(crate) packages: &'static [&'static str],
+    /// Fetched without their dependencies.
+    pub(crate) alone: &'static [&'static str],
+}
+
+/// The name of this kind's packages for this system in the cache.
+pub(crate) fn cache_name(kind: Kind) -> String {
+    let Release {
+        id,
+        version,
+        codename,
+    } = Release::read();
+    let machine = std::env::consts::ARCH;
+    format!("{}-{id}{version}{codename}-{machine}", kind.slug())
+}
+
+/// What os-release(5) says about this system; empty where it says nothing.
+struct Release {
+    id: String,
+    version: String,
+    codename: String,
+}
+
+impl Release {
+    fn read() -> Release {
+        let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let field = |name: &str| {
+            let value = text
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            value.unwrap_or_default().trim_matches('"').to_owned()
+        };
+        Release {
+            id: field("ID"),
+            version: field("VERSION_ID"),
+            codename: field("VERSION_CODENAME"),
+        }
+    }
+}
+
+impl Plan {
+    /// The plan for this system, or an error that says what to install by hand.
+    pub(crate) fn for_this_system(kind: Kind) -> Result<Plan, Error> {
+        let unavailable = |reason: String| Error::Unavailable {
+            kind,
+            reason,
+            install: match kind {
+                Kind::MariaDb => {
+                    "install MariaDB 10.6 or newer so that `mariadbd` and `mariadb` are in PATH"
+                }
+                Kind::MySql => {
+                    "install MySQL 8.0 or newer so that `mysqld` and `mysql` are in PATH"
+                }
+            },
+        };
+        let release = Release::read();
+        let ubuntu = match release.id.as_str() {
+            "debian" => false,
+            "ubuntu" => true,
+            other => {
+                return Err(unavailable(format!(
+                    "packages can be fetched on Debian and Ubuntu only, and this is `{other}`"
+                )));
+            }
+        };
+        for tool in ["apt-get", "dpkg"] {
+            if !runs(tool) {
+                return Err(unavailable(format!("`{tool}` is needed to fetch one")));
+            }
+        }
+        let machine = sources::read(Path::new("/etc/apt"));
+        let Some(own) = OwnSources::among(&machine, &release.codename) else {
+            return Err(unavailable(format!(
+                "/etc/apt has no source for this system's own suite, `{}`",
+                release.codename
+            )));
+        };
+        let components = if ubuntu { "main universe" } else { "main" };
+        let mariadb: &[&str] = &["mariadb-server-core", "mariadb-client-core", "libmariadb3"];
+        let (sources, packages, alone): (_, _, &[_]) = match kind {
+            Kind::MariaDb => (
+                vec![own.as_they_are(components)],
+                mariadb,
+                // For its plugins; it depends on much that only its maintainer scripts need.
+                &["mariadb-server"],
+            ),
+            Kind::MySql if ubuntu => (
+                vec![own.as_they_are(components)],
+                &["mysql-server", "mysql-client"] as &[_],
+                &[],
+            ),
+            // Debian's own suites have no MySQL.
+            Kind::MySql => (
+                own.for_suite("unstable", components),
+                &["mysql-server-core", "mysql-client-core"] as &[_],
+                &[],
+            ),
+        };
+        Ok(Plan {
+            kind,
+            sources,
+            packages,
+            alone,
+        })
+    }
+}
+
+fn runs(tool: &str) -> bool {
+    let mut command = Command::new(tool);
+    command
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// The sources of this system's release.
+struct OwnSources<'a> {
+    all: &'a [Source],
+    suite: &'a str,
+}
+
+impl<'a> OwnSources<'a> {
+    fn among(all: &'a [Source], codename: &'a str) -> Option<OwnSources<'a>> {
+        let aliases = ["stable", "oldstable", "testing", "unstable", "sid"];
+        let present = |name: &&str| {
+            let mut suites = all.iter().flat_map(|source| &source.suites);
+            suites.any(|suite| suite == name)
+        };
+        let suite = [codename].into_iter().chain(aliases).find(present)?;
+        Some(OwnSources { all, suite })
+    }
+
+    /// All of them together, updates and security fixes included.
+    fn as_they_are(&self, components: &str) -> Vec<(&'static str, String)> {
+        let ours = |suite: &&String| {
+            let rest = suite.strip_prefix(self.suite);
+            rest.is_some_and(|rest| matches!(rest, "" | "-updates" | "-security"))
+        };
+        let private = |source: &Source| {
+            let suites: Vec<String> = source.suites.iter().filter(ours).cloned().collect();
+            (!suites.is_empty()).then(|| source.for_suites(&suites, components))
+        };
+        self.all.iter().filter_map(private).collect()
+    }
+
+    /// Each archive that has the release, with another suite.
+    fn for_suite(&self, suite: &str, components: &str) -> Vec<Vec<(&'static str, String)>> {
+        let has_release = |source: &&Source| source.suites.iter().any(|name| name == self.suite);
+        let other = [suite.to_owned()];
+        let mut sources: Vec<_> = self
+            .all
+            .iter()
+            .filter(has_release)
+            .map(|source| vec![source.for_suites(&other, components)])
+            .collect();
+        sources.dedup();
+        sources
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> tempfile::TempDir {
+        let etc = tempfile::tempdir().unwrap();
+        let parts = etc.path().join("sources.list.d");
+        fs::create_dir(&parts).unwrap();
+        let write = |name: &str, text: &str| fs::write(parts.join(name), text).unwrap();
+        write(
+            "a-third-party.list",
+            "deb [arch=amd64] https://packages.test/tool bookworm-tool main\n",
+        );
+        write(
+            "debian.sources",
+            "Types: deb\nURIs: http://mirror.test/debian\nSuites: bookworm bookworm-updates\nComponents: main\n\n\
+             Types: deb\nURIs: http://mirror.test/security\nSuites: bookworm-security\nComponents: main\n",
+        );
+        etc
+    }
+
+    #[test]
+    fn the_own_suite_comes_with_its_updates_and_no_third_party() {
+        let etc = machine();
+        let all = sources::read(etc.path());
+        let own = OwnSources::among(&all, "bookworm").unwrap();
+        let text: String = own
+            .as_they_are("main")
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect();
+        assert!(
+            text.contains("Suites: bookworm bookworm-updates\n"),
+            "{text}"
+        );
+        assert!(text.contains("Suites: bookworm-security\n"), "{text}");
+        assert!(!text.contains("packages.test"), "{text}");
+    }
+
+    #[test]
+    fn another_suite_is_asked_of_the_main_archive_only() {
+        let etc = machine();
+        let all = sources::read(etc.path());
+        let own = OwnSources::among(&all, "bookworm").unwrap();
+        let files = own.for_suite("unstable", "main");
+        let text =
+            "Types: deb\nURIs: http://mirror.test/debian\nSuites: unstable\nComponents: main\n";
+        assert_eq!(files, [[("sources", text.to_owned())]]);
+        assert!(OwnSources::among(&all, "trixie").is_none());
+    }
+}
