@@ -1,0 +1,264 @@
+//! The error contract: what a client is told when a loss cannot be hidden from it.
+
+use std::fmt;
+
+/// Which line of the contract applies. Each has one error code and SQLSTATE, and no other code is invented.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum FailureKind {
+    /// 1213 / 40001: certainly rolled back and could not be replayed invisibly. Retry the transaction.
+    RolledBack,
+    /// 1180 / 08007: the outcome is unknown. Check, do not blindly retry.
+    InDoubt,
+    /// 1317 / 70100: somebody killed it.
+    Killed,
+    /// 1053 / 08S01: no server, or a lock or temporary table of the session is gone with the old connection.
+    Unavailable,
+}
+
+impl FailureKind {
+    /// The MySQL error code.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::RolledBack => 1213,
+            Self::InDoubt => 1180,
+            Self::Killed => 1317,
+            Self::Unavailable => 1053,
+        }
+    }
+
+    /// The SQLSTATE.
+    pub fn sqlstate(self) -> &'static [u8; 5] {
+        match self {
+            Self::RolledBack => b"40001",
+            Self::InDoubt => b"08007",
+            Self::Killed => b"70100",
+            Self::Unavailable => b"08S01",
+        }
+    }
+}
+
+/// Why the loss could not be hidden.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Reason {
+    /// A COMMIT, or a statement that commits, was on its way.
+    Commit,
+    /// A write outside a transaction was on its way.
+    Write,
+    /// DDL was on its way.
+    Ddl,
+    /// A CALL: a procedure may commit.
+    Call,
+    /// LOAD DATA.
+    LoadData,
+    /// Several statements in one command.
+    MultiStatement,
+    /// XA.
+    Xa,
+    /// A statement that the lexer does not understand.
+    NotUnderstood,
+    /// It changes accounts, settings or something else of the whole server.
+    Administration,
+    /// It writes a file on the server.
+    File,
+    /// User locks, LOCK TABLES or HANDLER.
+    Lock,
+    /// Temporary tables.
+    TemporaryTable,
+    /// The statement reads by its text but wrote when it ran: a function or a view behind it.
+    WritingRead,
+    /// Non-transactional tables may have been written.
+    NonTransactional,
+    /// A replayed statement gave another result than it gave before.
+    Mismatch,
+    /// A result that was delivered in part began differently when it was run again.
+    PartMismatch,
+    /// The journal of the transaction grew over its limit of bytes or commands.
+    JournalLimit,
+    /// The connection was lost again and again while recovering.
+    Attempts,
+    /// The replay took longer than its limit.
+    ReplayTime,
+    /// Nobody could be connected to within `hold`.
+    NoServer,
+    /// The server refused the login.
+    LoginRefused,
+    /// The session cannot be restored: its password is not known.
+    NoPassword,
+    /// A setting of the session was refused by the new connection.
+    StateRefused,
+    /// The statement asks for something of the statement before (ROW_COUNT, warnings…), and that is gone with
+    /// the old connection.
+    Diagnostics,
+    /// A cursor was open.
+    Cursor,
+    /// Somebody killed the connection.
+    Killed,
+    /// The abandoned connection could not be ended on the server.
+    Zombie,
+}
+
+impl Reason {
+    /// One clause for people, without a full stop.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Commit => "the connection to the server was lost while a COMMIT was on its way",
+            Self::Write => "the connection to the server was lost while a write was on its way",
+            Self::Ddl => "the connection to the server was lost during DDL",
+            Self::Call => {
+                "the connection to the server was lost during a CALL, and a procedure may commit"
+            }
+            Self::LoadData => "the connection to the server was lost during LOAD DATA",
+            Self::MultiStatement => {
+                "the connection to the server was lost during several statements in one command"
+            }
+            Self::Xa => "the connection to the server was lost during an XA transaction",
+            Self::NotUnderstood => {
+                "the connection to the server was lost during a statement that is not proved safe to run again"
+            }
+            Self::Administration => {
+                "the connection to the server was lost during an administrative statement"
+            }
+            Self::File => {
+                "the connection to the server was lost during a statement that writes a file"
+            }
+            Self::Lock => {
+                "a lock of this session (GET_LOCK, LOCK TABLES or HANDLER) is gone with the lost connection"
+            }
+            Self::TemporaryTable => {
+                "a temporary table of this session is gone with the lost connection"
+            }
+            Self::WritingRead => {
+                "the connection to the server was lost during a read whose function or view writes"
+            }
+            Self::NonTransactional => {
+                "the connection to the server was lost and a non-transactional table may have been written"
+            }
+            Self::Mismatch => {
+                "the connection to the server was lost and the replay found different data"
+            }
+            Self::PartMismatch => {
+                "the connection to the server was lost in the middle of a result, which is different now"
+            }
+            Self::JournalLimit => {
+                "the connection to the server was lost and the transaction is too large to replay"
+            }
+            Self::Attempts => {
+                "the connection to the server was lost again and again during this statement"
+            }
+            Self::ReplayTime => {
+                "the connection to the server was lost and the replay ran out of time"
+            }
+            Self::NoServer => "no server can be reached",
+            Self::LoginRefused => "the server refuses the login of this session",
+            Self::NoPassword => {
+                "the connection to the server was lost and this session's password is not known to log in again"
+            }
+            Self::StateRefused => {
+                "the connection to the server was lost and the new one refused a setting of this session"
+            }
+            Self::Diagnostics => {
+                "the connection to the server was lost and what this statement asks about the one before is gone with it"
+            }
+            Self::Cursor => "the connection to the server was lost and with it an open cursor",
+            Self::Killed => "the connection to the server was killed by somebody",
+            Self::Zombie => {
+                "the connection to the server was lost and its transaction could not be ended on the server"
+            }
+        }
+    }
+
+    /// A stable short name, for logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::Write => "write",
+            Self::Ddl => "ddl",
+            Self::Call => "call",
+            Self::LoadData => "load-data",
+            Self::MultiStatement => "multi-statement",
+            Self::Xa => "xa",
+            Self::NotUnderstood => "not-understood",
+            Self::Administration => "administration",
+            Self::File => "file",
+            Self::Lock => "lock",
+            Self::TemporaryTable => "temporary-table",
+            Self::WritingRead => "writing-read",
+            Self::NonTransactional => "non-transactional",
+            Self::Mismatch => "mismatch",
+            Self::PartMismatch => "part-mismatch",
+            Self::JournalLimit => "journal-limit",
+            Self::Attempts => "attempts",
+            Self::ReplayTime => "replay-time",
+            Self::NoServer => "no-server",
+            Self::LoginRefused => "login-refused",
+            Self::NoPassword => "no-password",
+            Self::StateRefused => "state-refused",
+            Self::Diagnostics => "diagnostics",
+            Self::Cursor => "cursor",
+            Self::Killed => "killed",
+            Self::Zombie => "zombie",
+        }
+    }
+}
+
+/// What the client is told: one line of the contract and the reason.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Failure {
+    /// Which line of the contract.
+    pub kind: FailureKind,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Failure {
+    /// A failure of `kind` because of `reason`.
+    pub fn new(kind: FailureKind, reason: Reason) -> Self {
+        Self { kind, reason }
+    }
+
+    /// The message of the ERR packet; `incident` names the incident that explains it.
+    pub fn message(&self, incident: impl fmt::Display) -> String {
+        let advice = match (self.kind, self.reason) {
+            (FailureKind::RolledBack, Reason::Diagnostics | Reason::Cursor) => {
+                "nothing was changed; run the statement before again"
+            }
+            (FailureKind::RolledBack, Reason::PartMismatch) => "run the query again",
+            (FailureKind::RolledBack, _) => "the transaction is rolled back; retry it",
+            (FailureKind::InDoubt, _) => "its outcome is unknown; check before you retry",
+            (FailureKind::Killed, _) => "it is not run again",
+            (FailureKind::Unavailable, Reason::Lock | Reason::TemporaryTable) => {
+                "open a new connection or reset this one"
+            }
+            (FailureKind::Unavailable, _) => "try again later",
+        };
+        format!(
+            "Steadfast: {}; {advice} (steadfast why {incident})",
+            self.reason.text()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_those_of_the_contract() {
+        let lines = [
+            (FailureKind::RolledBack, 1213, b"40001"),
+            (FailureKind::InDoubt, 1180, b"08007"),
+            (FailureKind::Killed, 1317, b"70100"),
+            (FailureKind::Unavailable, 1053, b"08S01"),
+        ];
+        for (kind, code, sqlstate) in lines {
+            assert_eq!((kind.code(), kind.sqlstate()), (code, sqlstate));
+        }
+    }
+
+    #[test]
+    fn message_names_the_product_and_the_incident() {
+        let text = Failure::new(FailureKind::InDoubt, Reason::Commit).message("7F3A");
+        assert!(text.starts_with("Steadfast: "));
+        assert!(text.ends_with("(steadfast why 7F3A)"));
+    }
+}

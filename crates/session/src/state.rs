@@ -1,0 +1,379 @@
+//! What a session can observe of itself, and the statements that give another server connection the same.
+//!
+//! Filled from the servers' session tracking and from the lexer for what they do not track. Everything here is
+//! ordered, so that equal states give equal scripts.
+
+use std::collections::BTreeMap;
+
+use crate::quoting::identifier;
+use crate::values::variable_expression;
+
+/// Variables that never go into a restored session: they belong to one statement or one connection, are
+/// restored in another way, or are reported wrongly (`timestamp`: after `SET timestamp=DEFAULT` both servers
+/// report the old frozen value, and restoring it would freeze the clock).
+const NOT_RESTORED: &[&str] = &[
+    "error_count",
+    "gtid_next",
+    "gtid_seq_no",
+    "identity",
+    "in_transaction",
+    "insert_id",
+    "last_gtid",
+    "last_insert_id",
+    "pseudo_slave_mode",
+    "pseudo_replica_mode",
+    "pseudo_thread_id",
+    "rand_seed1",
+    "rand_seed2",
+    "statement_id",
+    "timestamp",
+    "warning_count",
+];
+
+/// Settings that Steadfast makes for itself on every server connection; a client sees its own values of them.
+///
+/// The timeouts are as long as both servers take: Steadfast itself ends what hangs, and an idle client needs
+/// no server connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Hidden;
+
+impl Hidden {
+    /// Name and value, in the order of names.
+    pub const SETTINGS: &[(&str, &str)] = &[
+        ("net_read_timeout", "86400"),
+        ("net_write_timeout", "86400"),
+        ("session_track_schema", "1"),
+        ("session_track_state_change", "1"),
+        ("session_track_system_variables", "'*'"),
+        ("session_track_transaction_info", "'CHARACTERISTICS'"),
+        ("wait_timeout", "2147483"),
+    ];
+
+    /// Whether `name` (lower case) is one of them.
+    pub fn contains(name: &str) -> bool {
+        Self::SETTINGS.iter().any(|(hidden, _)| *hidden == name)
+    }
+
+    /// The statement that makes the settings.
+    pub fn set() -> String {
+        let list: Vec<String> = Self::SETTINGS
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        format!("SET SESSION {}", list.join(", "))
+    }
+
+    /// The query for a connection's own values of them, one row in the order of [`Hidden::SETTINGS`].
+    pub fn query() -> String {
+        let list: Vec<String> = Self::SETTINGS
+            .iter()
+            .map(|(name, _)| format!("@@SESSION.{name}"))
+            .collect();
+        format!("SELECT {}", list.join(", "))
+    }
+}
+
+/// A user variable's value.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum UserVariable {
+    /// An expression, in ASCII, that gives the same value, type, character set and collation.
+    Known(String),
+    /// It was assigned and its value has not been asked for yet.
+    Unknown,
+}
+
+/// What a session can observe of itself.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct SessionState {
+    schema: Option<Box<[u8]>>,
+    variables: BTreeMap<Box<str>, Box<[u8]>>,
+    user_variables: BTreeMap<Box<[u8]>, UserVariable>,
+    prepared: BTreeMap<Box<[u8]>, Box<[u8]>>,
+    role: Option<Box<[u8]>>,
+    characteristics: Box<[u8]>,
+    frozen_clock: Option<Box<[u8]>>,
+    insert_id: u64,
+    multi_statements: Option<bool>,
+}
+
+impl SessionState {
+    /// The state after a login, with this default schema.
+    pub fn new(schema: Option<&[u8]>) -> Self {
+        Self {
+            schema: schema.filter(|name| !name.is_empty()).map(Into::into),
+            ..Self::default()
+        }
+    }
+
+    /// The default schema.
+    pub fn schema(&self) -> Option<&[u8]> {
+        self.schema.as_deref()
+    }
+
+    /// The server reported another default schema; empty: none.
+    pub fn set_schema(&mut self, name: &[u8]) {
+        self.schema = Some(name).filter(|name| !name.is_empty()).map(Into::into);
+    }
+
+    /// The value of a system variable, if the session has changed it.
+    pub fn variable(&self, name: &str) -> Option<&[u8]> {
+        self.variables.get(name).map(AsRef::as_ref)
+    }
+
+    /// The server reported the value of a system variable.
+    pub fn set_variable(&mut self, name: &str, value: &[u8]) {
+        let name = name.to_ascii_lowercase();
+        if NOT_RESTORED.contains(&name.as_str()) {
+            return;
+        }
+        if self
+            .variables
+            .get(name.as_str())
+            .is_some_and(|known| known.as_ref() == value)
+        {
+            return;
+        }
+        self.variables.insert(name.into(), value.into());
+    }
+
+    /// The variables that the session has changed, by name.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.variables
+            .iter()
+            .map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+
+    /// A statement may have assigned this user variable.
+    pub fn user_variable_assigned(&mut self, name: &[u8]) {
+        self.user_variables
+            .insert(folded(name), UserVariable::Unknown);
+    }
+
+    /// The value of a user variable has been asked for: an expression that gives it again.
+    pub fn set_user_variable(&mut self, name: &[u8], expression: String) {
+        self.user_variables
+            .insert(folded(name), UserVariable::Known(expression));
+    }
+
+    /// All user variables that are known may have been assigned (CALL, EXECUTE).
+    pub fn all_user_variables_assigned(&mut self) {
+        for value in self.user_variables.values_mut() {
+            *value = UserVariable::Unknown;
+        }
+    }
+
+    /// User variables whose value must be asked for, by name.
+    pub fn unknown_user_variables(&self) -> impl Iterator<Item = &[u8]> {
+        self.user_variables
+            .iter()
+            .filter(|(_, value)| **value == UserVariable::Unknown)
+            .map(|(name, _)| name.as_ref())
+    }
+
+    /// Whether the value of some user variable is not known.
+    pub fn has_unknown_user_variables(&self) -> bool {
+        self.unknown_user_variables().next().is_some()
+    }
+
+    /// PREPARE: `text` is the whole PREPARE statement, `None` when it cannot be run again (from a variable).
+    pub fn prepare(&mut self, name: &[u8], text: &[u8]) {
+        self.prepared.insert(folded(name), text.into());
+    }
+
+    /// DEALLOCATE PREPARE.
+    pub fn deallocate(&mut self, name: &[u8]) {
+        self.prepared.remove(folded(name).as_ref());
+    }
+
+    /// The PREPARE statement that made `name`.
+    pub fn prepared(&self, name: &[u8]) -> Option<&[u8]> {
+        self.prepared.get(folded(name).as_ref()).map(AsRef::as_ref)
+    }
+
+    /// SET ROLE: the whole statement.
+    pub fn set_role(&mut self, text: &[u8]) {
+        self.role = Some(text.into());
+    }
+
+    /// The statements that would begin the next transaction like the one that was asked for
+    /// (SESSION_TRACK_TRANSACTION_CHARACTERISTICS); empty: nothing special.
+    pub fn set_characteristics(&mut self, text: &[u8]) {
+        if self.characteristics.as_ref() != text {
+            self.characteristics = text.into();
+        }
+    }
+
+    /// What [`SessionState::set_characteristics`] was last given.
+    pub fn characteristics(&self) -> &[u8] {
+        &self.characteristics
+    }
+
+    /// `SET timestamp = literal`: the session's clock stands still; `None`: it runs again.
+    pub fn freeze_clock(&mut self, value: Option<&[u8]>) {
+        self.frozen_clock = value.map(Into::into);
+    }
+
+    /// Whether the client has frozen its clock.
+    pub fn clock_is_frozen(&self) -> bool {
+        self.frozen_clock.is_some()
+    }
+
+    /// What LAST_INSERT_ID() gives, as far as an OK told.
+    pub fn set_insert_id(&mut self, id: u64) {
+        self.insert_id = id;
+    }
+
+    /// COM_SET_OPTION.
+    pub fn set_multi_statements(&mut self, on: bool) {
+        self.multi_statements = Some(on);
+    }
+
+    /// What COM_SET_OPTION last said.
+    pub fn multi_statements(&self) -> Option<bool> {
+        self.multi_statements
+    }
+
+    /// COM_RESET_CONNECTION: everything but the default schema, which both servers keep.
+    pub fn reset(&mut self) {
+        *self = Self {
+            schema: self.schema.take(),
+            multi_statements: self.multi_statements,
+            ..Self::default()
+        };
+    }
+
+    /// Whether the client changed nothing since its login.
+    pub fn is_pristine(&self) -> bool {
+        *self
+            == Self {
+                schema: self.schema.clone(),
+                ..Self::default()
+            }
+    }
+
+    /// The statements that bring a connection that has just logged in with [`SessionState::schema`] to this
+    /// state, in order. `as_strings`: write variables that look like numbers as strings
+    /// (see [`variable_expression`]).
+    pub fn script(&self, as_strings: bool) -> Vec<Vec<u8>> {
+        let mut script = Vec::new();
+        if let Some(role) = &self.role {
+            script.push(role.to_vec());
+        }
+        let variables: Vec<String> = self
+            .variables
+            .iter()
+            .filter(|(name, _)| !Hidden::contains(name))
+            .map(|(name, value)| format!("{name}={}", variable_expression(name, value, as_strings)))
+            .collect();
+        // User variables before the client's character set: their names are sent in utf8mb4.
+        let user_variables: Vec<String> = self
+            .user_variables
+            .iter()
+            .filter_map(|(name, value)| match value {
+                UserVariable::Known(expression) => Some(format!(
+                    "@{}={expression}",
+                    identifier(&String::from_utf8_lossy(name))
+                )),
+                UserVariable::Unknown => None,
+            })
+            .collect();
+        if !user_variables.is_empty() {
+            if user_variables.iter().any(|text| !text.is_ascii()) {
+                script.push(b"SET character_set_client=utf8mb4".to_vec());
+            }
+            script.push(format!("SET {}", user_variables.join(", ")).into_bytes());
+        }
+        if !variables.is_empty() {
+            script.push(format!("SET SESSION {}", variables.join(", ")).into_bytes());
+        }
+        for text in self.prepared.values() {
+            script.push(text.to_vec());
+        }
+        if let Some(value) = &self.frozen_clock {
+            script.push([b"SET timestamp=".as_slice(), value].concat());
+        }
+        if self.insert_id != 0 {
+            script.push(format!("SET last_insert_id={}", self.insert_id).into_bytes());
+        }
+        // Last, because a one-shot SET TRANSACTION is consumed by what comes after it.
+        script.extend(self.opening());
+        script
+    }
+
+    /// The statements of [`SessionState::characteristics`].
+    pub fn opening(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
+        self.characteristics
+            .split(|&byte| byte == b';')
+            .map(<[u8]>::trim_ascii)
+            .filter(|text| !text.is_empty())
+            .map(<[u8]>::to_vec)
+    }
+}
+
+/// Both servers compare these names without regard to case; ASCII is enough here, because a name that is
+/// stored twice is only restored twice.
+fn folded(name: &[u8]) -> Box<[u8]> {
+    name.to_ascii_lowercase().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(state: &SessionState) -> Vec<String> {
+        state
+            .script(false)
+            .into_iter()
+            .map(|text| String::from_utf8(text).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn restores_variables_in_one_statement() {
+        let mut state = SessionState::new(Some(b"shop"));
+        state.set_variable("time_zone", b"+02:00");
+        state.set_variable("autocommit", b"OFF");
+        state.set_user_variable(b"A", "5".to_owned());
+        assert_eq!(
+            script(&state),
+            [
+                "SET @`a`=5",
+                "SET SESSION autocommit='OFF', time_zone='+02:00'"
+            ]
+        );
+    }
+
+    #[test]
+    fn never_restores_the_clock_or_own_settings() {
+        let mut state = SessionState::default();
+        state.set_variable("timestamp", b"1700000000.000000");
+        state.set_variable("statement_id", b"17");
+        state.set_variable("wait_timeout", b"5");
+        assert!(script(&state).is_empty());
+        assert_eq!(state.variable("wait_timeout"), Some(&b"5"[..]));
+    }
+
+    #[test]
+    fn a_one_shot_set_transaction_comes_last() {
+        let mut state = SessionState::default();
+        state.set_characteristics(b"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;");
+        state.set_insert_id(7);
+        assert_eq!(
+            script(&state),
+            [
+                "SET last_insert_id=7",
+                "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"
+            ]
+        );
+    }
+
+    #[test]
+    fn reset_keeps_the_schema_only() {
+        let mut state = SessionState::new(Some(b"shop"));
+        state.set_variable("time_zone", b"+02:00");
+        state.user_variable_assigned(b"x");
+        state.reset();
+        assert_eq!(state, SessionState::new(Some(b"shop")));
+        assert!(state.is_pristine());
+    }
+}
