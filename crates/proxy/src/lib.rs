@@ -1,1 +1,6 @@
 //! Listener, session driver, servers' health, drain, metrics and the admin address.
+
+pub mod admin;
+pub mod config;
+pub mod logging;
+pub mod metrics;

@@ -1,0 +1,133 @@
+//! The sections of the settings that need no further resolution: times, limits, logging.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{size, span};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MIB: u64 = 1 << 20;
+
+/// `[timeouts]`: how long Steadfast waits, and for what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// How long a client is held while no server can be reached, before it gets 1053. Default 60 s; 0 s: not at all.
+    #[serde(with = "span")]
+    pub hold: Duration,
+    /// How long one attempt to connect to the server may take, up to the server's greeting. Default 5 s.
+    #[serde(with = "span")]
+    pub connect: Duration,
+    /// How long a client may take to finish its login, TLS included. Default 10 s.
+    #[serde(with = "span")]
+    pub handshake: Duration,
+    /// How long a server that must answer may be silent before its connection counts as lost. A slow query is not
+    /// silence: the health check tells them apart. Default 10 s.
+    #[serde(with = "span")]
+    pub dead_after: Duration,
+    /// How long a TCP connection, on either leg, is silent before the first keepalive probe. Whole seconds.
+    /// Default 60 s, below the 4 min after which common load balancers forget a flow.
+    #[serde(with = "span")]
+    pub keepalive_idle: Duration,
+    /// The time between keepalive probes. Whole seconds. Default 10 s.
+    #[serde(with = "span")]
+    pub keepalive_interval: Duration,
+    /// How long a shutdown lets open transactions and running statements go on. Default 30 s; 0 s: not at all.
+    #[serde(with = "span")]
+    pub drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            hold: 60 * SECOND,
+            connect: 5 * SECOND,
+            handshake: 10 * SECOND,
+            dead_after: 10 * SECOND,
+            keepalive_idle: 60 * SECOND,
+            keepalive_interval: 10 * SECOND,
+            drain: 30 * SECOND,
+        }
+    }
+}
+
+/// `[limits]`: what Steadfast may use. Reaching one is an error for one client, never a crash.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Clients connected at the same time; one more gets 1040. Default 10,000.
+    pub clients: NonZeroU32,
+    /// Clients that have connected and not finished their login. Default 256.
+    pub pending_logins: NonZeroU32,
+    /// Bytes of commands kept for the replay of one transaction; a larger one is not replayed. Default 16 MiB.
+    #[serde(with = "size")]
+    pub journal_bytes: u64,
+    /// Commands kept for the replay of one transaction; a longer one is not replayed. Default 10,000.
+    pub journal_commands: NonZeroU32,
+    /// How long the replay of one transaction may take. Default 60 s.
+    #[serde(with = "span")]
+    pub replay_time: Duration,
+    /// How often one command may lose its server connection before its client is told. Default 4.
+    pub attempts: NonZeroU32,
+    /// Bytes of commands kept for replay by all sessions together. Default 256 MiB.
+    #[serde(with = "size")]
+    pub command_memory: u64,
+    /// The largest packet taken from a client or the server, at most 1 GiB (the protocol's own limit). Default 1 GiB.
+    #[serde(with = "size")]
+    pub packet: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let count = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        Self {
+            clients: count(10_000),
+            pending_logins: count(256),
+            journal_bytes: 16 * MIB,
+            journal_commands: count(10_000),
+            replay_time: 60 * SECOND,
+            attempts: count(4),
+            command_memory: 256 * MIB,
+            packet: 1024 * MIB,
+        }
+    }
+}
+
+/// `[log]`: what is written to the standard error stream.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// The least important level that is written. Default `info`.
+    pub level: LogLevel,
+    /// For people or for machines. Default `text`.
+    pub format: LogFormat,
+}
+
+/// How important a line of the log is.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Something failed for a client or for Steadfast itself.
+    Error,
+    /// Something was lost and recovered, or is about to fail.
+    Warn,
+    /// What an operator wants to know of a normal day.
+    #[default]
+    Info,
+    /// What explains a decision.
+    Debug,
+    /// Each event of a session.
+    Trace,
+}
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// A sentence and its fields.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}

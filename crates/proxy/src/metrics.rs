@@ -1,0 +1,420 @@
+//! What is counted, and its text for Prometheus.
+//!
+//! Everything is an atomic behind an `Arc`. What a query touches (commands, bytes) is a plain field, resolved once;
+//! what only a login or a loss touches goes through a family with labels from a closed list, so that nobody outside
+//! can make the number of series grow.
+
+use std::{fmt, sync::Arc, sync::atomic::AtomicU64, time::Duration};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
+        info::Info,
+    },
+    registry::{Registry, Unit},
+};
+use steadfast_session::{End, Failure, FailureKind};
+
+use crate::{admin::Readiness, config::Config};
+
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+
+/// The counters and gauges of the process. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    /// Clients connected now.
+    pub clients_connected: Gauge,
+    /// Clients that have connected since the start.
+    pub clients: Counter,
+    /// Logins that succeeded.
+    pub logins_ok: Counter,
+    /// Connections to the server that are open now.
+    pub server_connections: Gauge,
+    /// Commands taken from clients.
+    pub commands: Counter,
+    /// Commands sent to the server again by replays.
+    pub replayed_commands: Counter,
+    /// Bytes of packets, by leg and direction.
+    pub bytes: Bytes,
+    /// Bytes of commands that are kept for replay now.
+    pub journal_bytes: Gauge,
+    /// Sessions that wait for a server now because theirs was lost.
+    pub sessions_held: Gauge,
+    logins_refused: Family<Labels<1>, Counter>,
+    losses: Family<Labels<2>, Counter>,
+    recovered: Family<Labels<1>, Counter>,
+    failures: Family<Labels<2>, Counter>,
+    hold: Histogram,
+}
+
+/// Bytes on the two legs.
+#[derive(Clone, Default, Debug)]
+pub struct Bytes {
+    /// From clients.
+    pub client_received: Counter,
+    /// To clients.
+    pub client_sent: Counter,
+    /// From the server.
+    pub server_received: Counter,
+    /// To the server.
+    pub server_sent: Counter,
+}
+
+/// Why a login was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum LoginRefusal {
+    /// The server refused it: password, account, host or limit.
+    Server,
+    /// No server could be reached.
+    NoServer,
+    /// It was not complete within `timeouts.handshake`.
+    Timeout,
+    /// `limits.clients` or `limits.pending_logins` was reached.
+    Limit,
+    /// The client does not use TLS and must.
+    TlsRequired,
+    /// What the client sent is not a login.
+    Malformed,
+    /// The client went away.
+    Gone,
+    /// The account's plugin and the client have no way in common to log in.
+    Plugin,
+}
+
+impl LoginRefusal {
+    /// The value of the label `reason`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::NoServer => "no-server",
+            Self::Timeout => "timeout",
+            Self::Limit => "limit",
+            Self::TlsRequired => "tls-required",
+            Self::Malformed => "malformed",
+            Self::Gone => "gone",
+            Self::Plugin => "plugin",
+        }
+    }
+}
+
+/// What a session was doing when its server connection was lost.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Phase {
+    /// Nothing, outside a transaction.
+    Idle,
+    /// Nothing, inside an open transaction.
+    Transaction,
+    /// A command was on its way; the client had nothing of the response.
+    Command,
+    /// The client had a part of the response.
+    Response,
+    /// Logging in to the server.
+    Login,
+    /// Recovering from the loss before.
+    Recovery,
+}
+
+impl Phase {
+    /// The value of the label `phase`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Transaction => "transaction",
+            Self::Command => "command",
+            Self::Response => "response",
+            Self::Login => "login",
+            Self::Recovery => "recovery",
+        }
+    }
+}
+
+/// How a loss was hidden from the client.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Recovery {
+    /// The session was idle and just got another connection.
+    Idle,
+    /// The statement had reached the server and was run again.
+    Rerun,
+    /// The open transaction was replayed.
+    Replay,
+    /// The statement had not reached the server and was sent again.
+    Resend,
+}
+
+impl Recovery {
+    /// The value of the label `how`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Rerun => "rerun",
+            Self::Replay => "replay",
+            Self::Resend => "resend",
+        }
+    }
+}
+
+impl Metrics {
+    /// All at zero; the limits of `config` are shown beside what they limit.
+    pub fn new(config: &Config, readiness: Arc<Readiness>) -> Self {
+        let mut metrics = Self {
+            registry: Arc::default(),
+            clients_connected: Gauge::default(),
+            clients: Counter::default(),
+            logins_ok: Counter::default(),
+            server_connections: Gauge::default(),
+            commands: Counter::default(),
+            replayed_commands: Counter::default(),
+            bytes: Bytes::default(),
+            journal_bytes: Gauge::default(),
+            sessions_held: Gauge::default(),
+            logins_refused: Family::default(),
+            losses: Family::default(),
+            recovered: Family::default(),
+            failures: Family::default(),
+            // From a reconnect on the same machine to beyond the default hold.
+            hold: Histogram::new([
+                0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0,
+                120.0, 300.0,
+            ]),
+        };
+        let mut registry = Registry::with_prefix("steadfast");
+        metrics.register(&mut registry);
+        register_limits(&mut registry, config);
+        registry.register(
+            "build",
+            "The version that runs",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        registry.register_collector(Box::new(ServerCollector(readiness)));
+        metrics.registry = Arc::new(registry);
+        metrics
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "clients_connected",
+            "Clients connected now",
+            self.clients_connected.clone(),
+        );
+        registry.register(
+            "clients",
+            "Clients that have connected",
+            self.clients.clone(),
+        );
+        registry.register("logins_ok", "Logins that succeeded", self.logins_ok.clone());
+        registry.register(
+            "logins_refused",
+            "Logins that were refused, by reason",
+            self.logins_refused.clone(),
+        );
+        registry.register(
+            "server_connections_open",
+            "Connections to the server that are open now",
+            self.server_connections.clone(),
+        );
+        registry.register(
+            "commands",
+            "Commands taken from clients",
+            self.commands.clone(),
+        );
+        registry.register(
+            "losses",
+            "Server connections lost, by how they ended and what the session was doing",
+            self.losses.clone(),
+        );
+        registry.register(
+            "recovered",
+            "Losses that no client noticed, by how they were hidden",
+            self.recovered.clone(),
+        );
+        registry.register(
+            "failures",
+            "Losses that a client was told of, by line of the error contract and reason",
+            self.failures.clone(),
+        );
+        registry.register(
+            "replayed_commands",
+            "Commands sent to the server again by replays",
+            self.replayed_commands.clone(),
+        );
+        registry.register_with_unit(
+            "hold",
+            "How long a client waited because of a loss",
+            Unit::Seconds,
+            self.hold.clone(),
+        );
+        registry.register(
+            "journal_bytes",
+            "Bytes of commands kept for replay now",
+            self.journal_bytes.clone(),
+        );
+        registry.register(
+            "sessions_held",
+            "Sessions that wait for a server now",
+            self.sessions_held.clone(),
+        );
+        for (leg, direction, counter) in [
+            ("client", "received", &self.bytes.client_received),
+            ("client", "sent", &self.bytes.client_sent),
+            ("server", "received", &self.bytes.server_received),
+            ("server", "sent", &self.bytes.server_sent),
+        ] {
+            registry.register(
+                format!("{leg}_{direction}_bytes"),
+                format!("Bytes {direction} on the leg to the {leg}"),
+                counter.clone(),
+            );
+        }
+    }
+
+    /// Counts a login that was refused.
+    pub fn login_refused(&self, reason: LoginRefusal) {
+        self.logins_refused
+            .get_or_create(&[("reason", reason.name())])
+            .inc();
+    }
+
+    /// Counts a lost server connection.
+    pub fn lost(&self, end: End, phase: Phase) {
+        self.losses
+            .get_or_create(&[("end", end_name(end)), ("phase", phase.name())])
+            .inc();
+    }
+
+    /// Counts a loss that the client did not notice, and how long it waited for that.
+    pub fn recovered(&self, how: Recovery, waited: Duration) {
+        self.recovered.get_or_create(&[("how", how.name())]).inc();
+        self.hold.observe(waited.as_secs_f64());
+    }
+
+    /// Counts a loss that the client was told of, and how long it had waited.
+    pub fn failed(&self, failure: Failure, waited: Duration) {
+        let labels = [
+            ("kind", kind_name(failure.kind)),
+            ("reason", failure.reason.name()),
+        ];
+        self.failures.get_or_create(&labels).inc();
+        self.hold.observe(waited.as_secs_f64());
+    }
+
+    /// The OpenMetrics text.
+    ///
+    /// # Errors
+    /// None in practice: a value that cannot be written as text.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::with_capacity(8 << 10);
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+fn end_name(end: End) -> &'static str {
+    match end {
+        End::Fin => "fin",
+        End::Rst => "rst",
+        End::Silence => "silence",
+        End::Said(_) => "said",
+        End::Nonsense => "nonsense",
+    }
+}
+
+fn kind_name(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::RolledBack => "rolled-back",
+        FailureKind::InDoubt => "in-doubt",
+        FailureKind::Killed => "killed",
+        FailureKind::Unavailable => "unavailable",
+    }
+}
+
+/// Each limit as a gauge, named as its setting, in bytes, seconds or pieces.
+fn register_limits(registry: &mut Registry, config: &Config) {
+    let limits = &config.limits;
+    let timeouts = &config.timeouts;
+    let values: [(&'static str, f64); 15] = [
+        ("limits.clients", f64::from(limits.clients.get())),
+        (
+            "limits.pending_logins",
+            f64::from(limits.pending_logins.get()),
+        ),
+        ("limits.journal_bytes", limits.journal_bytes as f64),
+        (
+            "limits.journal_commands",
+            f64::from(limits.journal_commands.get()),
+        ),
+        ("limits.replay_time", limits.replay_time.as_secs_f64()),
+        ("limits.attempts", f64::from(limits.attempts.get())),
+        ("limits.command_memory", limits.command_memory as f64),
+        ("limits.packet", limits.packet as f64),
+        ("timeouts.hold", timeouts.hold.as_secs_f64()),
+        ("timeouts.connect", timeouts.connect.as_secs_f64()),
+        ("timeouts.handshake", timeouts.handshake.as_secs_f64()),
+        ("timeouts.dead_after", timeouts.dead_after.as_secs_f64()),
+        (
+            "timeouts.keepalive_idle",
+            timeouts.keepalive_idle.as_secs_f64(),
+        ),
+        (
+            "timeouts.keepalive_interval",
+            timeouts.keepalive_interval.as_secs_f64(),
+        ),
+        ("timeouts.drain", timeouts.drain.as_secs_f64()),
+    ];
+    let family = Family::<Labels<1>, Gauge<f64, AtomicU64>>::default();
+    for (name, value) in values {
+        family.get_or_create(&[("setting", name)]).set(value);
+    }
+    registry.register(
+        "limit",
+        "What Steadfast may use and how long it waits, by setting; bytes, seconds or pieces",
+        family,
+    );
+}
+
+/// What is known of the server, looked up when somebody asks.
+#[derive(Debug)]
+struct ServerCollector(Arc<Readiness>);
+
+impl Collector for ServerCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let readiness = &self.0;
+        let mut gauge = |name, help, unit: Option<&Unit>, value: f64| {
+            let gauge = ConstGauge::new(value);
+            let encoder = encoder.encode_descriptor(name, help, unit, gauge.metric_type())?;
+            gauge.encode(encoder)
+        };
+        gauge(
+            "server_up",
+            "Whether the last attempt to reach the server succeeded",
+            None,
+            f64::from(u8::from(readiness.server_is_up())),
+        )?;
+        gauge(
+            "ready",
+            "Whether new clients are welcome",
+            None,
+            f64::from(u8::from(readiness.check().is_ok())),
+        )?;
+        gauge(
+            "uptime",
+            "How long the process has been running",
+            Some(&Unit::Seconds),
+            readiness.uptime().as_secs_f64(),
+        )?;
+        match readiness.server_seen_ago() {
+            Some(age) => gauge(
+                "health_check_age",
+                "How long ago the server last answered; absent before the first answer",
+                Some(&Unit::Seconds),
+                age.as_secs_f64(),
+            ),
+            None => Ok(()),
+        }
+    }
+}
