@@ -415,3 +415,179 @@ fn check_tally(records: &[Record], snapshot: &Snapshot, findings: &mut Findings)
         findings.add(kind, "counter-autocommit", (client, 0), detail);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(outcome: Outcome) -> Record {
+        Record {
+            client: 1,
+            number: 1,
+            profile: "transfer-text",
+            contended: true,
+            outcome,
+            expected: vec![
+                Expected {
+                    table: "tx",
+                    step: 0,
+                    told: vec![],
+                },
+                Expected {
+                    table: "item",
+                    step: 1,
+                    told: vec![("id", "7".into())],
+                },
+            ],
+            reads: vec![(3, 10)],
+            writes: vec![(3, 11)],
+            tally: 0,
+            commit_sent: Some(100),
+            ended: 200,
+        }
+    }
+
+    fn rows(id: &str) -> Vec<LogRow> {
+        vec![
+            LogRow {
+                table: "tx",
+                step: 0,
+                columns: vec![],
+            },
+            LogRow {
+                table: "item",
+                step: 1,
+                columns: vec![("id", id.into())],
+            },
+        ]
+    }
+
+    fn kinds(records: &[Record], rows: Vec<LogRow>) -> Vec<Kind> {
+        let mut snapshot = Snapshot::default();
+        if !rows.is_empty() {
+            snapshot.logs.insert((1, 1), rows);
+        }
+        check(records, &snapshot)
+            .violations
+            .into_iter()
+            .map(|violation| violation.kind)
+            .collect()
+    }
+
+    fn doubt() -> Outcome {
+        Outcome::Doubt {
+            message: "1180".into(),
+        }
+    }
+
+    fn refused(reread_differs: Option<bool>) -> Outcome {
+        Outcome::Refused {
+            message: "1213".into(),
+            reread_differs,
+        }
+    }
+
+    #[test]
+    fn an_acknowledged_transaction_must_be_there_once_and_entire() {
+        let records = [record(Outcome::Acknowledged)];
+        assert_eq!(kinds(&records, rows("7")), []);
+        assert_eq!(kinds(&records, vec![]), [Kind::Lost]);
+        assert_eq!(kinds(&records, rows("7")[..1].to_vec()), [Kind::Partial]);
+        assert_eq!(
+            kinds(&records, [rows("7"), rows("7")].concat()),
+            [Kind::Doubled]
+        );
+        assert_eq!(kinds(&records, rows("8")), [Kind::WrongId]);
+    }
+
+    #[test]
+    fn a_doubt_allows_once_or_absent_but_nothing_else() {
+        let records = [record(doubt())];
+        assert_eq!(kinds(&records, rows("7")), []);
+        assert_eq!(kinds(&records, vec![]), []);
+        assert_eq!(kinds(&records, rows("7")[..1].to_vec()), [Kind::Partial]);
+        assert_eq!(
+            kinds(&records, [rows("7"), rows("9")].concat()),
+            [Kind::Doubled]
+        );
+    }
+
+    #[test]
+    fn a_failed_transaction_must_be_absent() {
+        let records = [record(Outcome::Failed {
+            message: "2013".into(),
+        })];
+        assert_eq!(kinds(&records, vec![]), []);
+        assert_eq!(kinds(&records, rows("7")), [Kind::PresentThoughRefused]);
+        assert_eq!(
+            kinds(&records, rows("7")[..1].to_vec()),
+            [Kind::PresentThoughRefused]
+        );
+    }
+
+    #[test]
+    fn a_1213_is_proved_only_by_a_commit_that_was_sent_before_it() {
+        let overtaker = |sent| Record {
+            client: 2,
+            reads: vec![],
+            commit_sent: Some(sent),
+            ..record(Outcome::Acknowledged)
+        };
+        let mut snapshot = Snapshot::default();
+        snapshot.logs.insert((2, 1), rows("7"));
+        let proved = |refused: Record, other: Record| {
+            check(&[refused, other], &snapshot)
+                .proved
+                .get("transfer-text")
+                .copied()
+        };
+        assert_eq!(proved(record(refused(Some(true))), overtaker(150)), Some(1));
+        assert_eq!(proved(record(refused(None)), overtaker(150)), Some(1));
+        assert_eq!(
+            proved(record(refused(Some(true))), overtaker(250)),
+            None,
+            "committed later"
+        );
+        assert_eq!(
+            proved(record(refused(Some(false))), overtaker(150)),
+            None,
+            "re-read unchanged"
+        );
+        let private = Record {
+            contended: false,
+            ..record(refused(Some(true)))
+        };
+        assert_eq!(
+            proved(private, overtaker(150)),
+            None,
+            "nobody else writes private rows"
+        );
+    }
+
+    #[test]
+    fn counters_lie_between_acknowledged_and_acknowledged_with_doubts() {
+        let counted = |outcome, number| Record {
+            expected: vec![],
+            tally: 1,
+            number,
+            writes: vec![],
+            ..record(outcome)
+        };
+        let records = [counted(Outcome::Acknowledged, 1), counted(doubt(), 2)];
+        let with = |hits| {
+            let snapshot = Snapshot {
+                tally: [(1, hits)].into(),
+                ..Snapshot::default()
+            };
+            check(&records, &snapshot)
+                .violations
+                .into_iter()
+                .map(|found| found.kind)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(with(0), [Kind::Lost]);
+        assert_eq!(with(1), []);
+        assert_eq!(with(2), []);
+        assert_eq!(with(3), [Kind::Doubled]);
+    }
+}

@@ -128,7 +128,7 @@ struct SurviveArgs {
     /// Rounds of each fault.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// The faults, one leg each.
+    /// The faults, one leg each; `commit` and `answer` lose single answers at the worst moment.
     #[arg(long, value_enum, value_delimiter = ',',
           default_values_t = [Fault::Kill, Fault::Restart, Fault::Fin, Fault::Rst, Fault::Freeze, Fault::Blackhole])]
     faults: Vec<Fault>,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use mysql_async::{Conn, Opts, OptsBuilder, prelude::Queryable};
-use steadfast_sandbox::{Kind, Link, Server};
+use steadfast_sandbox::{Cut, Kind, Link, Server};
 
 use crate::faults::Fault;
 
@@ -123,6 +123,18 @@ impl Rig {
                 "faults need a server of the campaign's own: leave --through out, or give --faults none"
             ),
         }
+    }
+
+    /// Arms the link to cut after so many bytes of an answer; `None` when the fault is not a cut.
+    pub(crate) fn cut_after(&self, bytes: u64, fault: Fault) -> Option<()> {
+        let (_, link) = self.sandbox.as_ref()?;
+        let cut = match fault {
+            Fault::Fin => Cut::Fin,
+            Fault::Rst => Cut::Rst,
+            _ => return None,
+        };
+        link.cut_after(bytes, cut);
+        Some(())
     }
 
     /// Fails with the end of its log when Steadfast has ended.
