@@ -4,3 +4,6 @@ pub mod admin;
 pub mod config;
 pub mod logging;
 pub mod metrics;
+mod serve;
+
+pub use serve::{Listening, ServeError, serve};

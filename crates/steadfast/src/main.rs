@@ -1,2 +1,25 @@
 //! The steadfast command line.
-fn main() {}
+
+mod cli;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+/// The command failed. The command line's own errors are 2, which is also clap's.
+const FAILED: u8 = 1;
+/// The command line or the configuration is wrong.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(args) => serve::run(*args),
+        Command::Demo(_) => {
+            eprintln!("steadfast: this build has no demo");
+            ExitCode::from(FAILED)
+        }
+    }
+}

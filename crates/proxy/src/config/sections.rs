@@ -1,8 +1,11 @@
 //! The sections of the settings that need no further resolution: times, limits, logging.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, str::FromStr, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Serialize,
+    de::{self, IntoDeserializer},
+};
 
 use super::{size, span};
 
@@ -121,6 +124,19 @@ pub enum LogLevel {
     Trace,
 }
 
+impl LogLevel {
+    /// The names, as settings and flags have them.
+    pub const NAMES: [&'static str; 5] = ["error", "warn", "info", "debug", "trace"];
+}
+
+impl FromStr for LogLevel {
+    type Err = de::value::Error;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::deserialize(name.into_deserializer())
+    }
+}
+
 /// How a line of the log is written.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -130,4 +146,17 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+impl LogFormat {
+    /// The names, as settings and flags have them.
+    pub const NAMES: [&'static str; 2] = ["text", "json"];
+}
+
+impl FromStr for LogFormat {
+    type Err = de::value::Error;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::deserialize(name.into_deserializer())
+    }
 }
