@@ -1,0 +1,217 @@
+//! One connection, whatever carries it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::{Peer, SocketOptions};
+
+/// A connection: TCP or a Unix socket, plain or with TLS on it.
+#[derive(Debug)]
+pub enum Stream {
+    /// Plain TCP.
+    Tcp(TcpStream),
+    /// A plain Unix socket.
+    Unix(UnixStream),
+    /// TLS that the other side asked for.
+    TlsAccepted(Box<tokio_rustls::server::TlsStream<Rewound>>),
+    /// TLS that this side asked for.
+    TlsConnected(Box<tokio_rustls::client::TlsStream<Stream>>),
+}
+
+impl Stream {
+    /// Whether the bytes are encrypted.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Stream::TlsAccepted(_) | Stream::TlsConnected(_))
+    }
+
+    /// Whether a password may be sent in the clear: inside TLS or over a Unix socket.
+    pub fn is_secure(&self) -> bool {
+        !matches!(self, Stream::Tcp(_))
+    }
+
+    /// This side's address; `None` for a Unix socket and for a connection that the system has forgotten.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.tcp()?.local_addr().ok()
+    }
+
+    /// The other side's address; `None` for a Unix socket and for a connection that the system has forgotten.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.tcp()?.peer_addr().ok()
+    }
+
+    /// The other side, for people. `None` only for a TCP connection that the system has forgotten.
+    pub fn peer(&self) -> Option<Peer> {
+        match self.plain() {
+            Stream::Unix(stream) => {
+                let credentials = stream.peer_cred().ok();
+                Some(Peer::Unix {
+                    uid: credentials.map(|one| one.uid()),
+                    pid: credentials.and_then(|one| one.pid()),
+                })
+            }
+            _ => self.peer_addr().map(Peer::Tcp),
+        }
+    }
+
+    /// Sets the options of the TCP socket; a Unix socket has none and is left as it is.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn apply(&self, options: &SocketOptions) -> io::Result<()> {
+        match self.tcp() {
+            Some(stream) => options.set(stream),
+            None => Ok(()),
+        }
+    }
+
+    /// The stream below TLS.
+    fn plain(&self) -> &Stream {
+        match self {
+            Stream::Tcp(_) | Stream::Unix(_) => self,
+            Stream::TlsAccepted(tls) => tls.get_ref().0.stream.plain(),
+            Stream::TlsConnected(tls) => tls.get_ref().0.plain(),
+        }
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self.plain() {
+            Stream::Tcp(stream) => Some(stream),
+            _ => None,
+        }
+    }
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Stream::Tcp(stream)
+    }
+}
+
+impl From<UnixStream> for Stream {
+    fn from(stream: UnixStream) -> Self {
+        Stream::Unix(stream)
+    }
+}
+
+/// Runs the expression on whatever carries the stream.
+macro_rules! on {
+    ($stream:expr, $carrier:ident => $run:expr) => {
+        match $stream {
+            Stream::Tcp($carrier) => $run,
+            Stream::Unix($carrier) => $run,
+            Stream::TlsAccepted($carrier) => $run,
+            Stream::TlsConnected($carrier) => $run,
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        on!(self.get_mut(), carrier => Pin::new(carrier).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        on!(self.get_mut(), carrier => Pin::new(carrier).poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on!(self.get_mut(), carrier => Pin::new(carrier).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on!(self.get_mut(), carrier => Pin::new(carrier).poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        on!(self.get_mut(), carrier => Pin::new(carrier).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        on!(self, carrier => carrier.is_write_vectored())
+    }
+}
+
+/// A stream some of whose bytes were read before TLS began: a client may send its ClientHello in the same segment as
+/// the SSL request.
+#[derive(Debug)]
+pub struct Rewound {
+    unread: Vec<u8>,
+    stream: Stream,
+}
+
+impl Rewound {
+    pub(crate) fn new(stream: Stream, already_read: &[u8]) -> Self {
+        Rewound {
+            unread: already_read.to_vec(),
+            stream,
+        }
+    }
+}
+
+impl AsyncRead for Rewound {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.unread.is_empty() {
+            return Pin::new(&mut this.stream).poll_read(cx, buf);
+        }
+        let take = this.unread.len().min(buf.remaining());
+        buf.put_slice(&this.unread.drain(..take).collect::<Vec<_>>());
+        if this.unread.is_empty() {
+            this.unread = Vec::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Rewound {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
