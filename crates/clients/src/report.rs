@@ -1,0 +1,284 @@
+//! What the matrix found, for people and for machines.
+
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+
+use crate::compare::{Outcome, Verdict};
+use crate::operations::RIGHT;
+
+/// Longer lines are cut in print; `--json` has them whole.
+const MOST_PRINTED: usize = 1500;
+
+/// One client's operations.
+pub(crate) struct Operations {
+    pub(crate) client: String,
+    pub(crate) tls: bool,
+    pub(crate) outcomes: Vec<Outcome>,
+    /// How a driver failed.
+    pub(crate) failures: Vec<String>,
+}
+
+/// One client's logins to one account.
+pub(crate) struct Logins {
+    pub(crate) client: String,
+    pub(crate) plugin: &'static str,
+    pub(crate) tls: bool,
+    pub(crate) verdict: Verdict,
+    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) failures: Vec<String>,
+}
+
+/// Everything that was found with one server.
+#[derive(Default)]
+pub(crate) struct Report {
+    pub(crate) server: String,
+    pub(crate) through: String,
+    pub(crate) operations: Vec<Operations>,
+    pub(crate) logins: Vec<Logins>,
+    /// Clients that cannot run on this machine, and why.
+    pub(crate) absent: Vec<(String, String)>,
+    /// Why the proxy ended before its time.
+    pub(crate) proxy_ended: Option<String>,
+}
+
+/// How a transport is called in tables.
+pub(crate) fn on_off(tls: bool) -> &'static str {
+    if tls { "TLS" } else { "plain" }
+}
+
+impl Report {
+    /// How many cells speak against the proxy.
+    pub(crate) fn failed(&self) -> usize {
+        let operations = self
+            .operations
+            .iter()
+            .flat_map(|run| &run.outcomes)
+            .filter(|o| o.verdict.is_failure())
+            .count();
+        let logins = self
+            .logins
+            .iter()
+            .filter(|login| login.verdict.is_failure())
+            .count();
+        operations + logins + usize::from(self.proxy_ended.is_some())
+    }
+
+    /// Differences, tables and what could not run.
+    pub(crate) fn print(&self) {
+        for run in &self.operations {
+            let whose = format!("{} ({})", run.client, on_off(run.tls));
+            print_details(&whose, &run.outcomes, &run.failures, |outcome| {
+                outcome.verdict.is_failure()
+            });
+        }
+        for login in &self.logins {
+            let whose = format!("{}, {} ({})", login.client, login.plugin, on_off(login.tls));
+            print_details(&whose, &login.outcomes, &login.failures, |_| {
+                login.verdict.is_failure()
+            });
+        }
+        println!("\n{}, direct against {}", self.server, self.through);
+        if !self.operations.is_empty() {
+            println!("{}", self.operations_table());
+        }
+        if !self.logins.is_empty() {
+            println!("{}", self.logins_table());
+            for note in self.refusals() {
+                println!("{note}");
+            }
+            println!(
+                "equal: right password (twice) and wrong password as on a direct connection; refused: the client"
+            );
+            println!(
+                "cannot log in directly either; better: it can through the proxy only; -: no such operation"
+            );
+        }
+        for (client, reason) in &self.absent {
+            println!("not run: {client}: {reason}");
+        }
+        if let Some(reason) = &self.proxy_ended {
+            println!("{reason}");
+        }
+        let (refused, unsupported) = (
+            self.count(Verdict::Refused),
+            self.count(Verdict::Unsupported),
+        );
+        println!(
+            "{} of {} cells are wrong; {refused} could not log in directly, {unsupported} have no such operation",
+            self.failed(),
+            self.cells()
+        );
+    }
+
+    fn cells(&self) -> usize {
+        self.operations
+            .iter()
+            .map(|run| run.outcomes.len())
+            .sum::<usize>()
+            + self.logins.len()
+    }
+
+    fn count(&self, verdict: Verdict) -> usize {
+        let operations = self
+            .operations
+            .iter()
+            .flat_map(|run| &run.outcomes)
+            .map(|outcome| outcome.verdict);
+        operations
+            .chain(self.logins.iter().map(|login| login.verdict))
+            .filter(|found| *found == verdict)
+            .count()
+    }
+
+    /// Why clients cannot log in directly, once per client and plugin.
+    fn refusals(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        for login in &self.logins {
+            let right = login.outcomes.iter().find(|outcome| outcome.op == RIGHT);
+            let Some(reason) = right.and_then(|outcome| outcome.refusal.as_deref()) else {
+                continue;
+            };
+            let how = login.verdict.text();
+            let note = format!(
+                "{how}: {}, {}, direct: {}",
+                login.client,
+                login.plugin,
+                reason.trim()
+            );
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+        notes
+    }
+
+    fn operations_table(&self) -> Table {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_BORDERS_ONLY);
+        let heads = self
+            .operations
+            .iter()
+            .map(|run| format!("{} ({})", run.client, on_off(run.tls)));
+        table.set_header(["operation".to_owned()].into_iter().chain(heads));
+        let names = self
+            .operations
+            .first()
+            .map(|run| run.outcomes.iter().map(|outcome| outcome.op.clone()));
+        for (row, name) in names.into_iter().flatten().enumerate() {
+            let cells = self.operations.iter().map(|run| {
+                run.outcomes
+                    .get(row)
+                    .map_or("MISSING", |outcome| outcome.verdict.text())
+                    .to_owned()
+            });
+            table.add_row([name].into_iter().chain(cells));
+        }
+        table
+    }
+
+    fn logins_table(&self) -> Table {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_BORDERS_ONLY);
+        let mut columns: Vec<(&str, bool)> = Vec::new();
+        let mut clients: Vec<&str> = Vec::new();
+        for login in &self.logins {
+            if !columns.contains(&(login.plugin, login.tls)) {
+                columns.push((login.plugin, login.tls));
+            }
+            if !clients.contains(&login.client.as_str()) {
+                clients.push(&login.client);
+            }
+        }
+        let heads = columns
+            .iter()
+            .map(|(plugin, tls)| format!("{plugin} ({})", on_off(*tls)));
+        table.set_header(["login".to_owned()].into_iter().chain(heads));
+        for client in clients {
+            let cells = columns.iter().map(|&(plugin, tls)| {
+                let here = |login: &&Logins| {
+                    login.client == client && login.plugin == plugin && login.tls == tls
+                };
+                self.logins
+                    .iter()
+                    .find(here)
+                    .map_or("", |login| login.verdict.text())
+                    .to_owned()
+            });
+            table.add_row([client.to_owned()].into_iter().chain(cells));
+        }
+        table
+    }
+
+    /// The same for machines; every line that differs in full.
+    pub(crate) fn json(&self) -> Value {
+        let operations = self.operations.iter().map(|run| {
+            json!({
+                "client": run.client, "tls": run.tls, "failures": run.failures,
+                "operations": run.outcomes.iter().map(outcome_json).collect::<Vec<_>>(),
+            })
+        });
+        let logins = self.logins.iter().map(|login| {
+            json!({
+                "client": login.client, "plugin": login.plugin, "tls": login.tls, "failures": login.failures,
+                "verdict": login.verdict.text(),
+                "logins": login.outcomes.iter().map(outcome_json).collect::<Vec<_>>(),
+            })
+        });
+        let absent = self
+            .absent
+            .iter()
+            .map(|(client, reason)| json!({ "client": client, "reason": reason }));
+        json!({
+            "server": self.server,
+            "through": self.through,
+            "operations": operations.collect::<Vec<_>>(),
+            "logins": logins.collect::<Vec<_>>(),
+            "not_run": absent.collect::<Vec<_>>(),
+            "proxy_ended": self.proxy_ended,
+            "cells": self.cells(),
+            "wrong": self.failed(),
+        })
+    }
+}
+
+fn outcome_json(outcome: &Outcome) -> Value {
+    let differences = outcome.differences.iter();
+    json!({
+        "operation": outcome.op,
+        "verdict": outcome.verdict.text(),
+        "direct_refusal": outcome.refusal,
+        "differences": differences.map(|(direct, through)| json!({ "direct": direct, "through": through })).collect::<Vec<_>>(),
+    })
+}
+
+fn print_details(
+    whose: &str,
+    outcomes: &[Outcome],
+    failures: &[String],
+    shown: impl Fn(&Outcome) -> bool,
+) {
+    for failure in failures {
+        println!("{whose}: {failure}");
+    }
+    for outcome in outcomes.iter().filter(|outcome| shown(outcome)) {
+        for (direct, through) in &outcome.differences {
+            println!(
+                "{whose}, {}:\n  direct:  {}\n  through: {}",
+                outcome.op,
+                cut(direct),
+                cut(through)
+            );
+        }
+    }
+}
+
+fn cut(line: &Option<Value>) -> String {
+    let Some(line) = line else {
+        return "(nothing)".to_owned();
+    };
+    let text = line.to_string();
+    match text.char_indices().nth(MOST_PRINTED) {
+        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
+        None => text,
+    }
+}

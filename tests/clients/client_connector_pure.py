@@ -1,0 +1,5 @@
+"""mysql-connector-python, the implementation in Python."""
+
+import connector
+
+connector.run(pure=True)
