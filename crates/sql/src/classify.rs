@@ -84,8 +84,13 @@ fn add(class: &mut Class, head: Head, scan: &Scan<'_>) {
         effects |= Effects::UNKNOWN;
         control = Control::Unknown;
     }
+    let mut uses = head.uses | scan.uses;
+    if head.kind == Kind::Ddl && !effects.contains(Effects::ROWS) {
+        // Columns, keys and types stand before parentheses; nothing is called.
+        uses.remove(Uses::UNKNOWN_FUNCTION);
+    }
     class.effects |= effects;
-    class.uses |= head.uses | scan.uses;
+    class.uses |= uses;
     if class.statements == 0 {
         class.kind = head.kind;
         class.control = control;
@@ -132,7 +137,7 @@ fn statement(scan: &mut Scan<'_>) -> Head {
         Kw::Do => Head::new(Kind::Do, Effects::empty()),
         // An open handler and its position are state that nothing tracks.
         Kw::Handler => Head::new(Kind::Handler, Effects::SESSION | Effects::UNKNOWN),
-        Kw::Call => Head::unknown(Kind::Call).with_uses(Uses::ASSIGNS_USER_VARIABLE),
+        Kw::Call => call(scan),
         Kw::Prepare => Head::new(Kind::Prepare, Effects::SESSION),
         Kw::Execute => Head::unknown(Kind::Execute).with_uses(Uses::ASSIGNS_USER_VARIABLE),
         Kw::Deallocate => Head::new(Kind::Deallocate, Effects::SESSION),
@@ -154,6 +159,15 @@ fn statement(scan: &mut Scan<'_>) -> Head {
         _ if query::begins(scan) => query::data(scan),
         _ => administration::administer(scan),
     }
+}
+
+/// CALL: what the procedure does, is not in the text.
+fn call(scan: &mut Scan<'_>) -> Head {
+    scan.naming = true;
+    scan.bump();
+    scan.skip_path();
+    scan.naming = false;
+    Head::unknown(Kind::Call).with_uses(Uses::ASSIGNS_USER_VARIABLE)
 }
 
 /// GET [CURRENT | STACKED] DIAGNOSTICS.

@@ -147,6 +147,7 @@ fn plain(name: &[u8]) -> bool {
             | b"except"
             | b"exists"
             | b"exp"
+            | b"explain"
             | b"export_set"
             | b"extract"
             | b"extractvalue"

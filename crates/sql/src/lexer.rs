@@ -61,6 +61,13 @@ impl Token {
         self.tok == Tok::Punct(byte)
     }
 
+    /// The `@host` of an account, right after its user's quotes, and no variable.
+    pub(crate) fn is_host(self, prev: Token) -> bool {
+        self.tok == Tok::UserVar
+            && prev.end == self.start
+            && matches!(prev.tok, Tok::Str | Tok::Quoted)
+    }
+
     /// A word or quoted name that can name something.
     pub(crate) fn is_name(self) -> bool {
         matches!(self.tok, Tok::Word | Tok::Quoted)

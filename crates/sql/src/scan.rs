@@ -179,6 +179,7 @@ impl<'a> Scan<'a> {
             Tok::Punct(b')') => self.depth = self.depth.saturating_sub(1),
             Tok::Word | Tok::Quoted if self.system_variable => self.note_system_variable(),
             Tok::Word | Tok::Quoted => self.note_word(),
+            Tok::UserVar if token.is_host(self.prev) => {}
             Tok::UserVar => {
                 self.uses |= Uses::USER_VARIABLE;
                 if self.prev.is(Kw::Into) || self.next.tok == Tok::Assign {
@@ -253,7 +254,7 @@ impl<'a> Scan<'a> {
             | Kw::UtcTimestamp => self.uses |= Uses::NOW,
             Kw::Sysdate if self.dialect().oracle => self.uses |= Uses::UUID,
             Kw::SqlCalcFoundRows => self.uses |= Uses::CALC_FOUND_ROWS,
-            Kw::For if self.next.is(Kw::Update) || self.next.is(Kw::Share) => {
+            Kw::Update | Kw::Share if self.prev.is(Kw::For) && !self.target => {
                 self.uses |= Uses::LOCKING_READ;
             }
             Kw::Share if self.prev.is(Kw::In) => self.uses |= Uses::LOCKING_READ,

@@ -235,7 +235,7 @@ impl Items {
         } else if word == Kw::Password && assigns(scan.next) {
             return self.clause(Target::Password, scan);
         }
-        let mut sticky = true;
+        let mut sticky = scan.cur.tok != Tok::AtAt;
         if bare_word && let Some(scope) = scope_of(word) {
             sticky = false;
             scan.bump();

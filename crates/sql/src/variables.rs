@@ -2,7 +2,7 @@
 
 use crate::Dialect;
 use crate::keywords::Kw;
-use crate::lexer::{Lexer, Tok};
+use crate::lexer::{Lexer, Tok, Token};
 use crate::names::name_of;
 use crate::scan::Scan;
 use crate::set::{Items, Target};
@@ -12,13 +12,14 @@ use std::borrow::Cow;
 /// mentioned, without `@` and quotes. Servers compare names without regard to case.
 pub fn user_variables<'a>(text: &'a [u8], dialect: Dialect) -> impl Iterator<Item = Cow<'a, [u8]>> {
     let mut lexer = Lexer::new(text, dialect);
+    let mut prev = Token::NONE;
     std::iter::from_fn(move || {
         loop {
             let token = lexer.next();
             match token.tok {
                 Tok::End => return None,
-                Tok::UserVar => return Some(name_of(token, text, dialect)),
-                _ => {}
+                Tok::UserVar if !token.is_host(prev) => return Some(name_of(token, text, dialect)),
+                _ => prev = token,
             }
         }
     })

@@ -69,7 +69,9 @@ fn flush(scan: &mut Scan<'_>) -> Head {
 /// Compound statements (MariaDB: IF, CASE, LOOP, labels, …) have semicolons of their own.
 fn unknown(scan: &mut Scan<'_>) -> Head {
     let label = scan.next.is_punct(b':');
+    // In Oracle's grammar anything may be a block.
     if label
+        || scan.dialect().oracle
         || matches!(
             scan.cur.kw,
             Kw::If | Kw::Case | Kw::Loop | Kw::Repeat | Kw::While | Kw::For | Kw::Declare

@@ -25,7 +25,11 @@ pub(super) fn set(scan: &mut Scan<'_>) -> Head {
 
 /// The statement after SET STATEMENT … FOR.
 fn inner(settings: Head, scan: &mut Scan<'_>) -> Head {
-    if !scan.eat(Kw::For) || scan.at(Kw::Set) && scan.next.is(Kw::Statement) {
+    // This FOR UPDATE is no locking clause.
+    scan.target = true;
+    let there = scan.eat(Kw::For);
+    scan.target = false;
+    if !there || scan.at(Kw::Set) && scan.next.is(Kw::Statement) {
         return Head::unknown(Kind::Unknown);
     }
     if scan.cur.ends() {
