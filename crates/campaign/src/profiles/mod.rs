@@ -59,7 +59,7 @@ profiles! {
     OwnSerializable "own-serializable" 2 false "the same, SERIALIZABLE",
     UserVariables "user-variables" 2 false "user variables set and used inside a transaction",
     Autocommit0 "autocommit-0" 2 false "autocommit=0, two transactions, then autocommit=1",
-    Savepoint "savepoint" 2 false "SAVEPOINT, ROLLBACK TO, RELEASE",
+    Savepoint "savepoint" 2 false "SAVEPOINT, ROLLBACK TO, RELEASE; READ COMMITTED",
     InsertSingle "insert-single" 2 false "auto-increment, single row, text and prepared",
     InsertMulti "insert-multi" 2 false "auto-increment, three rows in one INSERT",
     InsertAfterTrigger "insert-after-trigger" 2 false "AFTER INSERT trigger writes another auto-increment table",
