@@ -380,11 +380,15 @@ impl<'a> Lexer<'a> {
         self.guess();
     }
 
-    /// The scanner of optimizer hints reads on through a `*/` within quotes.
+    /// The scanner of optimizer hints reads on through a `*/` within quotes: quotes must be of
+    /// one kind and in pairs.
     fn check_hint(&mut self, start: usize) {
         let hint = self.text.get(start..self.pos).unwrap_or_default();
+        let mut kinds = 0;
         for quote in [b'`', b'"', b'\''] {
-            if hint.iter().filter(|&&byte| byte == quote).count() % 2 == 1 {
+            let count = hint.iter().filter(|&&byte| byte == quote).count();
+            kinds += usize::from(count > 0);
+            if count % 2 == 1 || kinds > 1 {
                 self.guess();
             }
         }

@@ -9,7 +9,8 @@ use crate::set::{Items, Target};
 use std::borrow::Cow;
 
 /// The names of the user variables that a text mentions, in order, each as often as it is
-/// mentioned, without `@` and quotes. Servers compare names without regard to case.
+/// mentioned, without `@` and quotes. Servers compare names
+/// in `utf8mb3_general_ci`: without regard to case, accents and trailing spaces.
 pub fn user_variables<'a>(text: &'a [u8], dialect: Dialect) -> impl Iterator<Item = Cow<'a, [u8]>> {
     let mut lexer = Lexer::new(text, dialect);
     let mut prev = Token::NONE;

@@ -76,8 +76,10 @@ fn table(scan: &mut Scan<'_>, verb: Kw, temporary: bool) -> Head {
     } else {
         Effects::SCHEMA
     };
+    scan.naming = verb == Kw::Create;
+    scan.bump();
     while verb == Kw::Create && !scan.cur.ends() {
-        if matches!(scan.cur.kw, Kw::Select | Kw::With | Kw::Values) {
+        if matches!(scan.cur.kw, Kw::Select | Kw::With | Kw::Values | Kw::Table) {
             effects |= Effects::ROWS;
         }
         // Names before parentheses are columns' types and keys here.

@@ -264,8 +264,7 @@ pub(super) fn analyze(scan: &mut Scan<'_>) -> Head {
     if matches!(
         scan.cur.kw,
         Kw::Table | Kw::Tables | Kw::Local | Kw::NoWriteToBinlog
-    ) && !(scan.at(Kw::Table) && !scan.mariadb() && scan.next.ends())
-    {
+    ) {
         return Head::new(Kind::Admin, Effects::ADMIN).with_control(Control::ImplicitCommit);
     }
     if scan.at(Kw::Format) && scan.next.is_punct(b'=') {

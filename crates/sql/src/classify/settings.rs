@@ -89,6 +89,13 @@ fn assignment(head: &mut Head, item: &Item, scan: &Scan<'_>) {
 fn variable(item: &Item, scope: Scope, scan: &Scan<'_>) -> (Effects, Control) {
     let name = item.name.map_or(&[][..], |token| bare(token, scan.text()));
     let is = |known: &[u8]| known.eq_ignore_ascii_case(name);
+    if !name
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+    {
+        // Names are compared without regard to accents and trailing spaces: it may be any.
+        return (Effects::SESSION | Effects::UNKNOWN, Control::Unknown);
+    }
     let effects = match scope {
         Scope::Session | Scope::Bare | Scope::Statement => Effects::SESSION,
         Scope::Global | Scope::Persist | Scope::PersistOnly => Effects::ADMIN,
