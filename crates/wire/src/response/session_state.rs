@@ -126,9 +126,8 @@ impl<'a> SessionState<'a> {
             session_track::SCHEMA => Ok(SessionStateChange::Schema(
                 reader.lenenc_bytes("the schema is cut")?,
             )),
-            session_track::STATE_CHANGE => Ok(SessionStateChange::StateChange(
-                reader.lenenc_bytes("the state change is cut")? == b"1",
-            )),
+            // Other than the manual says, there is no length inside the entry (both servers).
+            session_track::STATE_CHANGE => Ok(SessionStateChange::StateChange(data == b"1")),
             session_track::GTIDS => {
                 let encoding = reader.u8("the encoding of the GTIDs is missing")?;
                 Ok(SessionStateChange::Gtids {
@@ -192,7 +191,7 @@ impl SessionStateChange<'_> {
                 session_track::SCHEMA
             }
             SessionStateChange::StateChange(changed) => {
-                put_lenenc_bytes(&mut data, if changed { b"1" } else { b"0" });
+                data.push(if changed { b'1' } else { b'0' });
                 session_track::STATE_CHANGE
             }
             SessionStateChange::Gtids { encoding, gtids } => {
