@@ -24,13 +24,14 @@ mod survive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use steadfast_sandbox::Kind;
+use tokio::signal::unix::{SignalKind, signal};
 
 use faults::Fault;
 use profiles::Profile;
-use rig::{Front, Rig};
+use rig::{Account, Front, Rig};
 use survive::Plan;
 
 /// A checked workload on real servers under injected faults.
@@ -138,6 +139,9 @@ struct SurviveArgs {
     /// Seconds of undisturbed work in each round.
     #[arg(long, default_value_t = 3.0)]
     seconds_per_round: f64,
+    /// How the clients' account logs in; `ed25519` is MariaDB's alone.
+    #[arg(long, value_enum, default_value_t = Account::Default)]
+    account: Account,
     /// Seed of all random choices.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -187,18 +191,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let command = Cli::parse().command;
+    // Leaving by a return, not by the signal, ends the server and Steadfast with their owners.
     let outcome = runtime.block_on(async {
-        match Cli::parse().command {
-            Sub::Survive(args) => survive(args).await,
-            Sub::BigResult(args) => {
-                let mut rig = Rig::start(args.server.kind(), &args.front.front()?).await?;
-                big_result::run(&mut rig, &args.faults).await
-            }
-            Sub::Plant(args) => plant(args).await,
-            Sub::Profiles => {
-                list_profiles();
-                Ok(true)
-            }
+        tokio::select! {
+            outcome = run(command) => outcome,
+            signal = interrupted() => Err(signal),
         }
     });
     match outcome {
@@ -208,6 +206,36 @@ fn main() -> ExitCode {
             eprintln!("steadfast-campaign: {error:#}");
             ExitCode::from(2)
         }
+    }
+}
+
+async fn run(command: Sub) -> Result<bool> {
+    match command {
+        Sub::Survive(args) => survive(args).await,
+        Sub::BigResult(args) => {
+            let front = args.front.front()?;
+            let mut rig = Rig::start(args.server.kind(), &front, Account::Default).await?;
+            big_result::run(&mut rig, &args.faults).await
+        }
+        Sub::Plant(args) => plant(args).await,
+        Sub::Profiles => {
+            list_profiles();
+            Ok(true)
+        }
+    }
+}
+
+async fn interrupted() -> anyhow::Error {
+    let mut terminate = match signal(SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(error) => return error.into(),
+    };
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => match pressed {
+            Ok(()) => anyhow!("interrupted"),
+            Err(error) => error.into(),
+        },
+        _ = terminate.recv() => anyhow!("terminated"),
     }
 }
 
@@ -255,7 +283,7 @@ async fn survive(args: SurviveArgs) -> Result<bool> {
         .filter(|fault| !done(&legs, *fault))
         .collect();
     if !open.is_empty() {
-        let mut rig = Rig::start(args.server.kind(), &front).await?;
+        let mut rig = Rig::start(args.server.kind(), &front, args.account).await?;
         for fault in open {
             let plan = Plan {
                 fault,
@@ -296,7 +324,7 @@ async fn survive(args: SurviveArgs) -> Result<bool> {
 }
 
 async fn plant(args: PlantArgs) -> Result<bool> {
-    let mut rig = Rig::start(args.server.kind(), &Front::Direct).await?;
+    let mut rig = Rig::start(args.server.kind(), &Front::Direct, Account::Default).await?;
     let plan = Plan {
         fault: Fault::None,
         rounds: args.rounds,

@@ -18,6 +18,24 @@ const USER: &str = "campaign";
 const PASSWORD: &str = "Campaign-Password-1";
 const PROXY_STARTS_WITHIN: Duration = Duration::from_secs(20);
 
+/// How the clients' account logs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Account {
+    /// The server's default: `mysql_native_password` on MariaDB, `caching_sha2_password` on MySQL.
+    Default,
+    /// MariaDB's `ed25519` plugin.
+    Ed25519,
+}
+
+impl Account {
+    fn identified(self) -> String {
+        match self {
+            Self::Default => format!("IDENTIFIED BY '{PASSWORD}'"),
+            Self::Ed25519 => format!("IDENTIFIED VIA ed25519 USING PASSWORD('{PASSWORD}')"),
+        }
+    }
+}
+
 /// What stands between the clients and the link.
 #[derive(Debug, Clone)]
 pub(crate) enum Front {
@@ -54,7 +72,7 @@ pub(crate) struct Rig {
 
 impl Rig {
     /// Starts everything that `front` asks for.
-    pub(crate) async fn start(kind: Kind, front: &Front) -> Result<Self> {
+    pub(crate) async fn start(kind: Kind, front: &Front, account: Account) -> Result<Self> {
         if let Front::External { through, direct } = front {
             return Self::external(through, direct).await;
         }
@@ -63,8 +81,8 @@ impl Rig {
         })
         .await??;
         server.sql(&format!(
-            "CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'; \
-             GRANT ALL ON `survive\\_%`.* TO '{USER}'@'%';"
+            "CREATE USER '{USER}'@'%' {}; GRANT ALL ON `survive\\_%`.* TO '{USER}'@'%';",
+            account.identified()
         ))?;
         let direct = options(server.addr(), server.admin_user(), server.admin_password());
         let server = Arc::new(server);
@@ -79,7 +97,7 @@ impl Rig {
         if let Front::Steadfast { binary, arguments } = front
             && let Some((_, link)) = &rig.sandbox
         {
-            let proxy = Proxy::start(binary, arguments, link.addr())?;
+            let mut proxy = Proxy::start(binary, arguments, link.addr())?;
             rig.clients = options(proxy.listen, USER, PASSWORD);
             proxy.wait_until_ready(&rig.clients).await?;
             rig.proxy = Some(proxy);
@@ -201,7 +219,7 @@ impl Proxy {
         })
     }
 
-    async fn wait_until_ready(&self, clients: &Opts) -> Result<()> {
+    async fn wait_until_ready(&mut self, clients: &Opts) -> Result<()> {
         let begun = Instant::now();
         loop {
             let error =
@@ -213,6 +231,7 @@ impl Proxy {
                     Ok(Err(error)) => error.to_string(),
                     Err(_) => "no greeting".to_owned(),
                 };
+            self.check()?;
             if begun.elapsed() > PROXY_STARTS_WITHIN {
                 bail!(
                     "no login through Steadfast within 20 s: {error}; its log ends with:\n{}",
