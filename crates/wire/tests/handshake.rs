@@ -376,3 +376,41 @@ fn a_login_is_not_printed() {
     assert!(!format!("{response:?}").contains("secret"));
     assert!(!format!("{response:?}").contains("115, 101"));
 }
+
+#[test]
+fn captured_greetings_are_read() {
+    let mariadb = b"\n5.5.5-10.11.19-MariaDB-0+deb12u1\x00\x04\x00\x00\x00+EYrQ}Al\x00\xfe\xff\x08\x02\x00\xff\x81\x15\x00\x00\x00\x00\x00\x00\x1d\x00\x00\x00|LDRMm[bXs\\O\x00mysql_native_password\x00";
+    let greeting = Greeting::parse(mariadb).unwrap();
+    assert_eq!(greeting.version, b"5.5.5-10.11.19-MariaDB-0+deb12u1");
+    assert_eq!((greeting.connection_id, greeting.collation), (4, 8));
+    assert_eq!(&greeting.nonce, b"+EYrQ}Al|LDRMm[bXs\\O");
+    assert!(greeting.capabilities.is_mariadb());
+    let extended = Capabilities::PROGRESS
+        | Capabilities::STMT_BULK_OPERATIONS
+        | Capabilities::EXTENDED_METADATA
+        | Capabilities::CACHE_METADATA;
+    assert_eq!(
+        greeting.capabilities,
+        Capabilities::from_halves(0x81FF_FFFE, 0) | extended
+    );
+    assert_eq!(greeting.plugin, Some(b"mysql_native_password".as_slice()));
+
+    let mysql = b"\n9.7.4-2\x00\t\x00\x00\x00\x19Z5M\x1b1n`\x00\xff\xff\xff\x02\x00\xff\xdf\x15\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x10T\x01J\'n\x13\x05\x19:j!\x00caching_sha2_password\x00";
+    let greeting = Greeting::parse(mysql).unwrap();
+    assert_eq!(
+        (greeting.version, greeting.connection_id, greeting.collation),
+        (b"9.7.4-2".as_slice(), 9, 255)
+    );
+    assert!(!greeting.capabilities.is_mariadb());
+    assert_eq!(
+        greeting.capabilities,
+        Capabilities::from_halves(0xDFFF_FFFF, 0)
+    );
+    assert_eq!(greeting.plugin, Some(b"caching_sha2_password".as_slice()));
+
+    for bytes in [mariadb.as_slice(), mysql.as_slice()] {
+        let mut again = Vec::new();
+        Greeting::parse(bytes).unwrap().write(&mut again);
+        assert_eq!(again, bytes);
+    }
+}
