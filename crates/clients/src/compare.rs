@@ -5,7 +5,6 @@
 
 use serde_json::Value;
 
-use crate::operations::{RIGHT, WRONG};
 use crate::request::Op;
 
 /// How an operation went through the proxy, measured by how it went directly.
@@ -53,6 +52,8 @@ pub(crate) struct Outcome {
     pub(crate) differences: Vec<Difference>,
     /// Why the direct login was refused.
     pub(crate) refusal: Option<String>,
+    /// Whether a session was opened through the proxy.
+    pub(crate) admitted: bool,
 }
 
 /// Compares what two runs of a driver wrote, operation by operation.
@@ -98,6 +99,7 @@ fn outcome(op: &Op, direct: Vec<Value>, through: Vec<Value>) -> Outcome {
         verdict,
         differences,
         refusal,
+        admitted: through.iter().any(|line| line["step"] != "connect"),
     }
 }
 
@@ -125,48 +127,37 @@ fn refused(lines: &[Value]) -> Option<String> {
     })
 }
 
-/// The cell of the logins matrix for one account: where the client cannot log in directly with the right password,
-/// anything through the proxy is at least as good, except that a wrong password must never do.
-pub(crate) fn login_verdict(outcomes: &[Outcome], wrong_password_admitted: bool) -> Verdict {
-    let direct_refused = outcomes
+/// The cell of the logins matrix for one account, from the outcomes of [`crate::operations::logins`]: where the client
+/// cannot log in directly with the right password, anything through the proxy is at least as good, except that a
+/// wrong password must never do.
+pub(crate) fn login_verdict(outcomes: &[Outcome]) -> Verdict {
+    let [right, again, wrong] = outcomes else {
+        return Verdict::Missing;
+    };
+    if outcomes
         .iter()
-        .any(|outcome| outcome.op == RIGHT && outcome.refusal.is_some());
-    let admits_wrong = wrong_password_admitted
-        && outcomes
-            .iter()
-            .any(|outcome| outcome.op == WRONG && outcome.verdict != Verdict::Equal);
-    if admits_wrong
-        || outcomes
-            .iter()
-            .any(|outcome| outcome.verdict == Verdict::Missing)
+        .any(|outcome| outcome.verdict == Verdict::Missing)
     {
+        return Verdict::Missing;
+    }
+    if wrong.admitted && wrong.verdict != Verdict::Equal {
         return Verdict::Different;
     }
-    if direct_refused {
-        let right = outcomes.iter().find(|outcome| outcome.op == RIGHT);
-        let better = right.is_some_and(|right| right.verdict == Verdict::Better);
-        return if better {
-            Verdict::Better
-        } else {
-            Verdict::Refused
+    if right.refusal.is_some() {
+        return match right.verdict {
+            Verdict::Better => Verdict::Better,
+            _ => Verdict::Refused,
         };
     }
     // The wrong password is refused on both sides when all is well, which is equal.
-    let equal = outcomes
-        .iter()
-        .all(|outcome| matches!(outcome.verdict, Verdict::Equal | Verdict::Refused));
+    let equal = right.verdict == Verdict::Equal
+        && again.verdict == Verdict::Equal
+        && matches!(wrong.verdict, Verdict::Equal | Verdict::Refused);
     if equal {
         Verdict::Equal
     } else {
         Verdict::Different
     }
-}
-
-/// Whether the transcript shows a session that was opened with the wrong password.
-pub(crate) fn admits_wrong_password(lines: &[Value]) -> bool {
-    lines
-        .iter()
-        .any(|line| line["op"] == WRONG && line["step"] != "connect")
 }
 
 #[cfg(test)]
@@ -229,7 +220,7 @@ mod tests {
     }
 
     fn login(direct: [bool; 3], through: [bool; 3]) -> Verdict {
-        let ops = operations::logins("wrong");
+        let ops = operations::logins("plugin", "user", "right", "wrong");
         let transcript = |successes: [bool; 3]| -> Vec<Value> {
             let lines = ops.iter().zip(successes);
             lines
@@ -240,10 +231,7 @@ mod tests {
                 .collect()
         };
         let (direct, through) = (transcript(direct), transcript(through));
-        login_verdict(
-            &compare(&ops, &direct, &through),
-            admits_wrong_password(&through),
-        )
+        login_verdict(&compare(&ops, &direct, &through))
     }
 
     #[test]

@@ -373,24 +373,22 @@ fn load_data(file: &Path) -> Op {
     )
 }
 
-/// The steps of one login of the logins matrix: succeed fresh, succeed again, fail.
-pub(crate) fn logins(wrong: &str) -> Vec<Op> {
-    let login = |name: &str, password: Option<String>| Op {
-        name: name.to_owned(),
+/// The logins to one account of the logins matrix: the right password, the same again (a server may have cached it),
+/// a wrong one.
+pub(crate) fn logins(plugin: &str, user: &str, right: &str, wrong: &str) -> Vec<Op> {
+    let attempts = [
+        ("login", right),
+        ("login again", right),
+        ("wrong password", wrong),
+    ];
+    let attempt = |(name, password): (&str, &str)| Op {
+        name: format!("{plugin}, {name}"),
         login: LoginChange {
-            password,
+            user: Some(user.to_owned()),
+            password: Some(password.to_owned()),
             multi: false,
         },
         steps: vec![query("SELECT CURRENT_USER(), USER()")],
     };
-    vec![
-        login(RIGHT, None),
-        login("login again", None),
-        login(WRONG, Some(wrong.to_owned())),
-    ]
+    attempts.map(attempt).into()
 }
-
-/// The name of the login with the right password.
-pub(crate) const RIGHT: &str = "login";
-/// The name of the login with a wrong password.
-pub(crate) const WRONG: &str = "wrong password";

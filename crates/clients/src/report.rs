@@ -4,10 +4,9 @@ use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use crate::compare::{Outcome, Verdict};
-use crate::operations::RIGHT;
 
-/// Longer lines are cut in print; `--json` has them whole.
-const MOST_PRINTED: usize = 1500;
+/// Characters of a line that are printed; `--json` has all.
+const MOST_PRINTED: usize = 800;
 
 /// One client's operations.
 pub(crate) struct Operations {
@@ -134,7 +133,7 @@ impl Report {
     fn refusals(&self) -> Vec<String> {
         let mut notes = Vec::new();
         for login in &self.logins {
-            let right = login.outcomes.iter().find(|outcome| outcome.op == RIGHT);
+            let right = login.outcomes.first();
             let Some(reason) = right.and_then(|outcome| outcome.refusal.as_deref()) else {
                 continue;
             };
@@ -262,23 +261,41 @@ fn print_details(
     }
     for outcome in outcomes.iter().filter(|outcome| shown(outcome)) {
         for (direct, through) in &outcome.differences {
+            let (direct, through) = excerpts(direct, through);
             println!(
-                "{whose}, {}:\n  direct:  {}\n  through: {}",
-                outcome.op,
-                cut(direct),
-                cut(through)
+                "{whose}, {}:\n  direct:  {direct}\n  through: {through}",
+                outcome.op
             );
         }
     }
 }
 
-fn cut(line: &Option<Value>) -> String {
-    let Some(line) = line else {
-        return "(nothing)".to_owned();
+/// Both lines from a little before the place where they part.
+fn excerpts(direct: &Option<Value>, through: &Option<Value>) -> (String, String) {
+    let text = |line: &Option<Value>| {
+        line.as_ref()
+            .map_or("(nothing)".to_owned(), Value::to_string)
     };
-    let text = line.to_string();
-    match text.char_indices().nth(MOST_PRINTED) {
-        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
-        None => text,
-    }
+    let (direct, through) = (text(direct), text(through));
+    let same = direct
+        .chars()
+        .zip(through.chars())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let skipped = if same > MOST_PRINTED / 4 {
+        same - MOST_PRINTED / 8
+    } else {
+        0
+    };
+    let cut = |text: &str| {
+        let shown: String = text.chars().skip(skipped).take(MOST_PRINTED).collect();
+        let before = if skipped > 0 { "…" } else { "" };
+        let after = if text.chars().count() > skipped + MOST_PRINTED {
+            "…"
+        } else {
+            ""
+        };
+        format!("{before}{shown}{after}")
+    };
+    (cut(&direct), cut(&through))
 }

@@ -32,6 +32,9 @@ impl Login {
     /// This login with what an operation wants otherwise.
     pub(crate) fn with(&self, other: &LoginChange) -> Login {
         let mut login = self.clone();
+        if let Some(user) = &other.user {
+            login.user.clone_from(user);
+        }
         if let Some(password) = &other.password {
             login.password.clone_from(password);
         }
@@ -43,6 +46,8 @@ impl Login {
 /// What one operation changes in the login.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct LoginChange {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) password: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
