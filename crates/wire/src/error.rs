@@ -44,11 +44,11 @@ pub enum Error {
         what: &'static str,
     },
     /// The peer claims a size beyond a limit; nothing was allocated for it.
-    #[error("the {peer} sent {what} of {size}, the limit is {limit}")]
+    #[error("the {peer} sent {size} {what}, the limit is {limit}")]
     TooLarge {
         /// Who sent it.
         peer: Peer,
-        /// What is too large, with its unit.
+        /// What is too much, as a unit: `columns`.
         what: &'static str,
         /// The claimed size, in the unit named by `what`.
         size: u64,

@@ -131,7 +131,8 @@ pub enum Seen {
     /// The end of rows, of COM_FIELD_LIST, or of a stream. With CURSOR_EXISTS directly after column definitions it
     /// opens a cursor.
     ResultEnd(Summary),
-    /// An error. It ends the response; a resultset that had begun is void.
+    /// An error. It ends the response; a resultset that had begun is void. Between responses it is the server's last
+    /// word before it closes the connection, like MySQL's 4031 after `wait_timeout`.
     Err {
         /// Error number.
         code: u16,
@@ -252,11 +253,11 @@ impl ResponseWalker {
     /// [`Error::TooLarge`] if it would have to be whole and has more than [`MAX_WHOLE`] bytes.
     pub fn wants_whole(&self, first: u8, len: u64) -> Result<bool, Error> {
         let whole = match self.state {
-            State::Idle => false,
             State::Rows | State::FieldList | State::Stream => {
                 first == 0xFF || self.is_end(first, len)
             }
-            State::ParameterDefinitions { .. }
+            State::Idle
+            | State::ParameterDefinitions { .. }
             | State::ColumnDefinitions { .. }
             | State::Statistics => first == 0xFF,
             State::Auth => first == 0x00 || first == 0xFF,
@@ -269,7 +270,7 @@ impl ResponseWalker {
         if whole && len > MAX_WHOLE {
             return Err(Error::TooLarge {
                 peer: Peer::Server,
-                what: "a packet in bytes (of a kind that is kept whole)",
+                what: "bytes in a packet that is no row",
                 size: len,
                 limit: MAX_WHOLE,
             });
@@ -297,7 +298,8 @@ impl ResponseWalker {
                 what: "the walker needs this packet whole",
             });
         }
-        if first == 0xFF && self.err_may_come() {
+        // 0xFF begins no length-encoded integer, so it is an ERR wherever a packet of the server may stand.
+        if first == 0xFF {
             return self.err(head);
         }
         match self.state {
@@ -353,11 +355,6 @@ impl ResponseWalker {
             State::Stream if first == 0x00 => Ok(self.step(Seen::Event)),
             State::Stream => Err(self.unexpected(first, "an event")),
         }
-    }
-
-    /// 0xFF begins no length-encoded integer, so it is an ERR wherever a packet of the server may stand.
-    fn err_may_come(&self) -> bool {
-        !matches!(self.state, State::Idle)
     }
 
     /// Whether this is EOF, or the OK in its place, and not a row: a row whose first value has 16 MiB or more begins

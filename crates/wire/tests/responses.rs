@@ -291,6 +291,10 @@ fn a_column_count_beyond_reason_is_refused() {
         ),
         "{error}"
     );
+    assert_eq!(
+        error.to_string(),
+        "the server sent 1099511627776 columns, the limit is 65535"
+    );
     assert!(ColumnCount::parse(&[0], NEW).is_err());
 }
 

@@ -553,6 +553,22 @@ fn nonsense_is_the_servers_fault() {
 }
 
 #[test]
+fn an_idle_server_may_say_goodbye() {
+    let mut walker = ResponseWalker::new(NEW);
+    let packet =
+        b"\xff\xbf\x0f#HY000The client was disconnected by the server because of inactivity.";
+    assert!(walker.wants_whole(0xFF, packet.len() as u64).unwrap());
+    let step = walker.packet(packet, packet.len() as u64).unwrap();
+    assert!(matches!(
+        step,
+        Step {
+            seen: Seen::Err { code: 4031, .. },
+            ended: true
+        }
+    ));
+}
+
+#[test]
 fn a_large_packet_is_never_asked_for_whole() {
     let mut walker = ResponseWalker::new(NEW);
     walker.begin(Expect::Query);

@@ -138,7 +138,7 @@ fn der_from_pem(pem: &[u8]) -> Result<Vec<u8>, Error> {
     if pem.len() > MAX_PEM {
         return Err(Error::TooLarge {
             peer: Peer::Server,
-            what: "a public key in bytes",
+            what: "bytes of a public key",
             size: pem.len() as u64,
             limit: MAX_PEM as u64,
         });

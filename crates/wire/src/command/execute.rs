@@ -105,7 +105,7 @@ impl<'a> Execute<'a> {
             result.counted = true;
             result.count = u16::try_from(size).map_err(|_| Error::TooLarge {
                 peer: Peer::Client,
-                what: "a number of parameters",
+                what: "parameters",
                 size,
                 limit: u16::MAX.into(),
             })?;

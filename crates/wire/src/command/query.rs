@@ -100,7 +100,7 @@ impl<'a> QueryAttributes<'a> {
         if claimed > MAX_ATTRIBUTES {
             return Err(Error::TooLarge {
                 peer: Peer::Client,
-                what: "a number of query attributes",
+                what: "query attributes",
                 size: claimed,
                 limit: MAX_ATTRIBUTES,
             });

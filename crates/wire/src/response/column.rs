@@ -36,7 +36,7 @@ impl ColumnCount {
             .filter(|columns| *columns <= ColumnCount::MAX)
             .ok_or(Error::TooLarge {
                 peer: Peer::Server,
-                what: "a number of columns",
+                what: "columns",
                 size,
                 limit: ColumnCount::MAX.into(),
             })?;
