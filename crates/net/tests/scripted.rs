@@ -1,5 +1,11 @@
 //! The client against servers that misbehave, played by a listener.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
 mod common;
 
 use std::future::pending;

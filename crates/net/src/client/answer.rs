@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::OwnedOk;
 use super::dialogue::{AuthStep, Dialogue};
 use super::login::MAX_STEPS;
-use crate::LoginError;
+use crate::{LoginError, Stream};
 
 /// A packet that may be the password.
 type Answer = Zeroizing<Vec<u8>>;
@@ -55,15 +55,15 @@ impl<'a> Authentication<'a> {
 
     /// The answer that goes into the handshake response or COM_CHANGE_USER. A plugin that needs data of its own first
     /// gets `mysql_native_password` instead: the server then asks to switch.
-    pub(super) fn first_answer(&mut self, plugin: Plugin, secure: bool) -> Answer {
+    pub(super) fn first_answer(&mut self, plugin: Plugin, stream: &Stream) -> Answer {
         self.plugin = match plugin {
             Plugin::CachingSha2 | Plugin::Sha256 => plugin,
-            Plugin::ClearPassword if secure => plugin,
+            Plugin::ClearPassword if stream.is_secure() => plugin,
             _ => Plugin::NativePassword,
         };
         match self.plugin {
             Plugin::CachingSha2 => caching_sha2_response(self.password, &self.nonce).into(),
-            Plugin::Sha256 => self.sha256_answer(secure),
+            Plugin::Sha256 => self.sha256_answer(stream),
             Plugin::ClearPassword => clear_password(self.password),
             _ => native_response(self.password, &self.nonce).into(),
         }
@@ -88,12 +88,12 @@ impl<'a> Authentication<'a> {
         dialogue: &mut Dialogue<'_>,
         step: AuthStep,
     ) -> Result<Option<OwnedOk>, LoginError> {
-        let secure = dialogue.stream.is_secure();
+        let stream = &*dialogue.stream;
         let answer = match step {
             AuthStep::Ok(ok) => return Ok(Some(ok)),
             AuthStep::Refused(error) => return Err(LoginError::Refused(error)),
-            AuthStep::Switch { plugin, data } => self.switch(&plugin, &data, secure)?,
-            AuthStep::MoreData(data) => match self.more_data(&data, secure)? {
+            AuthStep::Switch { plugin, data } => self.switch(&plugin, &data, stream)?,
+            AuthStep::MoreData(data) => match self.more_data(&data, stream)? {
                 Some(answer) => answer,
                 None => return Ok(None),
             },
@@ -102,7 +102,12 @@ impl<'a> Authentication<'a> {
         Ok(None)
     }
 
-    fn switch(&mut self, plugin: &[u8], data: &[u8], secure: bool) -> Result<Answer, LoginError> {
+    fn switch(
+        &mut self,
+        plugin: &[u8],
+        data: &[u8],
+        stream: &Stream,
+    ) -> Result<Answer, LoginError> {
         let name = || String::from_utf8_lossy(plugin).into_owned();
         let nonce = AuthSwitchRequest { plugin, data }.nonce();
         let broken = || {
@@ -117,20 +122,20 @@ impl<'a> Authentication<'a> {
         match self.plugin {
             Plugin::NativePassword | Plugin::CachingSha2 | Plugin::Sha256 => {
                 self.nonce = nonce.try_into().map_err(|_| broken())?;
-                Ok(self.first_answer(self.plugin, secure))
+                Ok(self.first_answer(self.plugin, stream))
             }
             Plugin::Ed25519 => {
                 let nonce = nonce.try_into().map_err(|_| broken())?;
                 Ok(ed25519_response(self.password, nonce).to_vec().into())
             }
-            Plugin::ClearPassword if secure => Ok(clear_password(self.password)),
+            Plugin::ClearPassword if stream.is_secure() => Ok(clear_password(self.password)),
             Plugin::ClearPassword => Err(LoginError::InsecurePlugin(name())),
             Plugin::Other => Err(LoginError::UnsupportedPlugin(name())),
         }
     }
 
     /// The answer to data of the current plugin; `None` if the server goes on without one.
-    fn more_data(&mut self, data: &[u8], secure: bool) -> Result<Option<Answer>, LoginError> {
+    fn more_data(&mut self, data: &[u8], stream: &Stream) -> Result<Option<Answer>, LoginError> {
         match (self.plugin, data) {
             (Plugin::CachingSha2 | Plugin::Sha256, pem) if self.awaits_key => {
                 self.awaits_key = false;
@@ -139,7 +144,7 @@ impl<'a> Authentication<'a> {
                     .map_err(LoginError::codec)
             }
             (Plugin::CachingSha2, [FAST_AUTH_SUCCESS]) => Ok(None),
-            (Plugin::CachingSha2, [PERFORM_FULL_AUTH]) if secure => {
+            (Plugin::CachingSha2, [PERFORM_FULL_AUTH]) if stream.is_secure() => {
                 Ok(Some(clear_password(self.password)))
             }
             (Plugin::CachingSha2, [PERFORM_FULL_AUTH]) => {
@@ -153,9 +158,10 @@ impl<'a> Authentication<'a> {
         }
     }
 
-    fn sha256_answer(&mut self, secure: bool) -> Answer {
-        // An empty password is a single NUL, also in the clear.
-        if secure || self.password.is_empty() {
+    fn sha256_answer(&mut self, stream: &Stream) -> Answer {
+        // An empty password is a single NUL, also in the clear. To this plugin a Unix socket is not secure: MySQL 9.7
+        // decrypts what comes over one.
+        if stream.is_tls() || self.password.is_empty() {
             return auth::clear_password(self.password);
         }
         self.awaits_key = true;

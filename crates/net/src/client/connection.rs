@@ -115,11 +115,10 @@ impl ServerConnection {
     /// # Errors
     /// [`LoginError`]; the connection is of no more use then.
     pub async fn change_user(&mut self, login: &Login<'_>) -> Result<(), LoginError> {
-        let secure = self.stream.is_secure();
         let mut authentication = Authentication::new(login.password, self.greeting.scramble);
         // Servers compare the answer with a nonce of their own choice, and tell it if they are asked to switch.
         let first = login.first_plugin.unwrap_or(Plugin::NativePassword);
-        let answer = authentication.first_answer(first, secure);
+        let answer = authentication.first_answer(first, &self.stream);
         let attributes = login.raw_attributes();
         let change = ChangeUser {
             user: login.user,

@@ -90,8 +90,8 @@ impl Greeted {
         let nonce = self.greeting.scramble;
         let mut connection = self.begin(login).await?;
         let mut authentication = Authentication::new(login.password, nonce);
-        let secure = connection.stream.is_secure();
-        let answer = authentication.first_answer(login.first_plugin.unwrap_or(default), secure);
+        let answer =
+            authentication.first_answer(login.first_plugin.unwrap_or(default), &connection.stream);
         let mut dialogue = connection.dialogue();
         dialogue
             .send_response(login, authentication.plugin().as_bytes(), &answer)

@@ -69,7 +69,8 @@ impl Greeted {
 }
 
 impl Pending {
-    /// Whether the password may be sent to this server in the clear: TLS or a Unix socket.
+    /// Whether the password may be sent to this server in the clear: TLS or a Unix socket. `sha256_password` takes it
+    /// inside TLS only, and encrypted with RSA over all else.
     pub fn is_secure(&self) -> bool {
         self.connection.stream.is_secure()
     }

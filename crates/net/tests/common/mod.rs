@@ -13,19 +13,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// The capabilities of an ordinary client.
-pub const CLIENT: Capabilities = Capabilities::LONG_FLAG
+pub(crate) const CLIENT: Capabilities = Capabilities::LONG_FLAG
     .union(Capabilities::MULTI_RESULTS)
     .union(Capabilities::PS_MULTI_RESULTS)
     .union(Capabilities::SESSION_TRACK)
     .union(Capabilities::CONNECT_ATTRS);
 
-pub fn target(address: impl Into<Address>, verify: Verify) -> Target {
+pub(crate) fn target(address: impl Into<Address>, verify: Verify) -> Target {
     let mut target = Target::new(address.into(), Connector::new(verify).unwrap());
     target.connect_timeout = Duration::from_secs(5);
     target
 }
 
-pub fn login<'a>(user: &'a str, password: &'a Password) -> Login<'a> {
+pub(crate) fn login<'a>(user: &'a str, password: &'a Password) -> Login<'a> {
     Login {
         user: user.as_bytes(),
         password,
@@ -39,17 +39,17 @@ pub fn login<'a>(user: &'a str, password: &'a Password) -> Login<'a> {
 }
 
 /// A connection of a scripted server.
-pub struct Scripted(pub TcpStream);
+pub(crate) struct Scripted(pub(crate) TcpStream);
 
 impl Scripted {
-    pub async fn send(&mut self, sequence: u8, payload: &[u8]) {
+    pub(crate) async fn send(&mut self, sequence: u8, payload: &[u8]) {
         let mut bytes = Vec::new();
         frame::write(&mut bytes, sequence, payload);
         self.0.write_all(&bytes).await.unwrap();
     }
 
     /// The next packet's sequence id and payload; `None` at the end of the stream.
-    pub async fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
+    pub(crate) async fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut header = [0; frame::HEADER_LEN];
         self.0.read_exact(&mut header).await.ok()?;
         let header = frame::Header::parse(header);
@@ -58,12 +58,12 @@ impl Scripted {
         Some((header.seq, payload))
     }
 
-    pub async fn greet(&mut self) {
+    pub(crate) async fn greet(&mut self) {
         self.send(0, &greeting(Capabilities::all())).await;
     }
 
     /// Greets and takes any login.
-    pub async fn admit(&mut self) {
+    pub(crate) async fn admit(&mut self) {
         self.greet().await;
         self.receive().await.unwrap();
         self.send(2, OK).await;
@@ -71,10 +71,10 @@ impl Scripted {
 }
 
 /// An OK with autocommit on.
-pub const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
+pub(crate) const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
 
 /// A greeting of a MySQL server that offers these capabilities, but for TLS.
-pub fn greeting(capabilities: Capabilities) -> Vec<u8> {
+pub(crate) fn greeting(capabilities: Capabilities) -> Vec<u8> {
     let mut payload = Vec::new();
     Greeting {
         version: b"9.7.4",
@@ -90,7 +90,7 @@ pub fn greeting(capabilities: Capabilities) -> Vec<u8> {
 }
 
 /// Listens on a port of its own and plays the script once.
-pub async fn scripted<F>(script: impl FnOnce(Scripted) -> F + 'static) -> Address
+pub(crate) async fn scripted<F>(script: impl FnOnce(Scripted) -> F + 'static) -> Address
 where
     F: Future<Output = ()> + 'static,
 {
@@ -105,7 +105,7 @@ where
 }
 
 /// Runs a test on one thread, as the proxy runs its sessions.
-pub fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -117,7 +117,7 @@ pub fn run(test: impl Future<Output = ()>) {
 }
 
 /// Closes with RST.
-pub fn reset(stream: TcpStream) {
+pub(crate) fn reset(stream: TcpStream) {
     socket2::SockRef::from(&stream)
         .set_linger(Some(Duration::ZERO))
         .unwrap();
