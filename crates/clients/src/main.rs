@@ -150,6 +150,16 @@ fn matrix(args: &Args) -> anyhow::Result<Report> {
                 .push((client.name.clone(), format!("{reason:#}"))),
         }
     }
+    if ready.is_empty() {
+        let reasons = report
+            .absent
+            .iter()
+            .map(|(client, reason)| format!("{client}: {reason}"));
+        bail!(
+            "no client can run: {}",
+            reasons.collect::<Vec<_>>().join("; ")
+        );
+    }
     let mut bench = prepare(args, kind, &accounts)?;
     report.server = format!("{kind} {}", bench.server.version());
     report.through = match (&args.serve, args.forward, args.through) {
