@@ -594,3 +594,86 @@ fn losses_of_real_servers_are_told_apart() {
         });
     }
 }
+
+/// What counts towards `max_connect_errors` is a handshake that breaks off; a refused login does not. The counter itself
+/// (`performance_schema.host_cache`) leaves the loopback interface out, so this looks at how the servers log it.
+#[test]
+fn an_abandoned_handshake_is_a_refused_login_and_not_a_broken_one() {
+    for (kind, verbose, broken) in [
+        (
+            Kind::MySql,
+            "log_error_verbosity=3",
+            "Got an error reading communication packets",
+        ),
+        (
+            Kind::MariaDb,
+            "log_warnings=4",
+            "closed normally without authentication",
+        ),
+    ] {
+        let server = Server::of(kind).option(verbose).start().unwrap();
+        let logged = |text: &str| {
+            std::fs::read_to_string(server.error_log())
+                .unwrap()
+                .matches(text)
+                .count()
+        };
+        let refused = "Access denied for user 'steadfast-abandoned'";
+        let until = async |text: &str, times: usize| {
+            for _ in 0..500 {
+                if logged(text) == times {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            panic!(
+                "{kind} logged '{text}' {} times instead of {times}",
+                logged(text)
+            );
+        };
+        run(async {
+            for (round, (way, target)) in ways(&server).into_iter().enumerate() {
+                greet(&target).await.unwrap().abandon().await;
+                until(refused, round + 1).await;
+                assert_eq!(logged(broken), round, "{kind} {way}");
+                // The counter-check: just closing is a broken handshake.
+                drop(greet(&target).await.unwrap());
+                until(broken, round + 1).await;
+            }
+            if kind == Kind::MariaDb {
+                let mut admin = admin(&server).await;
+                let counted = admin
+                    .query(b"SHOW GLOBAL STATUS LIKE 'Aborted_connects_preauth'")
+                    .await
+                    .unwrap();
+                assert_eq!(counted.rows[0][1].as_deref(), Some(&b"3"[..]));
+            }
+        });
+    }
+}
+
+#[test]
+fn an_anonymous_account_takes_an_abandoned_handshake_and_is_left_in_order() {
+    let server = Server::mariadb().option("log_warnings=4").start().unwrap();
+    server.sql("CREATE USER ''@'%'").unwrap();
+    run(async {
+        greet(&target(server.addr(), Verify::Preferred))
+            .await
+            .unwrap()
+            .abandon()
+            .await;
+        let mut admin = admin(&server).await;
+        let others = b"SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER IN ('', 'steadfast-abandoned')";
+        while admin.query(others).await.unwrap().value() != Some(b"0") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let aborted =
+            b"SHOW GLOBAL STATUS WHERE Variable_name IN ('Aborted_clients', 'Aborted_connects')";
+        let aborted = admin.query(aborted).await.unwrap();
+        let zero = Some(b"0".to_vec());
+        assert!(
+            aborted.rows.len() == 2 && aborted.rows.iter().all(|row| row[1] == zero),
+            "{aborted:?}"
+        );
+    });
+}
