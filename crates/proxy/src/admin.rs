@@ -26,7 +26,8 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use serde_json::json;
-use tokio::{net::TcpListener, sync::Semaphore};
+use steadfast_net::Listener;
+use tokio::sync::Semaphore;
 
 use crate::{
     config::{Address, format_duration},
@@ -195,7 +196,7 @@ pub struct AdminError {
 /// The admin HTTP, bound and not yet answering.
 #[derive(Debug)]
 pub struct AdminServer {
-    listener: TcpListener,
+    listener: Listener,
     address: Address,
 }
 
@@ -209,14 +210,8 @@ impl AdminServer {
             address: address.clone(),
             error,
         };
-        let listener = TcpListener::bind(address.to_string())
-            .await
-            .map_err(failed)?;
-        let bound = listener.local_addr().map_err(failed)?;
-        let address = bound
-            .to_string()
-            .parse()
-            .map_err(|error| failed(io::Error::other(error)))?;
+        let listener = Listener::bind(address).await.map_err(failed)?;
+        let address = listener.local_address().map_err(failed)?;
         Ok(Self { listener, address })
     }
 

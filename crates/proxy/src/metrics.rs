@@ -391,30 +391,114 @@ impl Collector for ServerCollector {
         };
         gauge(
             "server_up",
-            "Whether the last attempt to reach the server succeeded",
+            "Whether the last attempt to reach the server succeeded.",
             None,
             f64::from(u8::from(readiness.server_is_up())),
         )?;
         gauge(
             "ready",
-            "Whether new clients are welcome",
+            "Whether new clients are welcome.",
             None,
             f64::from(u8::from(readiness.check().is_ok())),
         )?;
         gauge(
             "uptime",
-            "How long the process has been running",
+            "How long the process has been running.",
             Some(&Unit::Seconds),
             readiness.uptime().as_secs_f64(),
         )?;
         match readiness.server_seen_ago() {
             Some(age) => gauge(
                 "health_check_age",
-                "How long ago the server last answered; absent before the first answer",
+                "How long ago the server last answered; absent before the first answer.",
                 Some(&Unit::Seconds),
                 age.as_secs_f64(),
             ),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use steadfast_session::Reason;
+
+    use super::*;
+    use crate::config::{Limits, Overrides, Timeouts};
+
+    fn metrics() -> Metrics {
+        let overrides = Overrides {
+            backend: Some("db:3306".parse().unwrap()),
+            state_dir: Some("/nowhere".into()),
+            ..Overrides::default()
+        };
+        let config = Config::load(None, overrides).unwrap();
+        let readiness = Arc::new(Readiness::new(Duration::from_secs(30)));
+        Metrics::new(&config, readiness)
+    }
+
+    #[test]
+    fn each_thing_that_happens_has_its_series() {
+        let metrics = metrics();
+        metrics.clients_connected.inc();
+        metrics.clients.inc();
+        metrics.commands.inc_by(7);
+        metrics.bytes.server_sent.inc_by(10);
+        metrics.login_refused(LoginRefusal::Timeout);
+        metrics.lost(End::Said(1053), Phase::Transaction);
+        metrics.recovered(Recovery::Replay, Duration::from_millis(20));
+        let failure = Failure::new(FailureKind::InDoubt, Reason::Commit);
+        metrics.failed(failure, Duration::from_secs(3));
+        let text = metrics.encode().unwrap();
+        for line in [
+            "steadfast_clients_connected 1",
+            "steadfast_clients_total 1",
+            "steadfast_commands_total 7",
+            "steadfast_server_sent_bytes_total 10",
+            "steadfast_client_received_bytes_total 0",
+            "steadfast_logins_ok_total 0",
+            "steadfast_logins_refused_total{reason=\"timeout\"} 1",
+            "steadfast_losses_total{end=\"said\",phase=\"transaction\"} 1",
+            "steadfast_recovered_total{how=\"replay\"} 1",
+            "steadfast_failures_total{kind=\"in-doubt\",reason=\"commit\"} 1",
+            "steadfast_replayed_commands_total 0",
+            "steadfast_hold_seconds_count 2",
+            "steadfast_hold_seconds_bucket{le=\"0.025\"} 1",
+            "steadfast_journal_bytes 0",
+            "steadfast_sessions_held 0",
+            "steadfast_server_connections_open 0",
+            "steadfast_server_up 0.0",
+            "steadfast_ready 0.0",
+            concat!(
+                "steadfast_build_info{version=\"",
+                env!("CARGO_PKG_VERSION"),
+                "\"} 1"
+            ),
+            "steadfast_limit{setting=\"timeouts.hold\"} 60.0",
+            "# EOF",
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "no {line} in\n{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_limit_and_timeout_is_shown() {
+        let text = metrics().encode().unwrap();
+        let sections = [
+            ("limits", toml::Table::try_from(Limits::default()).unwrap()),
+            (
+                "timeouts",
+                toml::Table::try_from(Timeouts::default()).unwrap(),
+            ),
+        ];
+        for (section, names) in sections {
+            for name in names.keys() {
+                let label = format!("{{setting=\"{section}.{name}\"}}");
+                assert!(text.contains(&label), "no {label} in\n{text}");
+            }
         }
     }
 }

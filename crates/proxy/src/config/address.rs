@@ -1,43 +1,74 @@
-//! An address as it is written in settings.
+//! Addresses in settings: text in the file, [`Address`] after it.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
+use steadfast_net::{Address, AddressError};
 
-/// `HOST:PORT`, or `unix:/path` for a Unix socket.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Address(String);
+/// An address as the settings file has it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub(super) struct Written(pub(super) Address);
 
-impl Address {
-    pub(super) fn local(port: u16) -> Self {
-        Self(format!("127.0.0.1:{port}"))
+impl TryFrom<String> for Written {
+    type Error = AddressError;
+
+    fn try_from(text: String) -> Result<Self, AddressError> {
+        text.parse().map(Self)
     }
 }
 
-impl FromStr for Address {
+impl From<Written> for String {
+    fn from(address: Written) -> Self {
+        address.0.to_string()
+    }
+}
+
+/// Where the admin HTTP listens: an address, or nowhere (`off`).
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum AdminAddress {
+    /// Not at all.
+    Off,
+    /// There.
+    At(Address),
+}
+
+impl FromStr for AdminAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Ok(Self(text.to_owned()))
+        match text {
+            "off" => Ok(Self::Off),
+            _ => text
+                .parse()
+                .map(Self::At)
+                .map_err(|error: AddressError| format!("{error}, or off")),
+        }
     }
 }
 
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+impl TryFrom<String> for AdminAddress {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 
-impl<'de> Deserialize<'de> for Address {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
+impl From<AdminAddress> for String {
+    fn from(address: AdminAddress) -> Self {
+        match address {
+            AdminAddress::Off => "off".to_owned(),
+            AdminAddress::At(address) => address.to_string(),
+        }
     }
 }
 
-impl Serialize for Address {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+/// A port on the loopback interface.
+pub(super) fn local(port: u16) -> Address {
+    Address::Tcp {
+        host: "127.0.0.1".to_owned(),
+        port,
     }
 }

@@ -1,10 +1,10 @@
 //! What no single setting can know: values that are out of range or do not fit together.
 
-use std::time::Duration;
+use std::{fs::File, time::Duration};
 
 use super::{
-    BackendTls, ClientTlsMode, ConfigError, Overrides, file::FileSettings, format_size,
-    settings::Settings,
+    Address, AdminAddress, BackendTls, ClientTlsMode, ConfigError, Overrides, address::Written,
+    file::FileSettings, format_size, settings::Settings,
 };
 
 /// The protocol's limit for a packet, which is also the largest `max_allowed_packet` of both servers.
@@ -75,7 +75,8 @@ pub(super) fn check(settings: &Settings) -> Result<(), Wrong> {
     addresses(settings)?;
     tls(settings)?;
     times(settings)?;
-    limits(settings)
+    limits(settings)?;
+    files(settings)
 }
 
 fn require(holds: bool, key: &'static str, what: impl FnOnce() -> String) -> Result<(), Wrong> {
@@ -93,13 +94,26 @@ fn addresses(settings: &Settings) -> Result<(), Wrong> {
     require(threads <= MOST_THREADS, "threads", || {
         format!("{threads} is too many; the most is {MOST_THREADS}")
     })?;
-    let same = settings
-        .backend
-        .address
-        .as_ref()
-        .filter(|address| settings.listen.contains(address));
-    require(same.is_none(), "backend.address", || {
-        "Steadfast itself listens there; write the server's address".to_owned()
+    // Port 0 is another one each time, chosen by the kernel.
+    let taken = |address: &Address| {
+        !matches!(address, Address::Tcp { port: 0, .. })
+            && settings
+                .listen
+                .iter()
+                .any(|Written(listen)| listen == address)
+    };
+    let backend = settings.backend.address.as_ref();
+    require(
+        !backend.is_some_and(|Written(address)| taken(address)),
+        "backend.address",
+        || "Steadfast itself listens there; write the server's address".to_owned(),
+    )?;
+    let admin = match &settings.admin {
+        AdminAddress::Off => false,
+        AdminAddress::At(address) => taken(address),
+    };
+    require(!admin, "admin", || {
+        "clients connect there (listen); write another port, or \"off\"".to_owned()
     })
 }
 
@@ -113,6 +127,14 @@ fn tls(settings: &Settings) -> Result<(), Wrong> {
         "backend.ca",
         || {
             "the server's certificate is not checked with this backend.tls; write tls = \"verify-identity\" (or \"verify-ca\"), or remove ca".to_owned()
+        },
+    )?;
+    let needs_ca = settings.backend.tls == BackendTls::VerifyCa;
+    require(
+        !needs_ca || settings.backend.ca.is_some(),
+        "backend.tls",
+        || {
+            "a certificate of any known authority would pass, whoever it is for; name the server's own with ca = \"FILE\", or write tls = \"verify-identity\"".to_owned()
         },
     )?;
     let (certificate, key) = (&settings.tls.certificate, &settings.tls.key);
@@ -164,37 +186,34 @@ fn times(settings: &Settings) -> Result<(), Wrong> {
 }
 
 fn limits(settings: &Settings) -> Result<(), Wrong> {
-    let limits = &settings.limits;
+    let packet = settings.limits.packet;
     require(
-        limits.pending_logins <= limits.clients,
-        "limits.pending_logins",
-        || {
-            format!(
-                "it is more than limits.clients ({}); write at most that",
-                limits.clients
-            )
-        },
-    )?;
-    require(
-        limits.journal_bytes <= limits.command_memory,
-        "limits.journal_bytes",
-        || {
-            format!(
-                "one transaction may not have more than limits.command_memory ({}) gives to all; write at most that",
-                format_size(limits.command_memory)
-            )
-        },
-    )?;
-    require(
-        (SMALLEST_PACKET..=LARGEST_PACKET).contains(&limits.packet),
+        (SMALLEST_PACKET..=LARGEST_PACKET).contains(&packet),
         "limits.packet",
         || {
             format!(
                 "{} is not from {} to {}",
-                format_size(limits.packet),
+                format_size(packet),
                 format_size(SMALLEST_PACKET),
                 format_size(LARGEST_PACKET)
             )
         },
     )
+}
+
+fn files(settings: &Settings) -> Result<(), Wrong> {
+    for (key, path) in [
+        ("backend.ca", &settings.backend.ca),
+        ("tls.certificate", &settings.tls.certificate),
+        ("tls.key", &settings.tls.key),
+    ] {
+        let Some(path) = path else { continue };
+        if let Err(error) = File::open(path) {
+            return Err(Wrong {
+                key,
+                what: format!("{} cannot be read: {error}", path.display()),
+            });
+        }
+    }
+    Ok(())
 }

@@ -31,8 +31,13 @@ impl FileSettings {
 
     pub(super) fn parse(path: &Path, text: String) -> Result<Self, ConfigError> {
         let source = SourceText::new(path, &text);
-        let document = toml::Deserializer::parse(&text)
-            .map_err(|error| source.error_at(error.span(), None, error.message()))?;
+        let document = toml::Deserializer::parse(&text).map_err(|error| {
+            source.error_at(
+                error.span(),
+                None,
+                &format!("not TOML: {}", error.message()),
+            )
+        })?;
         let mut settings: Settings =
             serde_path_to_error::deserialize(document).map_err(|error| {
                 let key = dotted(error.path());
@@ -91,10 +96,31 @@ fn dotted(path: &serde_path_to_error::Path) -> String {
 }
 
 /// The unknown name and the known ones, from serde's message for `deny_unknown_fields`. Serde has no other way to
-/// tell; a test holds its wording.
+/// tell; tests hold its wording.
 fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
     let (name, rest) = message.strip_prefix("unknown field `")?.split_once('`')?;
-    Some((name, rest.split('`').skip(1).step_by(2).collect()))
+    Some((name, quoted_names(rest)))
+}
+
+/// `a, b` from "expected one of `a`, `b`".
+fn quoted_names(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// The names that a section knows, `""` being the top level; none if there is no such section.
+pub(super) fn names_in(section: &str) -> Vec<String> {
+    // An empty name is in no section, so serde answers with all that are.
+    let text = match section {
+        "" => "\"\" = 0".to_owned(),
+        _ => format!("[{section}]\n\"\" = 0"),
+    };
+    let error = match toml::from_str::<Settings>(&text) {
+        Ok(_) => return Vec::new(),
+        Err(error) => error,
+    };
+    unknown_key(error.message()).map_or_else(Vec::new, |(_, known)| {
+        known.into_iter().map(str::to_owned).collect()
+    })
 }
 
 fn suggest(key: &str, name: &str, known: &[&str]) -> String {
@@ -107,30 +133,65 @@ fn suggest(key: &str, name: &str, known: &[&str]) -> String {
         "" => "at the top level".to_owned(),
         _ => format!("in [{section}]"),
     };
+    let elsewhere = names_in("")
+        .into_iter()
+        .find(|section| names_in(section).iter().any(|known| known == name));
     let nearest = known
         .iter()
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
         .min()
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 3);
-    match nearest {
-        Some((_, candidate)) => {
-            format!("there is no setting {name:?} {place}; did you mean {candidate:?}?")
-        }
-        None => format!(
-            "there is no setting {name:?} {place}; the settings there are {}",
-            known.join(", ")
-        ),
-    }
+    let cure = match (elsewhere, nearest) {
+        (Some(section), _) => format!("it is in [{section}]"),
+        (None, Some((_, candidate))) => format!("did you mean {candidate:?}?"),
+        (None, None) => format!("the settings there are {}", known.join(", ")),
+    };
+    format!("there is no setting {name:?} {place}; {cure}")
 }
 
 /// Serde's words for a value of a wrong kind, in ours.
 fn reworded(message: &str) -> String {
-    if let Some((name, rest)) = message
+    let variant = message
         .strip_prefix("unknown variant `")
-        .and_then(|rest| rest.split_once('`'))
-    {
-        let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
-        return format!("{name:?} is not one of {}", known.join(", "));
+        .and_then(|rest| rest.split_once('`'));
+    if let Some((name, rest)) = variant {
+        return format!("{name:?} is not one of {}", quoted_names(rest).join(", "));
     }
-    message.to_owned()
+    let kind = message
+        .strip_prefix("invalid type: ")
+        .or_else(|| message.strip_prefix("invalid value: "))
+        .and_then(|rest| rest.split_once(", expected "));
+    match kind {
+        Some((found, expected)) => format!(
+            "{} is not {}",
+            found_in_words(found),
+            expected_in_words(expected)
+        ),
+        None => message.to_owned(),
+    }
+}
+
+/// "boolean `true`" is `true`, "sequence" is "a list".
+fn found_in_words(found: &str) -> String {
+    let value = found
+        .split_once('`')
+        .and_then(|(_, rest)| rest.strip_suffix('`'));
+    match (value, found) {
+        (Some(value), _) => value.to_owned(),
+        (None, "sequence") => "a list".to_owned(),
+        (None, "map") => "a table".to_owned(),
+        (None, _) => found.strip_prefix("string ").unwrap_or(found).to_owned(),
+    }
+}
+
+fn expected_in_words(expected: &str) -> &str {
+    match expected {
+        "a nonzero u32" => "a whole number from 1 to 4294967295",
+        "a nonzero usize" => "a whole number from 1",
+        "a sequence" => "a list, such as [\"127.0.0.1:6033\"]",
+        "a string" | "string or table" => "text in quotes",
+        "path string" => "a path in quotes",
+        _ if expected.starts_with("struct ") => "a section",
+        _ => expected,
+    }
 }

@@ -5,6 +5,8 @@
 
 mod address;
 mod check;
+#[cfg(test)]
+mod documentation;
 mod error;
 mod file;
 mod sections;
@@ -20,16 +22,18 @@ use std::{
     time::Duration,
 };
 
+pub use steadfast_net::Address;
+
 pub use self::{
-    address::Address,
+    address::AdminAddress,
     error::ConfigError,
     sections::{Limits, Log, LogFormat, LogLevel, Timeouts},
-    settings::{AdminAddress, BackendTls, ClientTlsMode},
+    settings::{BackendTls, ClientTlsMode},
     size::{format_size, parse_size},
     span::{format_duration, parse_duration},
     users::Users,
 };
-use self::{file::FileSettings, settings::Settings};
+use self::{address::Written, file::FileSettings, settings::Settings};
 
 /// Everything that `steadfast serve` can be told.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,8 +67,8 @@ pub struct Backend {
     pub address: Address,
     /// How the leg to it uses TLS. Default `preferred`.
     pub tls: BackendTls,
-    /// The authorities that its certificate may come from, a PEM file; the system's when none is given. Only with
-    /// [`BackendTls::VerifyCa`] and [`BackendTls::VerifyIdentity`].
+    /// The authorities that its certificate may come from, a PEM file. Given with [`BackendTls::VerifyCa`]; with
+    /// [`BackendTls::VerifyIdentity`] the system's when not given; with no other.
     pub ca: Option<PathBuf>,
 }
 
@@ -138,14 +142,18 @@ impl Config {
         let mut settings = file.settings.clone();
         overrides.apply_to(&mut settings);
         check::check(&settings).map_err(|wrong| wrong.place(&given, file))?;
-        let address = settings.backend.address.ok_or_else(|| {
+        let Written(address) = settings.backend.address.ok_or_else(|| {
             ConfigError::new(
                 "no server is given; write --backend HOST:3306, or address = \"HOST:3306\" under [backend] in the file"
                     .to_owned(),
             )
         })?;
         Ok(Self {
-            listen: settings.listen,
+            listen: settings
+                .listen
+                .into_iter()
+                .map(|Written(address)| address)
+                .collect(),
             admin: settings.admin,
             state_dir: settings.state_dir.map_or_else(default_state_dir, Ok)?,
             threads: settings
@@ -191,9 +199,12 @@ impl Overrides {
             }
         }
         if !self.listen.is_empty() {
-            settings.listen = self.listen;
+            settings.listen = self.listen.into_iter().map(Written).collect();
         }
-        set(&mut settings.backend.address, self.backend.map(Some));
+        set(
+            &mut settings.backend.address,
+            self.backend.map(|address| Some(Written(address))),
+        );
         set(&mut settings.admin, self.admin);
         set(&mut settings.state_dir, self.state_dir.map(Some));
         set(&mut settings.threads, self.threads.map(Some));

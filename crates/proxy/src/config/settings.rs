@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    address::Address,
+    address::{AdminAddress, Written, local},
     sections::{Limits, Log, Timeouts},
 };
 
@@ -13,7 +13,7 @@ use super::{
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Settings {
-    pub(super) listen: Vec<Address>,
+    pub(super) listen: Vec<Written>,
     pub(super) admin: AdminAddress,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) threads: Option<NonZeroUsize>,
@@ -28,8 +28,8 @@ pub(super) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            listen: vec![Address::local(6033)],
-            admin: AdminAddress::At(Address::local(6080)),
+            listen: vec![Written(local(6033))],
+            admin: AdminAddress::At(local(6080)),
             state_dir: None,
             threads: None,
             backend: BackendSettings::default(),
@@ -42,52 +42,11 @@ impl Default for Settings {
     }
 }
 
-/// Where the admin HTTP listens: an address, or nowhere (`off`).
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum AdminAddress {
-    /// Not at all.
-    Off,
-    /// There.
-    At(Address),
-}
-
-impl std::str::FromStr for AdminAddress {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self::Off),
-            _ => text
-                .parse()
-                .map(Self::At)
-                .map_err(|error| format!("{error}, or \"off\"")),
-        }
-    }
-}
-
-impl TryFrom<String> for AdminAddress {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<AdminAddress> for String {
-    fn from(address: AdminAddress) -> Self {
-        match address {
-            AdminAddress::Off => "off".to_owned(),
-            AdminAddress::At(address) => address.to_string(),
-        }
-    }
-}
-
 /// `[backend]`.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct BackendSettings {
-    pub(super) address: Option<Address>,
+    pub(super) address: Option<Written>,
     pub(super) tls: BackendTls,
     pub(super) ca: Option<PathBuf>,
 }
@@ -103,9 +62,10 @@ pub enum BackendTls {
     Preferred,
     /// Always; its certificate is not checked.
     Required,
-    /// Always; its certificate must come from the given or a known authority.
+    /// Always; its certificate must come from an authority in `backend.ca`, which is needed.
     VerifyCa,
-    /// As `VerifyCa`, and the certificate must name the server's host.
+    /// Always; its certificate must come from an authority in `backend.ca`, or without one from an authority that the
+    /// system knows, and must name the server's host.
     VerifyIdentity,
 }
 

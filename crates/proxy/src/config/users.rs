@@ -18,6 +18,13 @@ impl Users {
         self.0.get(user)
     }
 
+    /// Users and their passwords, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Zeroizing<String>)> {
+        self.0
+            .iter()
+            .map(|(user, password)| (user.as_str(), password))
+    }
+
     /// The number of users.
     pub fn len(&self) -> usize {
         self.0.len()
