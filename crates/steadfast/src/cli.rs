@@ -41,8 +41,8 @@ Examples:
   steadfast serve --backend 10.0.0.5:3306 --listen 0.0.0.0:3306 --admin off
   steadfast serve --config steadfast.toml --check
 
-A flag wins over the file, the file over the default. Ctrl-C or SIGTERM drains: open transactions may
-finish (timeouts.drain), then it ends.
+A flag wins over the file, the file over the default. Ctrl-C or SIGTERM drains:
+open transactions may finish (timeouts.drain), then it ends.
 
 Exit codes:
   0  shut down after a drain, or --check found nothing wrong
@@ -68,7 +68,7 @@ pub(crate) struct ServeArgs {
     /// The settings file (TOML; every setting is in docs/configuration.md)
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// The server, HOST:PORT or unix:/path; needed here or in the file
+    /// The server, HOST:PORT or /path/to/socket; needed here or in the file
     #[arg(long, value_name = "ADDRESS")]
     backend: Option<Address>,
     /// Where clients connect; may be repeated [default: 127.0.0.1:6033]

@@ -1,0 +1,185 @@
+//! The command line as a shell sees it: help, exit codes, and what is printed where.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Command, Output, Stdio},
+};
+
+fn steadfast(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast"));
+    command
+        .args(args)
+        .env("COLUMNS", "100")
+        .env_remove("NO_COLOR");
+    command
+}
+
+fn output(args: &[&str]) -> Output {
+    steadfast(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn every_command_has_help_with_an_example_and_exit_codes() {
+    for command in ["serve", "demo"] {
+        let help = output(&[command, "--help"]);
+        assert_eq!(help.status.code(), Some(0));
+        let help = text(&help.stdout);
+        assert!(
+            help.contains(&format!("Examples:\n  steadfast {command}")),
+            "{help}"
+        );
+        assert!(help.contains("Exit codes:\n  0  "), "{help}");
+    }
+}
+
+#[test]
+fn help_texts() {
+    for (name, args) in [
+        ("steadfast", &["--help"][..]),
+        ("serve", &["serve", "--help"]),
+        ("demo", &["demo", "--help"]),
+    ] {
+        insta::assert_snapshot!(name, text(&output(args).stdout));
+    }
+}
+
+#[test]
+fn a_wrong_command_line_or_configuration_is_2_and_says_so_on_stderr() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("steadfast.toml");
+    fs::write(&file, "[timeouts]\nhodl = \"60s\"\n").unwrap();
+    let file = file.to_str().unwrap();
+    for (args, part) in [
+        (
+            &["serve"][..],
+            "steadfast: no server is given; write --backend HOST:3306",
+        ),
+        (
+            &["serve", "--backend", "db"],
+            "'db' is no address: it has no port",
+        ),
+        (
+            &["serve", "--backend", "db:3306", "--hold", "60"],
+            "write \"60s\" for seconds",
+        ),
+        (
+            &["serve", "--backend", "db:3306", "--threads", "0"],
+            "--threads",
+        ),
+        (
+            &["serve", "--backend", "db:3306", "--admin", "no"],
+            "or off",
+        ),
+        (
+            &["serve", "--backend", "db:3306", "--log-level", "loud"],
+            "possible values: error",
+        ),
+        (
+            &["serve", "--backend", "db:3306", "--backnd", "x"],
+            "--backend",
+        ),
+        (
+            &["serve", "--config", file, "--check"],
+            "steadfast.toml:2: there is no setting \"hodl\"",
+        ),
+        (
+            &["serve", "--config", "/nonexistent.toml"],
+            "/nonexistent.toml cannot be read",
+        ),
+        (&["demo", "--seconds", "1"], "--seconds"),
+        (&["demo", "--server", "oracle"], "mariadb"),
+        (&["sreve"], "serve"),
+    ] {
+        let got = output(args);
+        let stderr = text(&got.stderr);
+        assert_eq!(got.status.code(), Some(2), "{args:?}: {stderr}");
+        assert!(stderr.contains(part), "{args:?}: {stderr}");
+        assert!(got.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn check_names_the_addresses_and_is_0() {
+    let got = output(&["serve", "--backend", "db:3306", "--admin", "off", "--check"]);
+    assert_eq!(got.status.code(), Some(0));
+    assert_eq!(
+        text(&got.stdout),
+        "the configuration is good: clients at 127.0.0.1:6033, server at db:3306, no admin address\n"
+    );
+    assert!(got.stderr.is_empty());
+}
+
+#[test]
+fn serve_prints_the_bound_addresses_and_ends_with_0_on_sigterm() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nobody listens at the backend's address: serving begins all the same.
+    let mut child = steadfast(&[
+        "serve",
+        "--backend",
+        "127.0.0.1:1",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--log-level",
+        "error",
+    ])
+    .arg("--state-dir")
+    .arg(dir.path())
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut address = |start: &str| {
+        let line = lines
+            .by_ref()
+            .map(Result::unwrap)
+            .find(|line| line.starts_with(start));
+        line.unwrap().strip_prefix(start).unwrap().to_owned()
+    };
+    let clients = address("listening on ");
+    let admin = address("admin on http://");
+    TcpStream::connect(clients).unwrap();
+    let mut stream = TcpStream::connect(admin).unwrap();
+    stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.starts_with("HTTP/1.0 200"), "{response}");
+    let id = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn an_address_in_use_is_1_with_the_cure() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (args, flag) in [
+        (["--listen", &taken, "--admin", "off"], "--listen"),
+        (["--listen", "127.0.0.1:0", "--admin", &taken], "--admin"),
+    ] {
+        let got = steadfast(&["serve", "--backend", "127.0.0.1:1"])
+            .args(args)
+            .arg("--state-dir")
+            .arg(dir.path())
+            .output()
+            .unwrap();
+        let stderr = text(&got.stderr);
+        assert_eq!(got.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(&taken) && stderr.contains(flag), "{stderr}");
+    }
+}
