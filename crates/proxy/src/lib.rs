@@ -1,9 +1,24 @@
 //! Listener, session driver, servers' health, drain, metrics and the admin address.
 
+mod accept;
 pub mod admin;
+mod client;
+mod command;
 pub mod config;
+mod driver;
+mod gate;
+mod health;
+mod incident;
+mod link;
 pub mod logging;
+mod login;
 pub mod metrics;
+mod prepared;
+mod registry;
+mod relay;
 mod serve;
+mod shared;
+mod vault;
 
+pub use incident::Incident;
 pub use serve::{Listening, ServeError, serve};

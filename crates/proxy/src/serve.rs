@@ -1,18 +1,31 @@
 //! `steadfast serve` from bound addresses to the end of the drain.
 
-use std::{io, sync::Arc, time::Duration};
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::oneshot,
-};
+use steadfast_net::{Address, Listener, SocketOptions, Target, tls};
+use steadfast_session::Limits;
+use steadfast_sql::ClassCache;
+use steadfast_wire::auth::Password;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep};
 
-use crate::{
-    admin::{AdminError, AdminServer, Readiness},
-    config::{Address, AdminAddress, Config},
-    metrics::Metrics,
-};
+use crate::accept::serve_client;
+use crate::admin::{AdminError, AdminServer, Readiness};
+use crate::config::{AdminAddress, BackendTls, Certificate, ClientTls, Config};
+use crate::health;
+use crate::metrics::Metrics;
+use crate::registry::Control;
+use crate::shared::{Parts, Shared};
+use crate::vault::Vault;
+
+/// How long the listener rests after an error of accept, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The addresses that are really bound; with port 0 the kernel chose.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,20 +51,25 @@ pub enum ServeError {
     /// The admin address cannot be opened.
     #[error(transparent)]
     Admin(#[from] AdminError),
-    /// The process cannot be told to end.
-    #[error("SIGTERM and SIGINT cannot be waited for: {0}")]
-    Signal(#[from] io::Error),
+    /// A certificate, a key or an authority cannot be used.
+    #[error("TLS cannot be used: {0}")]
+    Tls(#[from] tls::TlsError),
+    /// No key pair can be made.
+    #[error(transparent)]
+    Key(#[from] steadfast_wire::Error),
+    /// A thread cannot be started, or the process cannot be told to end.
+    #[error("the system refused: {0}")]
+    System(#[from] io::Error),
 }
 
-/// Serves until SIGTERM or SIGINT; `ready` gets the bound addresses.
+/// Serves until SIGTERM or SIGINT, then drains; `ready` gets the bound addresses.
 ///
 /// # Errors
-/// An address cannot be opened.
+/// An address cannot be opened, or TLS cannot be used.
 pub async fn serve(config: Config, ready: oneshot::Sender<Listening>) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let readiness = Arc::new(Readiness::new(3 * config.timeouts.dead_after));
-    let metrics = Arc::new(Metrics::new(&config, Arc::clone(&readiness)));
+    let shared = Arc::new(shared(&config)?);
     let mut listeners = Vec::new();
     let mut clients = Vec::new();
     for address in &config.listen {
@@ -59,15 +77,8 @@ pub async fn serve(config: Config, ready: oneshot::Sender<Listening>) -> Result<
             address: address.clone(),
             error,
         };
-        let listener = TcpListener::bind(address.to_string())
-            .await
-            .map_err(failed)?;
-        let bound = listener.local_addr().map_err(failed)?.to_string();
-        clients.push(
-            bound
-                .parse()
-                .map_err(|error| failed(io::Error::other(error)))?,
-        );
+        let listener = Listener::bind_shared(address).await.map_err(failed)?;
+        clients.push(listener.local_address().map_err(failed)?);
         listeners.push(listener);
     }
     let admin = match &config.admin {
@@ -75,13 +86,19 @@ pub async fn serve(config: Config, ready: oneshot::Sender<Listening>) -> Result<
         AdminAddress::At(address) => Some(AdminServer::bind(address).await?),
     };
     let listening = Listening {
-        clients,
+        clients: clients.clone(),
         admin: admin.as_ref().map(|server| server.address().clone()),
     };
     if let Some(server) = admin {
-        tokio::spawn(server.run(metrics, Arc::clone(&readiness), std::future::pending()));
+        tokio::spawn(server.run(
+            Arc::clone(&shared.metrics),
+            Arc::clone(&shared.readiness),
+            std::future::pending(),
+        ));
     }
-    readiness.accepting();
+    tokio::spawn(health::watch(Arc::clone(&shared)));
+    let workers = Workers::start(&shared, &clients, listeners, config.threads.get())?;
+    shared.readiness.accepting();
     if ready.send(listening).is_err() {
         tracing::debug!("nobody asked for the bound addresses");
     }
@@ -89,7 +106,202 @@ pub async fn serve(config: Config, ready: oneshot::Sender<Listening>) -> Result<
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    readiness.draining();
-    tokio::time::sleep(Duration::ZERO).await;
+    drain(&shared, config.timeouts.drain).await;
+    workers.stop();
     Ok(())
+}
+
+fn shared(config: &Config) -> Result<Shared, ServeError> {
+    let readiness = Arc::new(Readiness::new(3 * config.timeouts.dead_after));
+    let metrics = Arc::new(Metrics::new(config, Arc::clone(&readiness)));
+    let roots = || {
+        config
+            .backend
+            .ca
+            .clone()
+            .map_or(tls::Roots::System, tls::Roots::File)
+    };
+    let connector = tls::Connector::new(match config.backend.tls {
+        BackendTls::Disabled => tls::Verify::Disabled,
+        BackendTls::Preferred => tls::Verify::Preferred,
+        BackendTls::Required => tls::Verify::Required,
+        BackendTls::VerifyCa => match config.backend.ca.clone() {
+            Some(authorities) => tls::Verify::Ca(authorities),
+            None => tls::Verify::Identity(tls::Roots::System),
+        },
+        BackendTls::VerifyIdentity => tls::Verify::Identity(roots()),
+    })?;
+    let mut target = Target::new(config.backend.address.clone(), connector);
+    target.connect_timeout = config.timeouts.connect;
+    target.options = SocketOptions {
+        keepalive_idle: config.timeouts.keepalive_idle,
+        keepalive_interval: config.timeouts.keepalive_interval,
+        // A flow that something between has forgotten, while the server is well: the health check cannot see it.
+        user_timeout: Some(2 * config.timeouts.dead_after),
+        ..SocketOptions::default()
+    };
+    let certificate = |certificate: &Certificate| match certificate {
+        Certificate::Generated => tls::Acceptor::generated(&["localhost"]),
+        Certificate::Files { certificate, key } => tls::Acceptor::from_pem_files(certificate, key),
+    };
+    let (acceptor, tls_required) = match &config.tls {
+        ClientTls::Off => (None, false),
+        ClientTls::Optional(files) => (Some(certificate(files)?), false),
+        ClientTls::Required(files) => (Some(certificate(files)?), true),
+    };
+    let given = config
+        .users
+        .iter()
+        .map(|(user, password)| (user.as_bytes().to_vec(), Password::new(password.as_bytes())));
+    Ok(Shared::new(Parts {
+        target,
+        acceptor,
+        tls_required,
+        timeouts: config.timeouts,
+        limits: Limits {
+            journal_bytes: config.limits.journal_bytes,
+            journal_commands: config.limits.journal_commands.get(),
+            attempts: u8::try_from(config.limits.attempts.get()).unwrap_or(u8::MAX),
+        },
+        replay_time: config.limits.replay_time,
+        packet_limit: config.limits.packet,
+        command_memory: config.limits.command_memory,
+        clients: config.limits.clients.get(),
+        pending_logins: config.limits.pending_logins.get(),
+        vault: Vault::new(given)?,
+        metrics,
+        readiness,
+    }))
+}
+
+/// Threads, each with a runtime of its own: a session lives on one of them from its accept to its end.
+struct Workers {
+    stop: watch::Sender<bool>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Workers {
+    fn start(
+        shared: &Arc<Shared>,
+        addresses: &[Address],
+        listeners: Vec<Listener>,
+        threads: usize,
+    ) -> Result<Self, ServeError> {
+        let (stop, stopped) = watch::channel(false);
+        let mut workers = Self {
+            stop,
+            threads: Vec::new(),
+        };
+        // The first listeners only made sure that the addresses can be had, and hold them until all share them.
+        let (listens, bound) = std::sync::mpsc::channel();
+        for index in 0..threads {
+            let shared = Arc::clone(shared);
+            let addresses = addresses.to_vec();
+            let mut stopped = stopped.clone();
+            let listens = listens.clone();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            let thread = std::thread::Builder::new()
+                .name(format!("sessions-{index}"))
+                .spawn(move || {
+                    let local = LocalSet::new();
+                    local.block_on(&runtime, async move {
+                        let classes = Rc::new(RefCell::new(ClassCache::default()));
+                        for address in addresses {
+                            let listener = Listener::bind_shared(&address).await;
+                            let failed = listener.is_err();
+                            if let Ok(listener) = listener {
+                                tokio::task::spawn_local(accept(
+                                    Arc::clone(&shared),
+                                    listener,
+                                    Rc::clone(&classes),
+                                ));
+                            }
+                            // The starter waits for it.
+                            let _ = listens.send(failed);
+                        }
+                        drop(listens);
+                        // An error means that the starter is gone.
+                        let _ = stopped.wait_for(|stop| *stop).await;
+                    });
+                })?;
+            workers.threads.push(thread);
+        }
+        drop(listens);
+        let refused = bound.iter().filter(|failed| *failed).count();
+        if refused == threads * addresses.len() {
+            // A Unix socket cannot be shared: the first listener serves it, on a thread of its own.
+            tracing::debug!("the addresses cannot be shared between threads");
+        }
+        drop(listeners);
+        Ok(workers)
+    }
+
+    fn stop(self) {
+        // Nobody listens any more if all threads have ended.
+        let _ = self.stop.send(true);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of sessions has panicked");
+            }
+        }
+    }
+}
+
+async fn accept(shared: Arc<Shared>, listener: Listener, classes: Rc<RefCell<ClassCache>>) {
+    let mut draining = shared.draining.subscribe();
+    loop {
+        tokio::select! {
+            biased;
+            _ = draining.wait_for(|draining| *draining) => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let options = SocketOptions {
+                        keepalive_idle: shared.timeouts.keepalive_idle,
+                        keepalive_interval: shared.timeouts.keepalive_interval,
+                        ..SocketOptions::default()
+                    };
+                    if let Err(error) = stream.apply(&options) {
+                        tracing::debug!(client = %peer, "socket options were refused: {error}");
+                    }
+                    tokio::task::spawn_local(serve_client(
+                        Arc::clone(&shared),
+                        stream,
+                        peer,
+                        Rc::clone(&classes),
+                    ));
+                }
+                Err(error) => {
+                    tracing::warn!("a client could not be accepted: {error}");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+}
+
+/// No new clients; idle sessions end, open transactions may finish for `at_most`, then they are closed.
+async fn drain(shared: &Shared, at_most: Duration) {
+    shared.readiness.draining();
+    shared.draining.send_replace(true);
+    tracing::info!(
+        sessions = shared.registry.len(),
+        "draining: open transactions may finish within {at_most:?}"
+    );
+    let deadline = Instant::now() + at_most;
+    while !shared.registry.is_empty() && Instant::now() < deadline {
+        sleep(Duration::from_millis(20)).await;
+    }
+    if !shared.registry.is_empty() {
+        tracing::warn!(
+            sessions = shared.registry.len(),
+            "the drain ran out of time: the remaining sessions are closed"
+        );
+        shared.registry.tell_all(Control::Close);
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while !shared.registry.is_empty() && Instant::now() < deadline {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
 }

@@ -1,0 +1,200 @@
+//! The client's leg: packets in, bytes out.
+
+use std::io;
+
+use bytes::{Buf, Bytes, BytesMut};
+use steadfast_net::Stream;
+use steadfast_wire::frame::{self, HEADER_LEN, Header, MAX_FRAME};
+use steadfast_wire::{Error, Peer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Bytes that are read from a client at a time.
+const READ: usize = 16 << 10;
+
+/// A whole packet of the client.
+#[derive(Clone, Debug)]
+pub(crate) struct Packet {
+    /// Its payload.
+    pub(crate) payload: Bytes,
+    /// Sequence id of its first frame.
+    pub(crate) sequence: u8,
+    /// Sequence id that is due next.
+    pub(crate) next_sequence: u8,
+}
+
+/// One client connection.
+#[derive(Debug)]
+pub(crate) struct ClientLeg {
+    /// `None` while TLS is being started on it.
+    stream: Option<Stream>,
+    secure: bool,
+    inbound: BytesMut,
+    /// What is to be written, see [`ClientLeg::flush`].
+    pub(crate) outbound: Vec<u8>,
+    /// Payload bytes of the largest packet that is taken.
+    pub(crate) limit: u64,
+}
+
+impl ClientLeg {
+    /// Over a connected stream; packets of more than `limit` payload bytes are refused.
+    pub(crate) fn new(stream: Stream, limit: u64) -> Self {
+        Self {
+            secure: stream.is_secure(),
+            stream: Some(stream),
+            inbound: BytesMut::new(),
+            outbound: Vec::new(),
+            limit,
+        }
+    }
+
+    /// Whether nobody between the client and Steadfast can read along: TLS or a Unix socket.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// Takes the stream and what was read of it too far, to start TLS on it. The leg is of no use after that.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotConnected`] if it was taken before.
+    pub(crate) fn take_stream(&mut self) -> io::Result<(Stream, BytesMut)> {
+        let stream = self.stream.take().ok_or(io::ErrorKind::NotConnected)?;
+        Ok((stream, std::mem::take(&mut self.inbound)))
+    }
+
+    fn stream(&mut self) -> io::Result<&mut Stream> {
+        self.stream
+            .as_mut()
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Reads what there is; 0: the client has closed. Cancel-safe.
+    ///
+    /// # Errors
+    /// What the stream says.
+    pub(crate) async fn fill(&mut self) -> io::Result<usize> {
+        // An idle client keeps no buffer.
+        if self.inbound.is_empty() && self.inbound.capacity() > 4 * READ {
+            self.inbound = BytesMut::new();
+        }
+        self.inbound.reserve(READ);
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        stream.read_buf(&mut self.inbound).await
+    }
+
+    /// Bytes that are waiting to be taken.
+    pub(crate) fn buffered(&self) -> usize {
+        self.inbound.len()
+    }
+
+    /// Takes a packet off the buffer if all of it is there. Memory grows with the bytes that came, not with those
+    /// that a header claims.
+    ///
+    /// # Errors
+    /// The client is blamed for a packet over the limit or a wrong order of frames; its connection is of no use then.
+    pub(crate) fn take(&mut self) -> Result<Option<Packet>, Error> {
+        let Some(first) = Header::peek(&self.inbound) else {
+            return Ok(None);
+        };
+        let mut total = 0u64;
+        let mut at = 0usize;
+        let mut sequence = first.seq;
+        loop {
+            let Some(header) = self.inbound.get(at..).and_then(Header::peek) else {
+                return Ok(None);
+            };
+            if header.seq != sequence {
+                return Err(Error::OutOfOrder {
+                    peer: Peer::Client,
+                    expected: sequence,
+                    got: header.seq,
+                });
+            }
+            total += u64::from(header.len);
+            if total > self.limit {
+                return Err(Error::TooLarge {
+                    peer: Peer::Client,
+                    what: "a packet in bytes",
+                    size: total,
+                    limit: self.limit,
+                });
+            }
+            sequence = sequence.wrapping_add(1);
+            at += HEADER_LEN + header.len as usize;
+            if self.inbound.len() < at {
+                return Ok(None);
+            }
+            if !header.is_continued() {
+                break;
+            }
+        }
+        let whole = self.inbound.split_to(at).freeze();
+        Ok(Some(Packet {
+            payload: payload(whole),
+            sequence: first.seq,
+            next_sequence: sequence,
+        }))
+    }
+
+    /// The next packet.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] when the client has closed; [`io::ErrorKind::InvalidData`] with a
+    /// [`steadfast_wire::Error`] for a packet that makes no sense.
+    pub(crate) async fn packet(&mut self) -> io::Result<Packet> {
+        loop {
+            if let Some(packet) = self.take().map_err(invalid)? {
+                return Ok(packet);
+            }
+            if self.fill().await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    /// Queues a packet; gives the sequence id that is due next.
+    pub(crate) fn queue(&mut self, sequence: u8, payload: impl FnOnce(&mut Vec<u8>)) -> u8 {
+        frame::write_with(&mut self.outbound, sequence, payload)
+    }
+
+    /// Writes what is queued.
+    ///
+    /// # Errors
+    /// What the stream says.
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        if !self.outbound.is_empty() {
+            let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+            stream.write_all(&self.outbound).await?;
+            self.outbound.clear();
+            if self.outbound.capacity() > 4 * READ {
+                self.outbound = Vec::new();
+            }
+        }
+        self.stream()?.flush().await
+    }
+
+    /// Ends the connection in order.
+    ///
+    /// # Errors
+    /// What the stream says.
+    pub(crate) async fn shutdown(&mut self) -> io::Result<()> {
+        self.stream()?.shutdown().await
+    }
+}
+
+fn invalid(error: Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// Takes the headers out of one packet's frames.
+fn payload(mut whole: Bytes) -> Bytes {
+    if whole.len() < HEADER_LEN + MAX_FRAME {
+        whole.advance(HEADER_LEN);
+        return whole;
+    }
+    let mut payload = Vec::with_capacity(whole.len());
+    while let Some(header) = Header::peek(&whole) {
+        whole.advance(HEADER_LEN);
+        payload.extend_from_slice(&whole.split_to((header.len as usize).min(whole.len())));
+    }
+    payload.into()
+}

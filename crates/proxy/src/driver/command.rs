@@ -1,0 +1,360 @@
+//! A command of the client: taken apart, and run or answered here.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use steadfast_session::{Boundary, Command, Event, Safety, Statement};
+use steadfast_sql::{
+    Class, Dialect, KillBy, Kind, PrepareSource, classify, execute_name, kill_target, prepare_parts,
+};
+use steadfast_wire::auth::Password;
+use steadfast_wire::command::{ChangeUser, code};
+use steadfast_wire::response::OkPacket;
+use tokio::sync::Semaphore;
+
+use super::{Driver, Exit};
+use crate::client::Packet;
+use crate::command::{Context, Incoming, Stored, understand};
+use crate::login::{FirstAnswer, Shown, learn};
+use crate::prepared::Prepared;
+use crate::registry::Control;
+
+/// Long data of a statement that has not run yet, and commands, up to this many bytes are not counted against the
+/// memory for commands.
+const SMALL: usize = 64 << 10;
+
+impl Context for Driver {
+    fn classify(&mut self, text: &[u8]) -> Class {
+        self.classes.borrow_mut().class(text, self.dialect)
+    }
+
+    fn prepared(&self, id: u32) -> Option<Rc<Prepared>> {
+        self.prepared.get(&id).cloned()
+    }
+
+    fn take_long_data(&mut self, id: u32) -> Vec<Bytes> {
+        self.long_data.remove(&id).unwrap_or_default()
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+}
+
+impl Driver {
+    /// Takes a command and sees that it gets its answer.
+    pub(super) async fn command(&mut self, packet: Packet) -> Result<(), Exit> {
+        self.sequence = packet.next_sequence;
+        self.mark = None;
+        self.shared.metrics.commands.inc();
+        if packet.sequence != 0 {
+            self.answer_error(1156, *b"08S01", b"Got packets out of order")
+                .await?;
+            return Err(Exit::Closed);
+        }
+        let capabilities = self.capabilities();
+        let last = self.last_prepared;
+        let incoming = match understand(packet.payload, capabilities, last, self) {
+            Ok(incoming) => incoming,
+            Err(error) => {
+                let text = format!("Steadfast: {error}");
+                return self.answer_error(1835, *b"HY000", text.as_bytes()).await;
+            }
+        };
+        match incoming {
+            Incoming::Run(stored) => self.run_command(stored).await,
+            Incoming::Quit => Err(Exit::Quit),
+            Incoming::Close(id) => {
+                self.close_statement(id).await;
+                Ok(())
+            }
+            Incoming::LongData(id, data) => {
+                // Without an answer: what does not fit shows at the execution.
+                if self.prepared.contains_key(&id) {
+                    self.long_data.entry(id).or_default().push(data);
+                }
+                Ok(())
+            }
+            Incoming::ChangeUser(payload) => self.change_user(&payload).await,
+            Incoming::Kill(id) => {
+                let text =
+                    Bytes::from([&[code::QUERY][..], format!("KILL {id}").as_bytes()].concat());
+                let class = classify(&text[1..], self.dialect);
+                self.run_command(Stored {
+                    payload: text,
+                    expect: steadfast_wire::walk::Expect::Query,
+                    statement: Statement::of(&class),
+                    class: Some(class),
+                    prepared: None,
+                    long_data: Vec::new(),
+                    types: None,
+                })
+                .await
+            }
+            Incoming::NoSuchStatement(id, which) => {
+                let text = format!("Unknown prepared statement handler ({id}) given to {which}");
+                self.answer_error(1243, *b"HY000", text.as_bytes()).await
+            }
+            Incoming::Unknown(first) => {
+                tracing::info!(client = %self.peer, "command {first:#04x} cannot be carried");
+                self.answer_error(1047, *b"08S01", b"Unknown command").await
+            }
+        }
+    }
+
+    async fn run_command(&mut self, mut stored: Stored) -> Result<(), Exit> {
+        let kind = stored.class.map(|class| class.kind);
+        if kind == Some(Kind::Kill) && stored.prepared.is_none() && self.kill(&mut stored).await? {
+            return Ok(());
+        }
+        if kind == Some(Kind::Execute) {
+            self.resolve_execute(&mut stored);
+        }
+        if let Some(link) = &self.link {
+            let limit = link.own.max_allowed_packet;
+            let size = stored.payload.len() as u64;
+            // The servers compare the payload with the limit and close the connection over it.
+            if size > limit {
+                let text = format!(
+                    "Steadfast: a packet of {size} bytes is larger than the server takes \
+                     (max_allowed_packet is {limit}); raise it with SET GLOBAL max_allowed_packet = {} \
+                     and in my.cnf, or send less at once",
+                    size.next_power_of_two()
+                );
+                return self.answer_error(1153, *b"08S01", text.as_bytes()).await;
+            }
+        }
+        let Ok(memory) = self.reserve(&stored) else {
+            let text = format!(
+                "Steadfast: a command of {} bytes does not fit into the memory for commands \
+                 (limits.command_memory is {} KiB)",
+                stored.payload.len(),
+                self.shared.command_memory_kib
+            );
+            return self.answer_error(1153, *b"08S01", text.as_bytes()).await;
+        };
+        let _memory = memory;
+        let statement = stored.statement;
+        let bytes = stored.size();
+        let handle = self.store(stored);
+        let clock = if self.state.clock_is_frozen() {
+            None
+        } else {
+            self.link.as_ref().and_then(crate::link::Link::clock)
+        };
+        self.random = self
+            .random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let command = Command {
+            handle,
+            statement,
+            bytes,
+            clock,
+            random: self.random,
+        };
+        self.carry_out(Event::Command(command)).await
+    }
+
+    /// Memory for a large command, for as long as it runs.
+    fn reserve(
+        &self,
+        stored: &Stored,
+    ) -> Result<Option<tokio::sync::OwnedSemaphorePermit>, tokio::sync::TryAcquireError> {
+        let size = stored.size() as usize;
+        if size <= SMALL {
+            return Ok(None);
+        }
+        let kib = u32::try_from(size >> 10).unwrap_or(u32::MAX);
+        let memory: std::sync::Arc<Semaphore> = std::sync::Arc::clone(&self.shared.command_memory);
+        memory.try_acquire_many_owned(kib).map(Some)
+    }
+
+    /// What EXECUTE runs is what was prepared under its name.
+    fn resolve_execute(&self, stored: &mut Stored) {
+        let Some(text) = stored.text() else { return };
+        let Some(name) = execute_name(text, self.dialect) else {
+            return;
+        };
+        let Some(prepare) = self.state.prepared(&name) else {
+            return;
+        };
+        let Some(parts) = prepare_parts(prepare, self.dialect) else {
+            return;
+        };
+        if let PrepareSource::Literal(inner) = parts.source {
+            let class = classify(&inner, self.dialect);
+            stored.statement = Statement::of(&class);
+            stored.class = Some(Class {
+                kind: Kind::Execute,
+                ..class
+            });
+        }
+    }
+
+    async fn close_statement(&mut self, id: u32) {
+        self.long_data.remove(&id);
+        let Some(prepared) = self.prepared.remove(&id) else {
+            return;
+        };
+        let Some(link) = &mut self.link else { return };
+        if let Some(there) = prepared.on(link.number) {
+            // The journal of an open transaction may still run it: then it is prepared again.
+            prepared.closed();
+            let mut bytes = vec![5, 0, 0, 0, code::STMT_CLOSE];
+            bytes.extend_from_slice(&there.id.to_le_bytes());
+            use tokio::io::AsyncWriteExt;
+            if let Err(error) = link.connection.stream.write_all(&bytes).await {
+                // It is closed with its connection; the next read finds out.
+                tracing::debug!("a statement was not closed: {error}");
+            }
+        }
+    }
+
+    /// KILL with an id that a client of Steadfast believes to be its own means the server connection that it has now.
+    /// True: it has been answered here.
+    async fn kill(&mut self, stored: &mut Stored) -> Result<bool, Exit> {
+        let Some(text) = stored.text() else {
+            return Ok(false);
+        };
+        let Some(target) = kill_target(text, self.dialect) else {
+            return Ok(false);
+        };
+        let Some(id) = target.id.filter(|_| target.by == KillBy::Connection) else {
+            return Ok(false);
+        };
+        let Some(known) = u32::try_from(id)
+            .ok()
+            .and_then(|id| self.shared.registry.find(id))
+        else {
+            return Ok(false);
+        };
+        let word = if target.query {
+            Control::Interrupt
+        } else {
+            Control::Killed
+        };
+        let Some(now) = known.server_id else {
+            // It is held, or idle without a server connection.
+            if known.user != self.identity.user {
+                return Ok(false);
+            }
+            let _ = known.control.try_send(word);
+            self.acknowledge().await?;
+            return Ok(true);
+        };
+        if !target.query {
+            // What is lost next there was killed.
+            let _ = known.control.try_send(Control::Killed);
+        }
+        self.shared
+            .own_kills
+            .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        if u64::from(now) != id {
+            let mut text = text.to_vec();
+            text.splice(target.id_span, now.to_string().into_bytes());
+            stored.payload = [&[code::QUERY][..], &text].concat().into();
+        }
+        Ok(false)
+    }
+
+    /// COM_CHANGE_USER: a new session on the same connection.
+    async fn change_user(&mut self, payload: &Bytes) -> Result<(), Exit> {
+        let capabilities = self.capabilities();
+        let change = match ChangeUser::parse(payload, capabilities) {
+            Ok(change) => change,
+            Err(error) => {
+                let text = format!("Steadfast: {error}");
+                return self.answer_error(1835, *b"HY000", text.as_bytes()).await;
+            }
+        };
+        let nonce = self.nonce;
+        let first = FirstAnswer {
+            user: change.user,
+            plugin: change.plugin.unwrap_or(b"mysql_native_password"),
+            response: change.auth_response,
+            can_switch: change.plugin.is_some(),
+            sequence: self.sequence,
+        };
+        let shown = learn(
+            &mut self.client,
+            first,
+            &nonce,
+            self.address,
+            &self.shared.vault,
+        )
+        .await
+        .map_err(Exit::ClientGone)?;
+        let (password, sequence) = match shown {
+            Shown::Password { password, sequence } => (password, sequence),
+            Shown::Answer { sequence } => {
+                self.sequence = sequence;
+                self.answer_error(
+                    1047,
+                    *b"08S01",
+                    b"Steadfast: this client's password cannot be learned for COM_CHANGE_USER; log in anew",
+                )
+                .await?;
+                return Err(Exit::Closed);
+            }
+        };
+        self.sequence = sequence;
+        self.become_user(&change, password).await
+    }
+
+    async fn become_user(
+        &mut self,
+        change: &ChangeUser<'_>,
+        password: Password,
+    ) -> Result<(), Exit> {
+        self.identity.user = change.user.to_vec();
+        self.identity.password = Some(password.clone());
+        if let Some(collation) = change.collation {
+            self.identity.collation = collation as u8;
+        }
+        let database = Some(change.database).filter(|name| !name.is_empty());
+        let state = Rc::new(steadfast_session::SessionState::new(database));
+        self.forget_session(Rc::clone(&state));
+        // The reset makes the core forget transaction and locks; what runs is this dialogue.
+        let outcome = match &mut self.link {
+            Some(link) => {
+                let login = self.identity.login(&password, database);
+                link.connection.change_user(&login).await
+            }
+            None => Err(steadfast_net::LoginError::Lost(
+                steadfast_net::LossKind::Eof,
+                std::io::ErrorKind::UnexpectedEof.into(),
+            )),
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(steadfast_net::LoginError::Refused(error)) => {
+                self.discard();
+                self.answer_error(
+                    error.code,
+                    error.sqlstate.unwrap_or(*b"HY000"),
+                    &error.message,
+                )
+                .await?;
+                return Err(Exit::Closed);
+            }
+            Err(_) => {
+                // Lost on the way: another connection logs in as the new user.
+                self.discard();
+            }
+        }
+        self.claim.set_user(&self.identity.user);
+        self.renew().await?;
+        self.shared.vault.learn(&self.identity.user, &password);
+        let status = self.status;
+        self.sequence = self.client.queue(self.sequence, |out| {
+            OkPacket::new(status).write(out, self.capabilities);
+        });
+        self.client.flush().await.map_err(Exit::ClientGone)
+    }
+
+    /// Whether a command ended the session's life so far.
+    pub(super) fn is_reset(stored: &Stored) -> bool {
+        stored.statement.boundary == Boundary::Reset && stored.statement.safety == Safety::Harmless
+    }
+}

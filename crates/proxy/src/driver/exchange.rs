@@ -1,0 +1,530 @@
+//! One command to the server and its response to the client.
+
+use std::io;
+
+use steadfast_net::QueryError;
+use steadfast_session::{Event, Flight, Handle, Pins, Response, Sent, Status};
+use steadfast_sql::Uses;
+use steadfast_wire::command::code;
+use steadfast_wire::frame::{self, MAX_FRAME};
+use steadfast_wire::walk::Expect;
+use steadfast_wire::{Capabilities, StatusFlags};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{AHEAD, Driver, Exit, end_of, end_of_io};
+use crate::command::Stored;
+use crate::prepared::There;
+use crate::registry::Control;
+use crate::relay::{Ended, Fed, Order};
+
+/// A response up to this many bytes is held back until it is complete, so that its loss leaves no trace.
+const HOLD_BACK: usize = 48 << 10;
+
+/// A command up to this many bytes is written without looking at what the server says meanwhile: it can have nothing
+/// to say before it has it all.
+const WRITE_AT_ONCE: usize = 64 << 10;
+
+/// Bytes asked of the server's socket at once.
+const READ: usize = 64 << 10;
+
+/// What became of an exchange.
+pub(super) enum Exchanged {
+    /// The response has ended.
+    Ended(Ended),
+    /// The server refused the guard (1792).
+    GuardRefused,
+    /// The result is not the one that was delivered in part.
+    PartDiffers,
+    /// The server connection is lost; how much of the command it may have.
+    Lost(steadfast_session::End, Sent),
+    /// The statement could not be prepared on this connection as it was: the client is told this error.
+    NotPrepared {
+        code: u16,
+        sqlstate: [u8; 5],
+        message: Vec<u8>,
+    },
+}
+
+/// A failure before the command was sent.
+pub(super) enum Before {
+    Lost(steadfast_session::End),
+    NotPrepared {
+        code: u16,
+        sqlstate: [u8; 5],
+        message: Vec<u8>,
+    },
+    Exit(Exit),
+}
+
+impl From<QueryError> for Before {
+    fn from(error: QueryError) -> Self {
+        Self::Lost(end_of(&error))
+    }
+}
+
+impl Driver {
+    /// Runs the command in flight for the client.
+    pub(super) async fn send(&mut self, flight: Flight) -> Result<Event, Exit> {
+        if !self.shared.gate.is_open() && !self.core.transaction().is_open() {
+            self.shared.gate.admitted(super::recover::ADMISSION).await;
+        }
+        let Some(stored) = self.store.get(&flight.handle.0).cloned() else {
+            // The driver keeps every command until its answer: this cannot be, and must not go on if it is.
+            return Err(Exit::Closed);
+        };
+        self.before = std::rc::Rc::clone(&self.state);
+        let exchanged = self.exchange(&stored, flight).await?;
+        Ok(match exchanged {
+            Exchanged::Ended(ended) => {
+                self.mark = None;
+                self.client.flush().await.map_err(Exit::ClientGone)?;
+                self.completed(flight.handle, &stored, ended);
+                let response = self.response(&ended);
+                if flight.guarded {
+                    self.end_guard().await;
+                }
+                self.ask_at_once(&stored, &ended).await;
+                Event::Response(response)
+            }
+            Exchanged::GuardRefused => {
+                self.end_guard().await;
+                Event::GuardRefused
+            }
+            Exchanged::PartDiffers => Event::PartDiffers,
+            Exchanged::NotPrepared {
+                code,
+                sqlstate,
+                message,
+            } => {
+                self.answer_error(code, sqlstate, &message).await?;
+                Event::Response(Response {
+                    status: None,
+                    error: code,
+                    digest: 0,
+                    insert_id: 0,
+                    non_transactional: false,
+                    order: 0,
+                })
+            }
+            Exchanged::Lost(end, sent) => self.lost(end, sent).await,
+        })
+    }
+
+    pub(super) fn response(&mut self, ended: &Ended) -> Response {
+        if let Some(status) = ended.status {
+            self.status = status;
+        }
+        Response {
+            // A response without an OK or EOF that tells, like that of COM_STMT_PREPARE, changes no transaction.
+            status: (ended.error == 0).then_some(Status {
+                in_transaction: self.status.contains(StatusFlags::IN_TRANS),
+                autocommit: self.status.contains(StatusFlags::AUTOCOMMIT),
+            }),
+            error: ended.error,
+            digest: ended.digest,
+            insert_id: ended.insert_id,
+            non_transactional: self.wrote_non_transactional(),
+            order: self.shared.gate.next_order(),
+        }
+    }
+
+    async fn exchange(&mut self, stored: &Stored, flight: Flight) -> Result<Exchanged, Exit> {
+        let payload = match self
+            .prepare_to_send(stored, flight.pins, flight.guarded)
+            .await
+        {
+            Ok(payload) => payload,
+            Err(Before::Lost(end)) => return Ok(Exchanged::Lost(end, Sent::Nothing)),
+            Err(Before::NotPrepared {
+                code,
+                sqlstate,
+                message,
+            }) => {
+                return Ok(Exchanged::NotPrepared {
+                    code,
+                    sqlstate,
+                    message,
+                });
+            }
+            Err(Before::Exit(exit)) => return Err(exit),
+        };
+        let order = Order {
+            expect: stored.expect,
+            client_sequence: self.sequence,
+            server_sequence: 0,
+            hidden: false,
+            guarded: flight.guarded,
+            statement_id: self.next_statement,
+            delivered: self.mark,
+        };
+        self.converse(&payload, order).await
+    }
+
+    /// Everything that goes before the command itself: deferred work, pins, the guard, the statement on this
+    /// connection, its long data. Gives the payload for the server.
+    pub(super) async fn prepare_to_send(
+        &mut self,
+        stored: &Stored,
+        pins: Pins,
+        guarded: bool,
+    ) -> Result<Vec<u8>, Before> {
+        self.work_off(stored).await?;
+        let there = match &stored.prepared {
+            Some(prepared) => Some(self.prepare_there(prepared).await?),
+            None => None,
+        };
+        if pins.before_first_run() {
+            self.pin(pins).await?;
+        }
+        let Some(link) = &mut self.link else {
+            return Err(Before::Lost(steadfast_session::End::Fin));
+        };
+        if guarded {
+            link.connection
+                .query(b"START TRANSACTION READ ONLY")
+                .await?;
+        }
+        let (Some(prepared), Some(there)) = (&stored.prepared, there) else {
+            return Ok(stored.payload.to_vec());
+        };
+        for data in &stored.long_data {
+            let mut payload = data.to_vec();
+            if let Some(place) = payload.get_mut(1..5) {
+                place.copy_from_slice(&there.id.to_le_bytes());
+            }
+            let mut bytes = Vec::with_capacity(payload.len() + 8);
+            frame::write(&mut bytes, 0, &payload);
+            if let Err(error) = link.connection.stream.write_all(&bytes).await {
+                return Err(Before::Lost(end_of_io(&error)));
+            }
+        }
+        let types = stored
+            .types
+            .clone()
+            .unwrap_or_else(|| std::rc::Rc::from([]));
+        prepared
+            .rewrite(&stored.payload, &types, there, self.capabilities)
+            .map_err(|error| {
+                Before::Exit(Exit::ClientGone(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    error,
+                )))
+            })
+    }
+
+    /// Makes sure that the statement is prepared on this connection, as the client knows it.
+    async fn prepare_there(
+        &mut self,
+        prepared: &crate::prepared::Prepared,
+    ) -> Result<There, Before> {
+        let Some(link) = &self.link else {
+            return Err(Before::Lost(steadfast_session::End::Fin));
+        };
+        let connection = link.number;
+        if let Some(there) = prepared.on(connection) {
+            return Ok(there);
+        }
+        let mut payload = vec![code::STMT_PREPARE];
+        payload.extend_from_slice(prepared.text());
+        let order = Order {
+            expect: Expect::Prepare,
+            client_sequence: 0,
+            server_sequence: 0,
+            hidden: true,
+            guarded: false,
+            statement_id: 0,
+            delivered: None,
+        };
+        let ended = match self.converse(&payload, order).await.map_err(Before::Exit)? {
+            Exchanged::Ended(ended) => ended,
+            Exchanged::Lost(end, _) => return Err(Before::Lost(end)),
+            _ => return Err(Before::Lost(steadfast_session::End::Nonsense)),
+        };
+        match ended.prepared {
+            Some(ok) if ended.digest == prepared.digest() => {
+                let there = There {
+                    connection,
+                    id: ok.statement_id,
+                };
+                prepared.prepared_on(there);
+                Ok(there)
+            }
+            // As the servers say when a statement's tables have changed under it.
+            _ => Err(Before::NotPrepared {
+                code: 1615,
+                sqlstate: *b"HY000",
+                message: b"Prepared statement needs to be re-prepared".to_vec(),
+            }),
+        }
+    }
+
+    /// Sends a payload and relays the response.
+    pub(super) async fn converse(
+        &mut self,
+        payload: &[u8],
+        order: Order,
+    ) -> Result<Exchanged, Exit> {
+        let mut silences = self.shared.health.silences();
+        let status = self.status;
+        let Some(link) = &mut self.link else {
+            return Ok(Exchanged::Lost(steadfast_session::End::Fin, Sent::Nothing));
+        };
+        let mut bytes = Vec::with_capacity(payload.len() + payload.len() / MAX_FRAME * 4 + 8);
+        let server_sequence = frame::write(&mut bytes, 0, payload);
+        link.relay.begin(
+            Order {
+                server_sequence,
+                ..order
+            },
+            status,
+        );
+        let mut flushed = order.delivered.is_some();
+        let written = match self.write(&bytes).await? {
+            Ok(written) => written,
+            Err(end) => return Ok(Exchanged::Lost(end, Sent::Nothing)),
+        };
+        let end = loop {
+            let link = match &mut self.link {
+                Some(link) => link,
+                None => break steadfast_session::End::Fin,
+            };
+            let connection = &mut link.connection;
+            if !connection.inbound.is_empty() {
+                let fed = link.relay.feed(
+                    &connection.inbound,
+                    &mut self.client.outbound,
+                    &self.tracking,
+                );
+                let (taken, fed) = match fed {
+                    Ok(fed) => fed,
+                    Err(error) => {
+                        tracing::warn!(client = %self.peer, "{error}");
+                        break steadfast_session::End::Nonsense;
+                    }
+                };
+                connection.inbound.drain(..taken);
+                match fed {
+                    Fed::More => {}
+                    Fed::Ended(ended) => {
+                        if !order.hidden {
+                            self.sequence = link.relay.client_sequence();
+                        }
+                        return Ok(Exchanged::Ended(ended));
+                    }
+                    Fed::WantsFile => {
+                        flushed = true;
+                        if let Some(end) = self.relay_file().await? {
+                            break end;
+                        }
+                        continue;
+                    }
+                    Fed::GuardRefused => return Ok(Exchanged::GuardRefused),
+                    Fed::PartDiffers => {
+                        self.sequence = link.relay.client_sequence();
+                        return Ok(Exchanged::PartDiffers);
+                    }
+                    Fed::Goodbye(code) => break steadfast_session::End::Said(code),
+                }
+                if self.client.outbound.len() >= HOLD_BACK {
+                    flushed = true;
+                    self.client.flush().await.map_err(Exit::ClientGone)?;
+                    continue;
+                }
+            }
+            connection.inbound.reserve(READ);
+            let ahead = self.client.buffered() < AHEAD;
+            tokio::select! {
+                biased;
+                read = connection.stream.read_buf(&mut connection.inbound) => match read {
+                    Ok(0) => break steadfast_session::End::Fin,
+                    Ok(_) => {}
+                    Err(error) => break end_of_io(&error),
+                },
+                read = self.client.fill(), if ahead => match read {
+                    Ok(0) => return Err(Exit::ClientGone(io::ErrorKind::UnexpectedEof.into())),
+                    Ok(_) => {}
+                    Err(error) => return Err(Exit::ClientGone(error)),
+                },
+                control = self.control.recv() => match control {
+                    Some(Control::Close) | None => return Err(Exit::Closed),
+                    Some(Control::Killed) => self.killed = true,
+                    Some(Control::Interrupt) => {}
+                },
+                _ = silences.changed() => break steadfast_session::End::Silence,
+            }
+        };
+        let sent = if written == 0 {
+            Sent::Nothing
+        } else if written < bytes.len() {
+            Sent::Part
+        } else {
+            Sent::All
+        };
+        if !order.hidden && flushed {
+            if let Some(link) = &self.link {
+                self.mark = link.relay.mark();
+                self.sequence = link.relay.client_sequence();
+            }
+            self.client.flush().await.map_err(Exit::ClientGone)?;
+        } else if !order.hidden {
+            self.client.outbound.clear();
+        }
+        Ok(Exchanged::Lost(end, sent))
+    }
+
+    /// Writes a command; gives how many bytes the kernel took. What the server says meanwhile is buffered: a packet
+    /// that is too large for it is answered before it has all of it. A failed write is not the end: what the server
+    /// said before it closed can still be read.
+    async fn write(&mut self, bytes: &[u8]) -> Result<Result<usize, steadfast_session::End>, Exit> {
+        let Some(link) = &mut self.link else {
+            return Ok(Err(steadfast_session::End::Fin));
+        };
+        let connection = &mut link.connection;
+        let mut written = 0;
+        if bytes.len() <= WRITE_AT_ONCE {
+            while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+                match connection.stream.write(rest).await {
+                    Ok(0) | Err(_) => return Ok(Ok(written)),
+                    Ok(count) => written += count,
+                }
+            }
+            // An error shows when the answer is read.
+            let _ = connection.stream.flush().await;
+            return Ok(Ok(written));
+        }
+        let (mut reader, mut writer) = tokio::io::split(&mut connection.stream);
+        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+            tokio::select! {
+                read = reader.read_buf(&mut connection.inbound) => match read {
+                    Ok(0) | Err(_) => return Ok(Ok(written)),
+                    // It has seen enough: an error.
+                    Ok(_) => return Ok(Ok(written)),
+                },
+                wrote = writer.write(rest) => match wrote {
+                    Ok(0) | Err(_) => return Ok(Ok(written)),
+                    Ok(count) => written += count,
+                },
+                read = self.client.fill(), if self.client.buffered() < AHEAD => match read {
+                    Ok(0) => return Err(Exit::ClientGone(io::ErrorKind::UnexpectedEof.into())),
+                    Ok(_) => {}
+                    Err(error) => return Err(Exit::ClientGone(error)),
+                },
+            }
+        }
+        let _ = writer.flush().await;
+        Ok(Ok(written))
+    }
+
+    /// LOAD DATA LOCAL: passes the client's file on, up to the empty packet at its end. `Some`: the server is gone;
+    /// the client's file has been read to its end all the same, so that it can be told.
+    async fn relay_file(&mut self) -> Result<Option<steadfast_session::End>, Exit> {
+        self.client.flush().await.map_err(Exit::ClientGone)?;
+        let mut lost = None;
+        let mut server_sequence = match &self.link {
+            Some(link) => link.relay.server_sequence(),
+            None => 0,
+        };
+        loop {
+            let packet = self.client.packet().await.map_err(Exit::ClientGone)?;
+            if let (Some(link), None) = (&mut self.link, lost) {
+                let mut bytes = Vec::with_capacity(packet.payload.len() + 8);
+                server_sequence = frame::write(&mut bytes, server_sequence, &packet.payload);
+                if let Err(error) = link.connection.stream.write_all(&bytes).await {
+                    lost = Some(end_of_io(&error));
+                }
+            }
+            if packet.payload.is_empty() {
+                self.sequence = packet.next_sequence;
+                if let Some(link) = &mut self.link {
+                    link.relay.file_sent(packet.next_sequence, server_sequence);
+                }
+                return Ok(lost);
+            }
+        }
+    }
+
+    /// Takes the hidden read-only transaction of a re-run off again.
+    async fn end_guard(&mut self) {
+        if let Some(link) = &mut self.link
+            && let Err(error) = link.connection.query(b"COMMIT").await
+        {
+            // The next use of the connection finds out.
+            tracing::debug!("the read-only transaction of a re-run was not ended: {error}");
+        }
+        self.status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;
+    }
+
+    /// Gives the statement its time and its seeds.
+    pub(super) async fn pin(&mut self, pins: Pins) -> Result<(), QueryError> {
+        let mut settings = Vec::new();
+        if let Some(time) = pins.timestamp {
+            settings.push(format!(
+                "timestamp={}.{:06}",
+                time / 1_000_000,
+                time % 1_000_000
+            ));
+            self.deferred.clock = true;
+        }
+        if let Some((first, second)) = pins.seeds {
+            settings.push(format!("rand_seed1={first}, rand_seed2={second}"));
+        }
+        if settings.is_empty() {
+            return Ok(());
+        }
+        if let Some(link) = &mut self.link {
+            let text = format!("SET {}", settings.join(", "));
+            link.connection.query(text.as_bytes()).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the command may be noticed to come after hidden work: it asks about the statement before it.
+    pub(super) fn asks_about_the_statement_before(stored: &Stored) -> bool {
+        stored.class.is_some_and(|class| {
+            class
+                .uses
+                .intersects(Uses::ROW_COUNT | Uses::FOUND_ROWS | Uses::DIAGNOSTICS)
+        })
+    }
+
+    /// COM_PING after an ERR: does the transaction live?
+    pub(super) async fn probe(&mut self) -> Result<Event, Exit> {
+        let Some(link) = &mut self.link else {
+            return Ok(self.lost(steadfast_session::End::Fin, Sent::Nothing).await);
+        };
+        match link.connection.ping().await {
+            Ok(ok) => {
+                self.status = ok.status;
+                Ok(Event::Response(Response {
+                    status: Some(Status {
+                        in_transaction: ok.status.contains(StatusFlags::IN_TRANS),
+                        autocommit: ok.status.contains(StatusFlags::AUTOCOMMIT),
+                    }),
+                    error: 0,
+                    digest: 0,
+                    insert_id: 0,
+                    non_transactional: false,
+                    order: self.shared.gate.next_order(),
+                }))
+            }
+            Err(error) => Ok(self.lost(end_of(&error), Sent::Nothing).await),
+        }
+    }
+
+    /// The handle of the next command.
+    pub(super) fn store(&mut self, stored: Stored) -> Handle {
+        let handle = self.next_handle;
+        self.next_handle += 1;
+        // Commands of the open transaction stay; any other has had its answer.
+        if !self.core.transaction().is_open() {
+            self.store.clear();
+        }
+        self.store.insert(handle, stored);
+        Handle(handle)
+    }
+
+    /// The client's capabilities.
+    pub(super) fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+}

@@ -1,0 +1,593 @@
+//! One client's session: owns its sockets, carries out what the core decides.
+//!
+//! One task, on one thread. [`Driver::run`] takes commands in the order in which they come; each is given to the core
+//! ([`steadfast_session::Session`]), whose actions are carried out one after the other until it has its answer:
+//!
+//! - `command`: what arrives, and the commands that are answered here (KILL, CHANGE USER, long data);
+//! - `exchange`: one command to the server and its response to the client;
+//! - `recover`: another server connection, the replay of a transaction;
+//! - `track`: what the session is, so that it can be restored.
+
+mod command;
+mod exchange;
+mod recover;
+mod track;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use steadfast_net::{LossKind, QueryError};
+use steadfast_session::{
+    Action, End, Event, Failure, Handle, Loss, Sent, Session, SessionState, Status,
+};
+use steadfast_sql::{ClassCache, Dialect};
+use steadfast_wire::command::code;
+use steadfast_wire::handshake::NONCE_LEN;
+use steadfast_wire::response::{ErrPacket, OkPacket};
+use steadfast_wire::{Capabilities, StatusFlags};
+use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::client::{ClientLeg, Packet};
+use crate::command::Stored;
+use crate::gate::Turn;
+use crate::incident::{Incident, IncidentId, end_text, failure_text, millis};
+use crate::link::{Identity, Link, Zombie};
+use crate::metrics::{Phase, Recovery};
+use crate::prepared::Prepared;
+use crate::registry::{Claim, Control};
+use crate::relay::{Mark, Tracking};
+use crate::shared::Shared;
+
+/// Bytes that a client may send ahead while its command runs.
+const AHEAD: usize = 64 << 10;
+
+/// Lost connections that are remembered until they are seen gone.
+const MAX_ZOMBIES: usize = 8;
+
+/// Why a session ends.
+#[derive(Debug)]
+pub(crate) enum Exit {
+    /// The client said COM_QUIT.
+    Quit,
+    /// The client is gone, or its bytes make no sense.
+    ClientGone(std::io::Error),
+    /// It was told to end.
+    Closed,
+}
+
+/// Everything that a login hands over.
+pub(crate) struct Start {
+    /// What all sessions share.
+    pub(crate) shared: Arc<Shared>,
+    /// The client.
+    pub(crate) client: ClientLeg,
+    /// Its capabilities.
+    pub(crate) capabilities: Capabilities,
+    /// Who it is.
+    pub(crate) identity: Identity,
+    /// Where it is, for people.
+    pub(crate) peer: String,
+    /// Its address, over TCP.
+    pub(crate) address: Option<IpAddr>,
+    /// The nonce of its greeting.
+    pub(crate) nonce: [u8; NONCE_LEN],
+    /// Its server connection.
+    pub(crate) link: Link,
+    /// Status flags of the login.
+    pub(crate) status: StatusFlags,
+    /// The default schema of the login.
+    pub(crate) schema: Option<Vec<u8>>,
+    /// Its place among all sessions.
+    pub(crate) claim: Claim,
+    /// Words from outside.
+    pub(crate) control: mpsc::Receiver<Control>,
+    /// Classes of texts, shared by the sessions of a thread.
+    pub(crate) classes: Rc<RefCell<ClassCache>>,
+}
+
+/// Hidden work that waits until it cannot be noticed: it would disturb what ROW_COUNT() and SHOW WARNINGS tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Deferred {
+    /// `SET timestamp=DEFAULT`.
+    clock: bool,
+    /// Steadfast's own settings.
+    hide: bool,
+    /// Values of user variables are to be asked for.
+    user_variables: bool,
+}
+
+/// A loss that is being recovered from, or has been and waits to be told as an incident.
+#[derive(Debug)]
+struct Outage {
+    incident: IncidentId,
+    at: SystemTime,
+    since: Instant,
+    phase: Phase,
+    loss: Loss,
+    replayed: u32,
+}
+
+/// See the module.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    client: ClientLeg,
+    capabilities: Capabilities,
+    identity: Identity,
+    peer: String,
+    address: Option<IpAddr>,
+    nonce: [u8; NONCE_LEN],
+    claim: Claim,
+    control: mpsc::Receiver<Control>,
+    classes: Rc<RefCell<ClassCache>>,
+    number: u64,
+    core: Session,
+    link: Option<Link>,
+    /// The state now, before the command that runs, and when the open transaction began.
+    state: Rc<SessionState>,
+    before: Rc<SessionState>,
+    at_start: Rc<SessionState>,
+    store: BTreeMap<u64, Stored>,
+    next_handle: u64,
+    /// Bytes of commands in the journal, as counted in the metric.
+    journal_bytes: i64,
+    last_incident: Option<IncidentId>,
+    prepared: HashMap<u32, Rc<Prepared>>,
+    next_statement: u32,
+    last_prepared: u32,
+    long_data: HashMap<u32, Vec<Bytes>>,
+    dialect: Dialect,
+    tracking: Tracking,
+    status: StatusFlags,
+    deferred: Deferred,
+    zombies: Vec<Zombie>,
+    killed: bool,
+    turn: Option<Turn>,
+    outage: Option<Outage>,
+    /// Sequence id of the next packet to the client.
+    sequence: u8,
+    /// How much of the running command's response the client has.
+    mark: Option<Mark>,
+    random: u64,
+}
+
+impl Driver {
+    /// A session that has just logged in.
+    pub(crate) fn new(start: Start) -> Self {
+        let limits = start.shared.limits;
+        let status = Status {
+            in_transaction: start.status.contains(StatusFlags::IN_TRANS),
+            autocommit: start.status.contains(StatusFlags::AUTOCOMMIT),
+        };
+        let state = Rc::new(SessionState::new(start.schema.as_deref()));
+        let number = start.shared.number();
+        let mut driver = Self {
+            client: start.client,
+            capabilities: start.capabilities,
+            identity: start.identity,
+            peer: start.peer,
+            address: start.address,
+            nonce: start.nonce,
+            claim: start.claim,
+            control: start.control,
+            classes: start.classes,
+            number,
+            core: Session::new(limits, status),
+            before: Rc::clone(&state),
+            at_start: Rc::clone(&state),
+            state,
+            store: BTreeMap::new(),
+            next_handle: 0,
+            journal_bytes: 0,
+            last_incident: None,
+            prepared: HashMap::new(),
+            next_statement: 1,
+            last_prepared: 0,
+            long_data: HashMap::new(),
+            dialect: track::dialect_of(&start.link),
+            tracking: Tracking::default(),
+            status: start.status,
+            deferred: Deferred::default(),
+            zombies: Vec::new(),
+            killed: false,
+            turn: None,
+            outage: None,
+            sequence: 0,
+            mark: None,
+            random: number.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
+            link: Some(start.link),
+            shared: start.shared,
+        };
+        driver.learn_settings();
+        driver
+    }
+
+    /// Serves the client until it leaves.
+    pub(crate) async fn run(mut self) {
+        let exit = loop {
+            let step = self.next_command().await;
+            let outcome = match step {
+                Ok(Some(packet)) => self.command(packet).await,
+                Ok(None) => self.lost_while_idle().await,
+                Err(exit) => Err(exit),
+            };
+            if let Err(exit) = outcome {
+                break exit;
+            }
+        };
+        self.end(exit).await;
+    }
+
+    /// The next command; `None`: the server connection is lost.
+    async fn next_command(&mut self) -> Result<Option<Packet>, Exit> {
+        loop {
+            if let Some(packet) = self.client.take().map_err(|error| {
+                Exit::ClientGone(std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+            })? {
+                return Ok(Some(packet));
+            }
+            let mut draining = self.shared.draining.subscribe();
+            if *draining.borrow_and_update()
+                && !self.core.transaction().is_open()
+                && self.client.buffered() == 0
+            {
+                return Err(Exit::Closed);
+            }
+            let server = async {
+                match &mut self.link {
+                    Some(link) => {
+                        let connection = &mut link.connection;
+                        connection.stream.read_buf(&mut connection.inbound).await
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                // What a server says while nothing is asked ends the connection, and so does its end.
+                _ = server => return Ok(None),
+                read = self.client.fill() => match read {
+                    Ok(0) => return Err(Exit::ClientGone(std::io::ErrorKind::UnexpectedEof.into())),
+                    Ok(_) => {}
+                    Err(error) => return Err(Exit::ClientGone(error)),
+                },
+                control = self.control.recv() => match control {
+                    Some(Control::Close) | None => return Err(Exit::Closed),
+                    Some(Control::Killed) => self.killed = true,
+                    Some(Control::Interrupt) => {}
+                },
+                _ = draining.changed() => {}
+            }
+        }
+    }
+
+    async fn lost_while_idle(&mut self) -> Result<(), Exit> {
+        let end = self.unsolicited();
+        let event = self.lost(end, Sent::Nothing).await;
+        self.carry_out(event).await
+    }
+
+    /// What the server said before it closed, while nothing was asked.
+    fn unsolicited(&self) -> End {
+        let inbound = self
+            .link
+            .as_ref()
+            .map(|link| link.connection.inbound.as_slice())
+            .unwrap_or_default();
+        match inbound
+            .get(4..)
+            .map(|payload| ErrPacket::parse(payload, Capabilities::PROTOCOL_41))
+        {
+            Some(Ok(err)) => End::Said(err.code),
+            Some(Err(_)) => End::Nonsense,
+            None => End::Fin,
+        }
+    }
+
+    /// Gives the core an event and carries out what it decides, until the command in flight has its answer or the
+    /// session is idle.
+    async fn carry_out(&mut self, event: Event) -> Result<(), Exit> {
+        let mut next = Some(event);
+        while let Some(event) = next.take() {
+            for action in self.core.step(event).iter() {
+                if let Some(event) = self.act(action).await? {
+                    next = Some(event);
+                    break;
+                }
+            }
+        }
+        if self.core.is_idle() {
+            self.settle_outage();
+        }
+        Ok(())
+    }
+
+    async fn act(&mut self, action: Action) -> Result<Option<Event>, Exit> {
+        Ok(match action {
+            Action::Attach(attachment) => Some(self.attach(attachment).await?),
+            Action::Send(flight) => Some(self.send(flight).await?),
+            Action::ReplayOpening => Some(self.replay_opening().await?),
+            Action::Replay(index) => Some(self.replay(index).await?),
+            Action::EndReplay => self.end_replay().await?,
+            Action::Probe => Some(self.probe().await?),
+            Action::Fail(failure) => {
+                self.fail(failure).await?;
+                None
+            }
+            Action::AcknowledgeRollback => {
+                self.acknowledge().await?;
+                None
+            }
+            Action::Discard => {
+                self.discard();
+                None
+            }
+            Action::Opened => {
+                self.at_start = Rc::clone(&self.before);
+                None
+            }
+            Action::OpenedChained => {
+                self.at_start = Rc::clone(&self.state);
+                None
+            }
+            Action::Keep(handle) => {
+                self.keep(handle);
+                None
+            }
+            Action::Settled => {
+                self.forget_journal();
+                None
+            }
+        })
+    }
+
+    fn keep(&mut self, handle: Handle) {
+        if let Some(stored) = self.store.get(&handle.0) {
+            let size = stored.size() as i64;
+            self.journal_bytes += size;
+            self.shared.metrics.journal_bytes.inc_by(size);
+        }
+    }
+
+    /// No transaction is open any more: only the command that runs is kept.
+    fn forget_journal(&mut self) {
+        self.turn = None;
+        self.shared.metrics.journal_bytes.dec_by(self.journal_bytes);
+        self.journal_bytes = 0;
+        let running = self.next_handle.saturating_sub(1);
+        self.store.retain(|handle, _| *handle == running);
+    }
+
+    /// The server connection is lost: what is known of it.
+    async fn lost(&mut self, end: End, sent: Sent) -> Event {
+        let delivered = self.mark.map_or(0, |mark| mark.bytes());
+        let lost_at = std::time::Instant::now();
+        let mut loss = Loss {
+            end,
+            sent,
+            delivered,
+            killed: std::mem::take(&mut self.killed) || end == End::Said(1927),
+        };
+        if let Some(link) = self.link.take() {
+            self.shared.metrics.server_connections.dec();
+            if self.zombies.len() < MAX_ZOMBIES {
+                self.zombies.push(link.zombie());
+            }
+        }
+        self.claim.set_server_id(None);
+        let in_use = !self.core.is_idle() || self.core.transaction().is_open();
+        if end == End::Fin && in_use && !loss.killed && self.outage.is_none() {
+            loss.killed = self.shared.health.killed(lost_at).await;
+        }
+        let phase = self.phase(delivered);
+        self.shared.metrics.lost(end, phase);
+        if self.outage.is_none() {
+            self.outage = Some(Outage {
+                incident: self.shared.incidents.next_id(),
+                at: SystemTime::now(),
+                since: Instant::now(),
+                phase,
+                loss,
+                replayed: 0,
+            });
+            self.shared.metrics.sessions_held.inc();
+        }
+        Event::Lost(loss)
+    }
+
+    fn phase(&self, delivered: u64) -> Phase {
+        if self.outage.is_some() {
+            Phase::Recovery
+        } else if delivered > 0 {
+            Phase::Response
+        } else if !self.core.is_idle() {
+            Phase::Command
+        } else if self.core.transaction().is_open() {
+            Phase::Transaction
+        } else {
+            Phase::Idle
+        }
+    }
+
+    /// The loss is over: counts it and tells it.
+    fn settle_outage(&mut self) {
+        let Some(outage) = self.outage.take() else {
+            return;
+        };
+        self.shared.metrics.sessions_held.dec();
+        let waited = outage.since.elapsed();
+        let how = match outage.phase {
+            _ if outage.replayed > 0 => Recovery::Replay,
+            Phase::Idle | Phase::Transaction | Phase::Login | Phase::Recovery => Recovery::Idle,
+            Phase::Command | Phase::Response if outage.loss.may_have_run() => Recovery::Rerun,
+            Phase::Command | Phase::Response => Recovery::Resend,
+        };
+        self.shared.metrics.recovered(how, waited);
+        let outcome = match how {
+            Recovery::Replay => format!(
+                "the open transaction was replayed ({} statements), the client saw nothing",
+                outage.replayed
+            ),
+            Recovery::Idle => "the session was idle, the client saw nothing".to_owned(),
+            Recovery::Rerun => "the statement was run again, the client saw nothing".to_owned(),
+            Recovery::Resend => {
+                "the statement had not been sent, the client saw nothing".to_owned()
+            }
+        };
+        self.record(&outage, outcome, 0, waited);
+    }
+
+    fn record(&self, outage: &Outage, outcome: String, error: u16, waited: Duration) {
+        let (at_ms, waited_ms) = millis(outage.at, waited);
+        self.shared.incidents.record(Incident {
+            id: outage.incident.to_string(),
+            at_ms,
+            user: String::from_utf8_lossy(&self.identity.user).into_owned(),
+            client: self.peer.clone(),
+            connection: self.claim.id(),
+            phase: outage.phase.name(),
+            end: end_text(outage.loss.end),
+            outcome,
+            error,
+            waited_ms,
+        });
+    }
+
+    /// Tells the client that its loss could not be hidden.
+    async fn fail(&mut self, failure: Failure) -> Result<(), Exit> {
+        let incident = match self.outage.take() {
+            Some(outage) => {
+                self.shared.metrics.sessions_held.dec();
+                let waited = outage.since.elapsed();
+                self.shared.metrics.failed(failure, waited);
+                self.record(&outage, failure_text(failure), failure.kind.code(), waited);
+                self.last_incident = Some(outage.incident);
+                outage.incident
+            }
+            None => {
+                self.shared.metrics.failed(failure, Duration::ZERO);
+                self.last_incident
+                    .unwrap_or_else(|| self.shared.incidents.next_id())
+            }
+        };
+        if self.mark.is_some_and(|mark| mark.is_inside_packet()) {
+            // The rest of a row of over 64 KiB does not come again: no packet can follow half a packet.
+            return Err(Exit::Closed);
+        }
+        self.answer_error(
+            failure.kind.code(),
+            *failure.kind.sqlstate(),
+            failure.message(incident).as_bytes(),
+        )
+        .await
+    }
+
+    async fn answer_error(
+        &mut self,
+        code: u16,
+        sqlstate: [u8; 5],
+        message: &[u8],
+    ) -> Result<(), Exit> {
+        let capabilities = self.capabilities;
+        self.sequence = self.client.queue(self.sequence, |out| {
+            ErrPacket {
+                code,
+                sqlstate: Some(sqlstate),
+                message,
+            }
+            .write(out, capabilities);
+        });
+        self.client.flush().await.map_err(Exit::ClientGone)
+    }
+
+    /// An OK of Steadfast's own.
+    async fn acknowledge(&mut self) -> Result<(), Exit> {
+        let capabilities = self.capabilities;
+        let mut status = StatusFlags::empty();
+        status.set(StatusFlags::AUTOCOMMIT, self.core.autocommit());
+        self.sequence = self.client.queue(self.sequence, |out| {
+            OkPacket::new(status).write(out, capabilities);
+        });
+        self.client.flush().await.map_err(Exit::ClientGone)
+    }
+
+    /// Ends the server connection: the server rolls back what is open on it.
+    fn discard(&mut self) {
+        if let Some(link) = self.link.take() {
+            self.shared.metrics.server_connections.dec();
+            if self.zombies.len() < MAX_ZOMBIES {
+                self.zombies.push(link.zombie());
+            }
+            self.claim.set_server_id(None);
+        }
+    }
+
+    /// The client is gone: what runs for it is killed, what is open rolls back at once.
+    async fn end(mut self, exit: Exit) {
+        match &exit {
+            Exit::ClientGone(error) => {
+                tracing::debug!(client = %self.peer, "the client left without COM_QUIT: {error}");
+            }
+            Exit::Quit | Exit::Closed => {}
+        }
+        if self.outage.take().is_some() {
+            self.shared.metrics.sessions_held.dec();
+        }
+        self.turn = None;
+        let busy = !self.core.is_idle();
+        let mut orphans = std::mem::take(&mut self.zombies);
+        if let Some(mut link) = self.link.take() {
+            self.shared.metrics.server_connections.dec();
+            if busy {
+                orphans.push(link.zombie());
+            } else {
+                let quit = async {
+                    use tokio::io::AsyncWriteExt;
+                    link.connection
+                        .stream
+                        .write_all(&[1, 0, 0, 0, code::QUIT])
+                        .await?;
+                    link.connection.stream.shutdown().await
+                };
+                if let Err(error) = quit.await {
+                    tracing::debug!("a server connection was gone before COM_QUIT: {error}");
+                }
+            }
+        }
+        if busy {
+            recover::end_orphans(&self.shared, &self.identity, &orphans).await;
+        }
+        if matches!(exit, Exit::Quit | Exit::Closed)
+            && let Err(error) = self.client.shutdown().await
+        {
+            tracing::debug!(client = %self.peer, "the client was gone already: {error}");
+        }
+        self.forget_journal();
+    }
+}
+
+/// How a hidden query's failure is a loss.
+fn end_of(error: &QueryError) -> End {
+    match error {
+        QueryError::Lost(LossKind::Eof, _) => End::Fin,
+        QueryError::Lost(LossKind::Silence, _) => End::Silence,
+        QueryError::Lost(..) => End::Rst,
+        QueryError::Server(error) => End::Said(error.code),
+        QueryError::TooLarge(_) | QueryError::Nonsense(_) => End::Nonsense,
+    }
+}
+
+/// How an error of the socket is a loss.
+fn end_of_io(error: &std::io::Error) -> End {
+    match LossKind::of(error) {
+        LossKind::Eof => End::Fin,
+        LossKind::Silence => End::Silence,
+        _ => End::Rst,
+    }
+}

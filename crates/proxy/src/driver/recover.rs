@@ -1,0 +1,332 @@
+//! Another server connection after a loss, and the replay of the open transaction on it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use steadfast_net::{QueryError, greet};
+use steadfast_session::{
+    Attachment, Event, Pins, Reason, Refusal, Response, Sent, SessionState, Status, Target,
+};
+use steadfast_wire::StatusFlags;
+use tokio::time::{Instant, timeout};
+
+use super::exchange::{Before, Exchanged};
+use super::{Driver, Exit, end_of};
+use crate::client::ClientLeg;
+use crate::link::{self, Identity, Wanted, Zombie};
+use crate::registry::Control;
+use crate::relay::{Ended, Order};
+use crate::shared::Shared;
+
+/// How long a statement waits at most for the transactions that are being replayed.
+pub(super) const ADMISSION: Duration = Duration::from_secs(5);
+
+/// How long ending the connections of a client that left may take.
+const END_ORPHANS: Duration = Duration::from_secs(5);
+
+/// Before a re-run of an INSERT in a replay: to take it back if it draws another id.
+const SAVEPOINT: &[u8] = b"SAVEPOINT `steadfast pin`";
+const ROLLBACK_TO_SAVEPOINT: &[u8] = b"ROLLBACK TO SAVEPOINT `steadfast pin`";
+const RELEASE_SAVEPOINT: &[u8] = b"RELEASE SAVEPOINT `steadfast pin`";
+
+/// What can end a wait.
+enum Word {
+    Interrupt,
+    Exit(Exit),
+}
+
+/// Waits for the client to leave, or for a word from outside. What the client sends meanwhile is buffered.
+async fn listen(
+    client: &mut ClientLeg,
+    control: &mut tokio::sync::mpsc::Receiver<Control>,
+) -> Word {
+    loop {
+        tokio::select! {
+            read = client.fill(), if client.buffered() < super::AHEAD => match read {
+                Ok(0) => {
+                    return Word::Exit(Exit::ClientGone(std::io::ErrorKind::UnexpectedEof.into()));
+                }
+                Ok(_) => {}
+                Err(error) => return Word::Exit(Exit::ClientGone(error)),
+            },
+            control = control.recv() => match control {
+                Some(Control::Interrupt) => return Word::Interrupt,
+                // The connection that is to be killed is the one that is lost.
+                Some(Control::Killed) => {}
+                Some(Control::Close) | None => return Word::Exit(Exit::Closed),
+            },
+        }
+    }
+}
+
+impl Driver {
+    /// Gets a server connection with the session's state.
+    pub(super) async fn attach(&mut self, attachment: Attachment) -> Result<Event, Exit> {
+        self.discard();
+        if attachment.replay && self.turn.is_none() {
+            let first = self
+                .core
+                .transaction()
+                .entries()
+                .first()
+                .map_or(u64::MAX, |entry| entry.order);
+            self.turn = Some(self.shared.gate.enter(self.number, first));
+        }
+        let state = match attachment.target {
+            Target::Now => Arc::new(SessionState::clone(&self.state)),
+            Target::TransactionStart => Arc::new(SessionState::clone(&self.at_start)),
+        };
+        let deadline = Instant::now() + self.shared.timeouts.hold;
+        let attached = {
+            let wanted = Wanted {
+                identity: &self.identity,
+                client: self.capabilities,
+                state: &state,
+                zombies: &self.zombies,
+                replay: attachment.replay,
+                catalogue: attachment.catalogue,
+            };
+            let mut attaching = std::pin::pin!(link::attach(&self.shared, &wanted, deadline));
+            tokio::select! {
+                attached = &mut attaching => Ok(attached),
+                word = listen(&mut self.client, &mut self.control) => match word {
+                    Word::Interrupt => Err(()),
+                    Word::Exit(exit) => return Err(exit),
+                },
+            }
+        };
+        let attached = match attached {
+            Ok(attached) => attached,
+            Err(()) => {
+                // KILL QUERY: the core takes the command out; the attachment goes on without it.
+                let replay = attachment.replay;
+                let actions = self.core.step(Event::Interrupted);
+                for action in actions.iter() {
+                    if let steadfast_session::Action::Fail(failure) = action {
+                        self.interrupted_with(failure).await?;
+                    }
+                }
+                return if replay {
+                    Box::pin(self.attach(attachment)).await
+                } else {
+                    Ok(Event::Refused(Refusal(Reason::Killed)))
+                };
+            }
+        };
+        Ok(match attached {
+            Ok((link, catalogue)) => {
+                self.zombies.clear();
+                self.claim.set_server_id(Some(link.id()));
+                self.shared.metrics.server_connections.inc();
+                self.shared.readiness.server_reached();
+                self.status = StatusFlags::AUTOCOMMIT;
+                self.status
+                    .set(StatusFlags::AUTOCOMMIT, self.core.autocommit());
+                self.link = Some(link);
+                self.deferred = super::Deferred::default();
+                Event::Attached(catalogue)
+            }
+            Err((reason, why)) => {
+                tracing::warn!(
+                    client = %self.peer,
+                    user = %String::from_utf8_lossy(&self.identity.user),
+                    "the session could not be given another server connection: {} ({why})",
+                    reason.text()
+                );
+                self.turn = None;
+                Event::Refused(Refusal(reason))
+            }
+        })
+    }
+
+    /// The opening of a chained transaction: it is part of the restored state, where the server told it.
+    pub(super) async fn replay_opening(&mut self) -> Result<Event, Exit> {
+        let Some(link) = &mut self.link else {
+            return Ok(self.lost(steadfast_session::End::Fin, Sent::Nothing).await);
+        };
+        if self.at_start.characteristics().is_empty()
+            && let Err(error) = link.connection.query(b"START TRANSACTION").await
+        {
+            return Ok(self.lost(end_of(&error), Sent::Nothing).await);
+        }
+        Ok(Event::Response(Response {
+            status: Some(Status {
+                in_transaction: true,
+                autocommit: self.core.autocommit(),
+            }),
+            error: 0,
+            digest: 0,
+            insert_id: 0,
+            non_transactional: false,
+            order: 0,
+        }))
+    }
+
+    /// Runs an entry of the journal again, hidden, in its turn.
+    pub(super) async fn replay(&mut self, index: u32) -> Result<Event, Exit> {
+        let Some(entry) = self
+            .core
+            .transaction()
+            .entries()
+            .get(index as usize)
+            .copied()
+        else {
+            return Ok(Event::ReplayTimeout);
+        };
+        if let Some(turn) = &self.turn {
+            let mut waiting = std::pin::pin!(turn.wait(entry.order, ADMISSION));
+            tokio::select! {
+                // Who waited longest goes on: a mismatch is found out anyway.
+                _ = &mut waiting => {}
+                word = listen(&mut self.client, &mut self.control) => match word {
+                    Word::Interrupt => {}
+                    Word::Exit(exit) => return Err(exit),
+                },
+            }
+        }
+        if self.outage.as_ref().is_some_and(|outage| {
+            outage.since.elapsed() > self.shared.timeouts.hold + self.shared.replay_time
+        }) {
+            return Ok(Event::ReplayTimeout);
+        }
+        let Some(stored) = self.store.get(&entry.command.0).cloned() else {
+            return Ok(Event::ReplayTimeout);
+        };
+        let replayed = self.replay_entry(&stored, entry).await;
+        match replayed {
+            Ok(ended) => {
+                self.shared.metrics.replayed_commands.inc();
+                if let Some(outage) = &mut self.outage {
+                    outage.replayed += 1;
+                }
+                if ended.digest != entry.digest {
+                    tracing::info!(
+                        client = %self.peer,
+                        statement = index,
+                        class = ?stored.class.map(|class| class.kind),
+                        "a replayed statement gave another result than before"
+                    );
+                }
+                Ok(Event::Response(self.response(&ended)))
+            }
+            Err(Before::Lost(end)) => Ok(self.lost(end, Sent::Nothing).await),
+            Err(Before::NotPrepared { .. }) => Ok(Event::Response(Response {
+                status: None,
+                error: 1615,
+                digest: !entry.digest,
+                insert_id: 0,
+                non_transactional: false,
+                order: 0,
+            })),
+            Err(Before::Exit(exit)) => Err(exit),
+        }
+    }
+
+    async fn replay_entry(
+        &mut self,
+        stored: &crate::command::Stored,
+        entry: steadfast_session::Entry,
+    ) -> Result<Ended, Before> {
+        let pins = Pins {
+            timestamp: entry.pins.timestamp.or(entry.pins.write_time),
+            ..entry.pins
+        };
+        self.pin(pins).await?;
+        if entry.insert_id == 0 {
+            let ended = self.run_hidden(stored).await?;
+            return Ok(ended);
+        }
+        // A pin is set only where it is certain to be used: first without one, and if another id came, it was drawn
+        // from the counter, so take it back and pin. An id that the statement names itself comes the same at once.
+        self.hidden(SAVEPOINT).await?;
+        let ended = self.run_hidden(stored).await?;
+        if ended.digest == entry.digest || ended.error != 0 {
+            self.hidden(RELEASE_SAVEPOINT).await?;
+            return Ok(ended);
+        }
+        self.hidden(ROLLBACK_TO_SAVEPOINT).await?;
+        self.hidden(format!("SET insert_id={}", entry.insert_id).as_bytes())
+            .await?;
+        let ended = self.run_hidden(stored).await?;
+        self.hidden(RELEASE_SAVEPOINT).await?;
+        Ok(ended)
+    }
+
+    async fn hidden(&mut self, text: &[u8]) -> Result<(), QueryError> {
+        if let Some(link) = &mut self.link {
+            link.connection.query(text).await?;
+        }
+        Ok(())
+    }
+
+    async fn run_hidden(&mut self, stored: &crate::command::Stored) -> Result<Ended, Before> {
+        let payload = self.prepare_to_send(stored, Pins::default(), false).await?;
+        let order = Order {
+            expect: stored.expect,
+            client_sequence: 0,
+            server_sequence: 0,
+            hidden: true,
+            guarded: false,
+            statement_id: 0,
+            delivered: None,
+        };
+        match self.converse(&payload, order).await.map_err(Before::Exit)? {
+            Exchanged::Ended(ended) => Ok(ended),
+            Exchanged::Lost(end, _) => Err(Before::Lost(end)),
+            _ => Err(Before::Lost(steadfast_session::End::Nonsense)),
+        }
+    }
+
+    /// The journal has been replayed: others may go on.
+    pub(super) async fn end_replay(&mut self) -> Result<Option<Event>, Exit> {
+        if self.deferred.clock {
+            self.deferred.clock = false;
+            if let Err(error) = self.hidden(b"SET timestamp=DEFAULT").await {
+                return Ok(Some(self.lost(end_of(&error), Sent::Nothing).await));
+            }
+        }
+        self.turn = None;
+        Ok(None)
+    }
+
+    async fn interrupted_with(&mut self, failure: steadfast_session::Failure) -> Result<(), Exit> {
+        // The outage goes on for the session; only its command ends here.
+        let incident = self
+            .outage
+            .as_ref()
+            .map(|outage| outage.incident)
+            .unwrap_or_else(|| self.shared.incidents.next_id());
+        self.answer_error(
+            failure.kind.code(),
+            *failure.kind.sqlstate(),
+            failure.message(incident).as_bytes(),
+        )
+        .await
+    }
+}
+
+/// Kills what a client that left has running on the server.
+pub(super) async fn end_orphans(shared: &Shared, identity: &Identity, orphans: &[Zombie]) {
+    let Some(password) = &identity.password else {
+        return;
+    };
+    let ending = async {
+        let Ok(greeted) = greet(&shared.target).await else {
+            return;
+        };
+        let Ok(mut connection) = greeted.login(&identity.login(password, None)).await else {
+            return;
+        };
+        for orphan in orphans {
+            shared.own_kills.fetch_add(1, Ordering::SeqCst);
+            if let Err(error) = link::kill(&mut connection, orphan).await {
+                tracing::debug!("connection {} could not be killed: {error}", orphan.id);
+            }
+        }
+        connection.quit().await;
+    };
+    if timeout(END_ORPHANS, ending).await.is_err() {
+        tracing::warn!("the server connection of a client that left could not be ended in time");
+    }
+}

@@ -1,0 +1,552 @@
+//! What the session is: kept up to date after each command, so that another server connection can be made the same.
+
+use std::rc::Rc;
+
+use steadfast_net::{QueryError, QueryResult};
+use steadfast_session::{
+    Handle, Hidden, Session, SessionState, Status, bytes_expression, identifier,
+};
+use steadfast_sql::{
+    Charset, Class, Dialect, Kind, Scope, Server, Target, Uses, deallocate_name,
+    literal_assignments, prepare_parts, set_assignments, user_variables,
+};
+use steadfast_wire::StatusFlags;
+use steadfast_wire::command::code;
+use steadfast_wire::response::{self, SessionStateChange};
+use steadfast_wire::walk::Expect;
+
+use super::exchange::Before;
+use super::{Deferred, Driver, Exit};
+use crate::command::Stored;
+use crate::link::{self, Link};
+use crate::prepared::{Prepared, There};
+use crate::relay::Ended;
+
+/// How a server connection lexes text after its login.
+pub(super) fn dialect_of(link: &Link) -> Dialect {
+    let greeting = &link.connection.greeting;
+    let server = if greeting.is_mariadb() {
+        Server::MariaDb
+    } else {
+        Server::MySql
+    };
+    Dialect {
+        server,
+        version: version_number(&greeting.version),
+        charset: Charset::from_name(&link.own.character_set_client),
+        ..Dialect::mysql(0)
+    }
+    .with_sql_mode(&link.own.sql_mode)
+}
+
+/// `5.5.5-10.11.19-MariaDB…` is 101119, `9.7.4-2` is 90704.
+fn version_number(version: &[u8]) -> u32 {
+    let text = version.strip_prefix(b"5.5.5-").unwrap_or(version);
+    let mut numbers = text.split(|byte| !byte.is_ascii_digit()).map(|digits| {
+        digits.iter().fold(0u32, |n, digit| {
+            n.saturating_mul(10).saturating_add(u32::from(digit - b'0'))
+        })
+    });
+    let mut next = || numbers.next().unwrap_or(0).min(99);
+    next() * 10_000 + next() * 100 + next()
+}
+
+impl Driver {
+    fn state_mut(&mut self) -> &mut SessionState {
+        Rc::make_mut(&mut self.state)
+    }
+
+    /// What the client sees of the settings that Steadfast makes for itself.
+    pub(super) fn learn_settings(&mut self) {
+        let value = |name: &str| -> Vec<u8> {
+            if let Some(value) = self.state.variable(name) {
+                return value.to_vec();
+            }
+            let own = self.link.as_ref().map(|link| link.own.hidden.as_slice());
+            Hidden::SETTINGS
+                .iter()
+                .position(|(hidden, _)| *hidden == name)
+                .and_then(|index| own?.get(index).cloned())
+                .unwrap_or_default()
+        };
+        let on = |value: &[u8]| matches!(value, b"1" | b"ON" | b"on");
+        let variables = value("session_track_system_variables").to_ascii_lowercase();
+        let info = value("session_track_transaction_info").to_ascii_uppercase();
+        self.tracking.schema = on(&value("session_track_schema"));
+        self.tracking.state_change = on(&value("session_track_state_change"));
+        self.tracking.characteristics = info == b"CHARACTERISTICS";
+        self.tracking.transaction_state = info == b"STATE" || info == b"CHARACTERISTICS";
+        self.tracking.all_variables = variables == b"*";
+        self.tracking.variables = variables
+            .split(|&byte| byte == b',')
+            .map(|name| String::from_utf8_lossy(name.trim_ascii()).into_owned())
+            .collect();
+    }
+
+    /// A command has its response: takes note of what it changed in the session.
+    pub(super) fn completed(&mut self, handle: Handle, stored: &Stored, ended: Ended) {
+        if stored.expect == Expect::Prepare && ended.error == 0 {
+            self.statement_prepared(stored, ended);
+        }
+        self.take_changes(stored);
+        if ended.insert_id != 0 {
+            self.state_mut().set_insert_id(ended.insert_id);
+        }
+        if Self::is_reset(stored) && ended.error == 0 {
+            self.identity.reset = true;
+            let state = {
+                let mut state = SessionState::clone(&self.state);
+                state.reset();
+                Rc::new(state)
+            };
+            self.forget_session_data(state);
+            self.deferred = Deferred {
+                hide: true,
+                ..Deferred::default()
+            };
+        }
+        if let (Some(&code::SET_OPTION), Some(&option), 0) =
+            (stored.payload.first(), stored.payload.get(1), ended.error)
+        {
+            self.state_mut().set_multi_statements(option == 0);
+        }
+        if let Some(class) = stored.class {
+            self.take_text(stored, class, ended);
+        }
+        let _ = handle;
+    }
+
+    fn statement_prepared(&mut self, stored: &Stored, ended: Ended) {
+        let (Some(ok), Some(link)) = (ended.prepared, &self.link) else {
+            return;
+        };
+        let id = self.next_statement;
+        let text = stored.payload.slice(1..);
+        let prepared = Prepared::new(id, text, ok.parameters, ended.digest, self.dialect);
+        prepared.prepared_on(There {
+            connection: link.number,
+            id: ok.statement_id,
+        });
+        self.prepared.insert(id, Rc::new(prepared));
+        self.last_prepared = id;
+        self.next_statement = self.next_statement.wrapping_add(1).max(1);
+    }
+
+    /// The server's session tracking.
+    fn take_changes(&mut self, stored: &Stored) {
+        let Some(link) = &self.link else { return };
+        if link.relay.changes().is_empty() {
+            return;
+        }
+        let changes = link.relay.changes().to_vec();
+        // `SET STATEMENT x=1 FOR …`: MariaDB reports the value for the statement, and the reset only later.
+        let passing: Vec<Vec<u8>> = stored
+            .text()
+            .into_iter()
+            .flat_map(|text| set_assignments(text, self.dialect))
+            .filter(|assignment| assignment.target == Target::System(Scope::Statement))
+            .map(|assignment| assignment.name.to_ascii_lowercase())
+            .collect();
+        let mut lexing = false;
+        for change in response::SessionState::new(&changes) {
+            match change {
+                Ok(SessionStateChange::SystemVariable { name, value }) => {
+                    let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+                    if passing.iter().any(|known| known == name.as_bytes()) {
+                        continue;
+                    }
+                    lexing |= name == "sql_mode" || name == "character_set_client";
+                    if Hidden::contains(&name) {
+                        self.deferred.hide = true;
+                        continue;
+                    }
+                    self.state_mut()
+                        .set_variable(&name, value.unwrap_or_default());
+                }
+                Ok(SessionStateChange::Schema(name)) => self.state_mut().set_schema(name),
+                Ok(SessionStateChange::TransactionCharacteristics(text)) => {
+                    if self.state.characteristics() != text {
+                        self.state_mut().set_characteristics(text);
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(client = %self.peer, "{error}");
+                    break;
+                }
+            }
+        }
+        if lexing {
+            self.learn_dialect();
+        }
+    }
+
+    fn learn_dialect(&mut self) {
+        let mut dialect = self.dialect;
+        if let Some(charset) = self.state.variable("character_set_client") {
+            dialect.charset = Charset::from_name(charset);
+        }
+        if let Some(sql_mode) = self.state.variable("sql_mode") {
+            dialect = dialect.with_sql_mode(sql_mode);
+        }
+        self.dialect = dialect;
+    }
+
+    /// Whether the transaction tracker said that non-transactional tables were written.
+    pub(super) fn wrote_non_transactional(&self) -> bool {
+        let Some(link) = &self.link else { return false };
+        response::SessionState::new(link.relay.changes())
+            .flatten()
+            .any(|change| match change {
+                SessionStateChange::TransactionState(state) => state.writes_non_transactional(),
+                _ => false,
+            })
+    }
+
+    /// What the servers do not track, from the text.
+    fn take_text(&mut self, stored: &Stored, class: Class, ended: Ended) {
+        let dialect = self.dialect;
+        if class.uses.contains(Uses::ASSIGNS_USER_VARIABLE) {
+            // Also after an error: a part may have been assigned.
+            let text = match &stored.prepared {
+                Some(prepared) => prepared.text().clone(),
+                None => stored.payload.slice(1..),
+            };
+            self.user_variables_assigned(&text, class, ended);
+        }
+        if ended.error != 0 {
+            return;
+        }
+        let Some(text) = stored.text() else { return };
+        match class.kind {
+            Kind::Prepare => {
+                if let Some(parts) = prepare_parts(text, dialect) {
+                    Rc::make_mut(&mut self.state).prepare(&parts.name, text);
+                }
+            }
+            Kind::Deallocate => {
+                if let Some(name) = deallocate_name(text, dialect) {
+                    Rc::make_mut(&mut self.state).deallocate(&name);
+                }
+            }
+            Kind::SetRole => Rc::make_mut(&mut self.state).set_role(text),
+            Kind::Set => {
+                for assignment in set_assignments(text, dialect) {
+                    let session = matches!(
+                        assignment.target,
+                        Target::System(Scope::Session | Scope::Bare)
+                    );
+                    if session && assignment.name.eq_ignore_ascii_case(b"timestamp") {
+                        let running = assignment.value.eq_ignore_ascii_case(b"default")
+                            || assignment.value == b"0";
+                        Rc::make_mut(&mut self.state)
+                            .freeze_clock((!running).then_some(assignment.value));
+                        self.deferred.clock = false;
+                    }
+                    if session
+                        && assignment
+                            .name
+                            .to_ascii_lowercase()
+                            .starts_with(b"session_track")
+                    {
+                        self.deferred.hide = true;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn user_variables_assigned(&mut self, text: &[u8], class: Class, ended: Ended) {
+        let dialect = self.dialect;
+        if class.kind == Kind::Set
+            && ended.error == 0
+            && let Some(literals) = literal_assignments(text, dialect)
+        {
+            let literals: Vec<(Vec<u8>, Option<String>)> = literals
+                .map(|literal| (literal.name.to_vec(), plain_literal(literal.value)))
+                .collect();
+            for (name, expression) in literals {
+                match expression {
+                    Some(expression) => self.state_mut().set_user_variable(&name, expression),
+                    None => self.state_mut().user_variable_assigned(&name),
+                }
+            }
+        } else {
+            if matches!(class.kind, Kind::Call | Kind::Execute | Kind::Unknown) {
+                self.state_mut().all_user_variables_assigned();
+            }
+            let names: Vec<Vec<u8>> = user_variables(text, dialect)
+                .map(|name| name.to_vec())
+                .collect();
+            for name in names {
+                self.state_mut().user_variable_assigned(&name);
+            }
+        }
+        self.deferred.user_variables |= self.state.has_unknown_user_variables();
+    }
+
+    /// Hidden work that waited for a moment when nobody can notice it, and what this command needs done before it.
+    pub(super) async fn work_off(&mut self, stored: &Stored) -> Result<(), Before> {
+        let looks = self.looks_at_hidden_settings(stored);
+        if self.deferred != Deferred::default() && !Self::asks_about_the_statement_before(stored) {
+            let deferred = std::mem::take(&mut self.deferred);
+            if deferred.clock && !self.state.clock_is_frozen() {
+                self.query(b"SET timestamp=DEFAULT").await?;
+            }
+            if deferred.hide {
+                self.hide_settings().await?;
+            }
+            if deferred.user_variables {
+                self.ask_user_variables().await?;
+            }
+        }
+        if looks {
+            self.show_settings().await?;
+        }
+        Ok(())
+    }
+
+    async fn query(&mut self, text: &[u8]) -> Result<QueryResult, QueryError> {
+        match &mut self.link {
+            Some(link) => link.connection.query(text).await,
+            None => Err(QueryError::Lost(
+                steadfast_net::LossKind::Eof,
+                std::io::ErrorKind::UnexpectedEof.into(),
+            )),
+        }
+    }
+
+    /// Whether a command's result may show settings that Steadfast made for itself.
+    fn looks_at_hidden_settings(&self, stored: &Stored) -> bool {
+        let Some(class) = stored.class else {
+            return false;
+        };
+        if !class.uses.contains(Uses::SYSTEM_VARIABLE) || class.kind == Kind::Set {
+            return false;
+        }
+        let text: &[u8] = match &stored.prepared {
+            Some(prepared) => prepared.text(),
+            None => stored.text().unwrap_or_default(),
+        };
+        let text = text.to_ascii_lowercase();
+        let contains = |name: &[u8]| text.windows(name.len()).any(|part| part == name);
+        contains(b"variables")
+            || Hidden::SETTINGS
+                .iter()
+                .any(|(name, _)| contains(name.as_bytes()))
+    }
+
+    /// Gives the client its own values of the hidden settings, for one statement.
+    async fn show_settings(&mut self) -> Result<(), Before> {
+        let Some(link) = &self.link else {
+            return Ok(());
+        };
+        let list: Vec<String> = Hidden::SETTINGS
+            .iter()
+            .zip(&link.own.hidden)
+            .map(|((name, _), own)| {
+                let value = self.state.variable(name).unwrap_or(own);
+                format!(
+                    "{name}={}",
+                    steadfast_session::variable_expression(name, value, false)
+                )
+            })
+            .collect();
+        let text = format!("SET SESSION {}", list.join(", "));
+        self.query(text.as_bytes()).await?;
+        self.deferred.hide = true;
+        Ok(())
+    }
+
+    /// Makes Steadfast's settings again. What is found there that is not Steadfast's is the client's.
+    async fn hide_settings(&mut self) -> Result<(), Before> {
+        let found = self.query(Hidden::query().as_bytes()).await?;
+        let row = found.rows.into_iter().next().unwrap_or_default();
+        for ((name, ours), value) in Hidden::SETTINGS.iter().zip(row) {
+            let value = value.unwrap_or_default();
+            let ours = ours.trim_matches('\'').as_bytes();
+            if value != ours {
+                self.state_mut().set_variable(name, &value);
+            }
+        }
+        self.query(Hidden::set().as_bytes()).await?;
+        self.learn_settings();
+        Ok(())
+    }
+
+    /// Asks for user variables right after they were assigned, where nobody can notice it: the statement left no
+    /// warnings, and after it ROW_COUNT() says nothing that a hidden SELECT changes.
+    pub(super) async fn ask_at_once(&mut self, stored: &Stored, ended: &Ended) {
+        let quiet = ended.error == 0
+            && ended.warnings == 0
+            && stored.class.is_some_and(|class| {
+                matches!(class.kind, Kind::Set | Kind::Select)
+                    && !class.uses.contains(Uses::CALC_FOUND_ROWS)
+            });
+        if !(self.deferred.user_variables && quiet) {
+            return;
+        }
+        match self.ask_user_variables().await {
+            Ok(()) => self.deferred.user_variables = false,
+            // The next use of the connection finds the loss.
+            Err(_) => tracing::debug!(client = %self.peer, "user variables could not be asked for"),
+        }
+    }
+
+    /// Asks for the values of user variables that a statement may have assigned.
+    async fn ask_user_variables(&mut self) -> Result<(), Before> {
+        let names: Vec<Vec<u8>> = self
+            .state
+            .unknown_user_variables()
+            .map(<[u8]>::to_vec)
+            .collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let list: Vec<String> = names
+            .iter()
+            .map(|name| {
+                let name = identifier(&String::from_utf8_lossy(name));
+                format!("@{name}, HEX(@{name}), CHARSET(@{name}), COLLATION(@{name})")
+            })
+            .collect();
+        let result = self
+            .query(format!("SELECT {}", list.join(", ")).as_bytes())
+            .await?;
+        let Some(row) = result.rows.first() else {
+            return Ok(());
+        };
+        for (index, name) in names.iter().enumerate() {
+            let at = index * 4;
+            let (Some(column), Some(values)) = (result.columns.get(at), row.get(at..at + 4)) else {
+                continue;
+            };
+            let expression = user_value(column, values);
+            self.state_mut().set_user_variable(name, expression);
+        }
+        Ok(())
+    }
+
+    /// A new session begins, as after COM_CHANGE_USER.
+    pub(super) fn forget_session(&mut self, state: Rc<SessionState>) {
+        self.identity.reset = false;
+        self.core = Session::new(
+            self.shared.limits,
+            Status {
+                in_transaction: false,
+                autocommit: true,
+            },
+        );
+        self.turn = None;
+        self.store.clear();
+        self.forget_session_data(state);
+    }
+
+    fn forget_session_data(&mut self, state: Rc<SessionState>) {
+        self.before = Rc::clone(&state);
+        self.at_start = Rc::clone(&state);
+        self.state = state;
+        self.prepared.clear();
+        self.long_data.clear();
+        self.next_statement = 1;
+        self.last_prepared = 0;
+        self.deferred = Deferred::default();
+        if let Some(link) = &self.link {
+            self.dialect = dialect_of(link);
+        }
+        self.learn_settings();
+    }
+
+    /// Sets the server connection up again after COM_CHANGE_USER.
+    pub(super) async fn renew(&mut self) -> Result<(), Exit> {
+        let Some(link) = self.link.take() else {
+            // The next command gets a connection.
+            self.core.detached();
+            return Ok(());
+        };
+        let status = link.connection.login_ok.status;
+        match link::set_up(link.connection, self.capabilities, self.shared.number()).await {
+            Ok(link) => {
+                self.dialect = dialect_of(&link);
+                self.link = Some(link);
+                self.status = status;
+                self.core = Session::new(
+                    self.shared.limits,
+                    Status {
+                        in_transaction: false,
+                        autocommit: status.contains(StatusFlags::AUTOCOMMIT),
+                    },
+                );
+                self.learn_settings();
+            }
+            Err(error) => {
+                tracing::debug!("a connection was lost after COM_CHANGE_USER: {error}");
+                self.shared.metrics.server_connections.dec();
+                self.claim.set_server_id(None);
+                self.core.detached();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A literal whose value does not depend on the session: a number, NULL, TRUE, FALSE.
+fn plain_literal(value: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(value).ok()?;
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let number = !digits.is_empty()
+        && digits
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
+        && digits.starts_with(|first: char| first.is_ascii_digit());
+    let word = ["null", "true", "false"]
+        .iter()
+        .any(|word| text.eq_ignore_ascii_case(word));
+    (number || word).then(|| text.to_owned())
+}
+
+/// The value of a user variable as an expression, from `@x, HEX(@x), CHARSET(@x), COLLATION(@x)`.
+fn user_value(column: &steadfast_net::OwnedColumn, values: &[Option<Vec<u8>>]) -> String {
+    let text = |index: usize| -> Option<String> {
+        let value: &Vec<u8> = values.get(index)?.as_ref()?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    };
+    let Some(shown) = text(0) else {
+        return "NULL".to_owned();
+    };
+    const UNSIGNED: u16 = steadfast_wire::response::UNSIGNED_FLAG;
+    match column.kind.0 {
+        // TINY, SHORT, LONG, LONGLONG, INT24.
+        1 | 2 | 3 | 8 | 9 if column.flags & UNSIGNED != 0 => format!("CAST({shown} AS UNSIGNED)"),
+        1 | 2 | 3 | 8 | 9 => shown,
+        // FLOAT, DOUBLE.
+        4 | 5 if shown.contains(['e', 'E']) => shown,
+        4 | 5 => format!("{shown}e0"),
+        // DECIMAL, NEWDECIMAL.
+        0 | 246 => format!("CAST({shown} AS DECIMAL(65,{}))", column.decimals.min(30)),
+        _ => {
+            let bytes = text(1).map(|hex| unhex(&hex)).unwrap_or_default();
+            let charset = text(2).unwrap_or_else(|| "binary".to_owned());
+            let collation = text(3).unwrap_or_else(|| "binary".to_owned());
+            let expression = bytes_expression(&bytes, &charset);
+            if charset == "binary" {
+                expression
+            } else {
+                format!("{expression} COLLATE {collation}")
+            }
+        }
+    }
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digit = |byte: u8| (byte as char).to_digit(16).unwrap_or(0) as u8;
+    text.as_bytes()
+        .chunks(2)
+        .map(|pair| {
+            let high = pair.first().copied().map_or(0, digit);
+            let low = pair.get(1).copied().map_or(0, digit);
+            high << 4 | low
+        })
+        .collect()
+}

@@ -1,0 +1,203 @@
+//! A look at the server from the side: tells a slow query from a dead server, and a cut from a KILL.
+//!
+//! It uses an account that has logged in through Steadfast, because there is no other that it could know, so there is
+//! nothing to check before the first login.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use steadfast_net::{Login, ServerConnection, greet};
+use steadfast_wire::Capabilities;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+use crate::shared::Shared;
+
+/// Time between two samples of `Com_kill`; at most 1 s, so that a KILL is told from a cut.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long a session waits for a sample that was taken after its loss.
+const SAMPLE_WAIT: Duration = Duration::from_millis(300);
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    at: Instant,
+    kills: u64,
+    own_kills: u64,
+}
+
+/// What the look from the side has found.
+#[derive(Debug)]
+pub(crate) struct Health {
+    /// Counts the times that the server was found silent for `dead_after`.
+    silences: watch::Sender<u64>,
+    samples: Mutex<Vec<Sample>>,
+    sampled: Notify,
+    wanted: Notify,
+    waiting: AtomicU64,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            silences: watch::Sender::new(0),
+            samples: Mutex::default(),
+            sampled: Notify::new(),
+            wanted: Notify::new(),
+            waiting: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Health {
+    /// Tells when the server was found silent: who waits for it should wait no longer.
+    pub(crate) fn silences(&self) -> watch::Receiver<u64> {
+        self.silences.subscribe()
+    }
+
+    /// Whether somebody's KILL was counted by the server between the last sample before `lost` and now.
+    pub(crate) async fn killed(&self, lost: Instant) -> bool {
+        let newer = async {
+            loop {
+                let sampled = self.sampled.notified();
+                tokio::pin!(sampled);
+                sampled.as_mut().enable();
+                if let Some(answer) = self.kills_around(lost) {
+                    return answer;
+                }
+                self.waiting.fetch_add(1, Ordering::Relaxed);
+                self.wanted.notify_one();
+                sampled.await;
+            }
+        };
+        timeout(SAMPLE_WAIT, newer).await.unwrap_or(false)
+    }
+
+    /// `None`: there is no sample after `lost` yet.
+    fn kills_around(&self, lost: Instant) -> Option<bool> {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = samples.iter().find(|sample| sample.at > lost)?;
+        let before = samples
+            .iter()
+            .rev()
+            .find(|sample| sample.at <= lost && lost - sample.at <= Duration::from_secs(1));
+        Some(before.is_some_and(|before| {
+            let all = after.kills.saturating_sub(before.kills);
+            let own = after.own_kills.saturating_sub(before.own_kills);
+            all > own
+        }))
+    }
+
+    fn add(&self, sample: Sample) {
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.push(sample);
+        let old = samples
+            .iter()
+            .take_while(|known| sample.at - known.at > Duration::from_secs(5))
+            .count();
+        samples.drain(..old);
+        drop(samples);
+        self.sampled.notify_waiters();
+    }
+
+    /// The server has been restarted, or another one answers: older samples say nothing about it.
+    fn forget(&self) {
+        self.samples
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+}
+
+/// Looks at the server until the process ends.
+pub(crate) async fn watch(shared: Arc<Shared>) {
+    let mut connection: Option<ServerConnection> = None;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            () = shared.health.wanted.notified() => {}
+        }
+        if connection.is_none() {
+            match timeout(shared.timeouts.dead_after, connect(&shared)).await {
+                Ok(found) => connection = found,
+                Err(_) => silent(&shared),
+            }
+        }
+        let Some(open) = &mut connection else {
+            continue;
+        };
+        let own_kills = shared.own_kills.load(Ordering::SeqCst);
+        let asked = open.query(b"SHOW GLOBAL STATUS LIKE 'Com_kill'");
+        match timeout(shared.timeouts.dead_after, asked).await {
+            Ok(Ok(result)) => {
+                shared.readiness.server_reached();
+                let kills = result
+                    .rows
+                    .first()
+                    .and_then(|row| row.get(1)?.as_deref())
+                    .and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+                if let Some(kills) = kills {
+                    shared.health.add(Sample {
+                        at: Instant::now(),
+                        kills,
+                        own_kills,
+                    });
+                }
+            }
+            Ok(Err(error)) => {
+                tracing::debug!("the health check's connection is gone: {error}");
+                connection = None;
+                shared.health.forget();
+                shared.readiness.server_lost();
+            }
+            Err(_) => {
+                silent(&shared);
+                connection = None;
+                shared.health.forget();
+            }
+        }
+    }
+}
+
+fn silent(shared: &Shared) {
+    tracing::warn!(
+        "the server has not answered for {:?}: connections that wait for it are given up",
+        shared.timeouts.dead_after
+    );
+    shared.readiness.server_lost();
+    shared.health.silences.send_modify(|count| *count += 1);
+}
+
+/// `None`: no account is known yet, or the server cannot be reached.
+async fn connect(shared: &Shared) -> Option<ServerConnection> {
+    let (user, password) = shared.vault.any()?;
+    let greeted = match greet(&shared.target).await {
+        Ok(greeted) => greeted,
+        Err(error) => {
+            tracing::debug!("the health check cannot connect: {error}");
+            shared.readiness.server_lost();
+            return None;
+        }
+    };
+    let login = Login {
+        user: &user,
+        password: &password,
+        database: None,
+        capabilities: Capabilities::SESSION_TRACK,
+        collation: greeted.greeting.collation,
+        max_packet_size: 1 << 24,
+        attributes: &[(b"program_name".to_vec(), b"steadfast health check".to_vec())],
+        first_plugin: None,
+    };
+    match greeted.login(&login).await {
+        Ok(connection) => Some(connection),
+        Err(error) => {
+            tracing::debug!("the health check cannot log in: {error}");
+            if matches!(error, steadfast_net::LoginError::Refused(_)) {
+                shared.vault.forget(&user);
+            }
+            None
+        }
+    }
+}

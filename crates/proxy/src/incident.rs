@@ -1,0 +1,112 @@
+//! One incident per loss: what happened, to whom, what the client saw.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use steadfast_session::{End, Failure};
+
+/// Names an incident: shown in errors and in the log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct IncidentId(u32);
+
+impl fmt::Display for IncidentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:06X}", self.0)
+    }
+}
+
+/// What a loss came to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Incident {
+    /// Its id.
+    pub id: String,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The user.
+    pub user: String,
+    /// Where the client is.
+    pub client: String,
+    /// The connection id that the client knows.
+    pub connection: u32,
+    /// What the session was doing: idle, transaction, command, response, recovery.
+    pub phase: &'static str,
+    /// How the connection ended, in people's words.
+    pub end: String,
+    /// What became of it, in people's words.
+    pub outcome: String,
+    /// The error that the client was told, or 0.
+    pub error: u16,
+    /// For how long the client waited, in milliseconds.
+    pub waited_ms: u64,
+}
+
+/// Names incidents and writes them to the log.
+#[derive(Debug)]
+pub(crate) struct Incidents {
+    next: AtomicU32,
+}
+
+impl Default for Incidents {
+    fn default() -> Self {
+        // Ids of one run of the process do not look like those of the run before.
+        let start = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis() as u32);
+        Self {
+            next: AtomicU32::new(start & 0x00ff_ffff),
+        }
+    }
+}
+
+impl Incidents {
+    /// A new id.
+    pub(crate) fn next_id(&self) -> IncidentId {
+        IncidentId(self.next.fetch_add(1, Ordering::Relaxed) & 0x00ff_ffff)
+    }
+
+    /// Writes an incident to the log.
+    pub(crate) fn record(&self, incident: Incident) {
+        let line = format!(
+            "{}@{} (connection {}): {}; {}",
+            incident.user, incident.client, incident.connection, incident.end, incident.outcome
+        );
+        if incident.error == 0 {
+            tracing::info!(incident = %incident.id, waited_ms = incident.waited_ms, "{line}");
+        } else {
+            tracing::warn!(incident = %incident.id, waited_ms = incident.waited_ms, error = incident.error, "{line}");
+        }
+    }
+}
+
+/// How a connection ended, in people's words.
+pub(crate) fn end_text(end: End) -> String {
+    match end {
+        End::Fin => "the server closed the connection".to_owned(),
+        End::Rst => "the connection to the server was reset".to_owned(),
+        End::Silence => "the server did not answer any more".to_owned(),
+        End::Said(1053) => "the server is shutting down (1053)".to_owned(),
+        End::Said(1927) => "the server said that the connection was killed (1927)".to_owned(),
+        End::Said(4031) => "the server ended the idle connection (4031)".to_owned(),
+        End::Said(code) => format!("the server ended the connection with error {code}"),
+        End::Nonsense => "the server's bytes made no sense".to_owned(),
+    }
+}
+
+/// What became of a loss that the client was told of.
+pub(crate) fn failure_text(failure: Failure) -> String {
+    format!(
+        "the client was told {} ({})",
+        failure.kind.code(),
+        failure.reason.name()
+    )
+}
+
+/// Milliseconds since 1970 for `SystemTime`, and a duration in whole milliseconds.
+pub(crate) fn millis(time: SystemTime, waited: Duration) -> (u64, u64) {
+    let at = time
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64);
+    (at, waited.as_millis() as u64)
+}

@@ -1,0 +1,445 @@
+//! A session's server connection: logged in, tracked, and given the session's state.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use steadfast_net::{ConnectError, LoginError, QueryError, ServerConnection, ServerError, greet};
+use steadfast_session::{Catalogue, Hidden, Reason, SessionState};
+use steadfast_wire::Capabilities;
+use steadfast_wire::auth::Password;
+use steadfast_wire::command::code;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::relay::Relay;
+use crate::shared::Shared;
+
+/// First pause between two attempts to connect; each further one is twice as long, up to [`MAX_PAUSE`].
+const MIN_PAUSE: Duration = Duration::from_millis(10);
+const MAX_PAUSE: Duration = Duration::from_millis(250);
+
+/// How often a killed connection is looked for until it is gone.
+const ZOMBIE_PAUSE: Duration = Duration::from_millis(5);
+
+/// Who a session is, and as what kind of client it logs in.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// User name.
+    pub(crate) user: Vec<u8>,
+    /// The password, if it is known.
+    pub(crate) password: Option<Password>,
+    /// Capabilities for the server's leg.
+    pub(crate) capabilities: Capabilities,
+    /// Collation of the handshake.
+    pub(crate) collation: u8,
+    /// The largest packet that the client takes.
+    pub(crate) max_packet_size: u32,
+    /// The client's connection attributes.
+    pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The connection id that the client knows.
+    pub(crate) believed_id: u32,
+    /// The client has reset its session (COM_RESET_CONNECTION): the settings of its handshake, such as the
+    /// character set, are gone.
+    pub(crate) reset: bool,
+}
+
+impl Identity {
+    /// The login for a server connection with this default schema.
+    pub(crate) fn login<'a>(
+        &'a self,
+        password: &'a Password,
+        database: Option<&'a [u8]>,
+    ) -> steadfast_net::Login<'a> {
+        steadfast_net::Login {
+            user: &self.user,
+            password,
+            database,
+            capabilities: self.capabilities,
+            collation: self.collation,
+            max_packet_size: self.max_packet_size,
+            attributes: &self.attributes,
+            first_plugin: None,
+        }
+    }
+}
+
+/// A connection that was lost and may live on at the server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Zombie {
+    /// Its id.
+    pub(crate) id: u32,
+    /// What the server's process list calls its client: host and port. After a restart ids begin again, but no other
+    /// connection has the same id and the same port.
+    pub(crate) host: Vec<u8>,
+}
+
+impl Zombie {
+    /// The query that finds it.
+    fn look(&self) -> String {
+        format!(
+            "SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {} AND HOST = X'{}'",
+            self.id,
+            hexadecimal(&self.host)
+        )
+    }
+}
+
+/// What a server connection had of its own after the login, before anything was set.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct OwnSettings {
+    /// Values in the order of [`Hidden::SETTINGS`].
+    pub(crate) hidden: Vec<Vec<u8>>,
+    /// `max_allowed_packet`, bytes.
+    pub(crate) max_allowed_packet: u64,
+    /// `sql_mode`.
+    pub(crate) sql_mode: Vec<u8>,
+    /// `character_set_client`.
+    pub(crate) character_set_client: Vec<u8>,
+    /// `character_set_connection`.
+    pub(crate) character_set_connection: Vec<u8>,
+    /// `collation_connection`.
+    pub(crate) collation_connection: Vec<u8>,
+    /// The server's clock, microseconds since 1970, and when it was read.
+    pub(crate) clock: Option<(u64, Instant)>,
+    /// What the server's process list calls this connection's client.
+    pub(crate) host: Vec<u8>,
+}
+
+/// A session's server connection.
+pub(crate) struct Link {
+    /// The connection.
+    pub(crate) connection: ServerConnection,
+    /// Its responses on their way to the client.
+    pub(crate) relay: Relay,
+    /// No other link has the same.
+    pub(crate) number: u64,
+    /// What it had of its own.
+    pub(crate) own: OwnSettings,
+}
+
+impl Link {
+    /// The server's id of the connection.
+    pub(crate) fn id(&self) -> u32 {
+        self.connection.greeting.connection_id
+    }
+
+    /// What is to be killed, should it be lost.
+    pub(crate) fn zombie(&self) -> Zombie {
+        Zombie {
+            id: self.id(),
+            host: self.own.host.clone(),
+        }
+    }
+
+    /// The server's clock now, microseconds since 1970.
+    pub(crate) fn clock(&self) -> Option<u64> {
+        let (clock, at) = self.own.clock?;
+        Some(clock + at.elapsed().as_micros() as u64)
+    }
+}
+
+/// Reads what a new connection has of its own, and makes Steadfast's settings.
+///
+/// # Errors
+/// [`QueryError`].
+pub(crate) async fn set_up(
+    connection: ServerConnection,
+    client: Capabilities,
+    number: u64,
+) -> Result<Link, QueryError> {
+    let mut connection = connection;
+    let hidden = Hidden::query();
+    let rest: &[u8] = b"SELECT @@SESSION.max_allowed_packet, @@SESSION.sql_mode, \
+        @@SESSION.character_set_client, @@SESSION.character_set_connection, \
+        @@SESSION.collation_connection, \
+        CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS UNSIGNED), \
+        (SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID())";
+    let set = Hidden::set();
+    let results = connection
+        .query_all(&[hidden.as_bytes(), rest, set.as_bytes()])
+        .await?;
+    let row = |index: usize| -> Vec<Vec<u8>> {
+        results
+            .get(index)
+            .and_then(|result| result.rows.first())
+            .map(|row| {
+                row.iter()
+                    .map(|value| value.clone().unwrap_or_default())
+                    .collect()
+            })
+            .unwrap_or_default()
+    };
+    let mut values = row(1).into_iter();
+    let mut next = || values.next().unwrap_or_default();
+    let number_of =
+        |text: Vec<u8>| -> Option<u64> { std::str::from_utf8(&text).ok()?.parse().ok() };
+    let own = OwnSettings {
+        hidden: row(0),
+        max_allowed_packet: number_of(next()).unwrap_or(u64::MAX),
+        sql_mode: next(),
+        character_set_client: next(),
+        character_set_connection: next(),
+        collation_connection: next(),
+        clock: number_of(next()).map(|clock| (clock, Instant::now())),
+        host: next(),
+    };
+    Ok(Link {
+        relay: Relay::new(client, connection.capabilities),
+        connection,
+        number,
+        own,
+    })
+}
+
+/// What a new server connection is to be.
+#[derive(Debug)]
+pub(crate) struct Wanted<'a> {
+    /// Who logs in.
+    pub(crate) identity: &'a Identity,
+    /// The client's capabilities.
+    pub(crate) client: Capabilities,
+    /// The state to restore.
+    pub(crate) state: &'a SessionState,
+    /// Lost connections that must be gone before anything is run.
+    pub(crate) zombies: &'a [Zombie],
+    /// A transaction is to be replayed: a zombie that cannot be ended is in its way.
+    pub(crate) replay: bool,
+    /// What is known of tables is needed.
+    pub(crate) catalogue: bool,
+}
+
+/// Connects, logs in, ends what the lost connection left on the server, and restores the session's state. Tries again
+/// until `deadline`.
+///
+/// # Errors
+/// Why there is no connection.
+pub(crate) async fn attach(
+    shared: &Shared,
+    wanted: &Wanted<'_>,
+    deadline: Instant,
+) -> Result<(Link, Catalogue), (Reason, String)> {
+    let Some(password) = &wanted.identity.password else {
+        return Err((
+            Reason::NoPassword,
+            "its password was not learned".to_owned(),
+        ));
+    };
+    if wanted.state.has_unknown_user_variables() {
+        return Err((
+            Reason::StateRefused,
+            "the value of a user variable was not known yet".to_owned(),
+        ));
+    }
+    let mut pause = MIN_PAUSE;
+    loop {
+        let failed = match timeout(
+            deadline.saturating_duration_since(Instant::now()),
+            attempt(shared, wanted, password),
+        )
+        .await
+        {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(Attempt::Final(reason, why))) => return Err((reason, why)),
+            Ok(Err(Attempt::Again(why))) => why,
+            Err(_) => "it does not answer".to_owned(),
+        };
+        if Instant::now() + pause >= deadline {
+            return Err((Reason::NoServer, failed));
+        }
+        tracing::debug!("no server connection yet: {failed}");
+        sleep(pause).await;
+        pause = (pause * 2).min(MAX_PAUSE);
+    }
+}
+
+enum Attempt {
+    /// Something passing.
+    Again(String),
+    /// No use in trying again.
+    Final(Reason, String),
+}
+
+impl From<QueryError> for Attempt {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Server(error) if !error.ends_connection() => {
+                Self::Final(Reason::StateRefused, error.to_string())
+            }
+            other => Self::Again(other.to_string()),
+        }
+    }
+}
+
+async fn attempt(
+    shared: &Shared,
+    wanted: &Wanted<'_>,
+    password: &Password,
+) -> Result<(Link, Catalogue), Attempt> {
+    let greeted = match greet(&shared.target).await {
+        Ok(greeted) => greeted,
+        Err(error) => return Err(Attempt::Again(connect_error(&error))),
+    };
+    let id = greeted.greeting.connection_id;
+    let login = wanted.identity.login(password, wanted.state.schema());
+    let connection = match greeted.login(&login).await {
+        Ok(connection) => connection,
+        Err(LoginError::Refused(error)) if !is_passing(&error) => {
+            return Err(Attempt::Final(Reason::LoginRefused, error.to_string()));
+        }
+        Err(error) => return Err(Attempt::Again(error.to_string())),
+    };
+    if !shared.registry.may_use(wanted.identity.believed_id, id) {
+        // Another client believes this id to be its own: a KILL of that id must not hit this session.
+        connection.quit().await;
+        return Err(Attempt::Again(format!(
+            "connection id {id} belongs to another client"
+        )));
+    }
+    let mut connection = connection;
+    if wanted.identity.reset {
+        connection.reset_connection().await?;
+    }
+    let mut link = set_up(connection, wanted.client, shared.number()).await?;
+    for zombie in wanted.zombies {
+        let gone = end_zombie(shared, &mut link.connection, zombie).await?;
+        if !gone && wanted.replay {
+            return Err(Attempt::Again(format!(
+                "the lost connection {} still lives on the server",
+                zombie.id
+            )));
+        }
+    }
+    let catalogue = if wanted.catalogue {
+        catalogue(shared, &mut link.connection).await?
+    } else {
+        Catalogue {
+            non_transactional_tables: true,
+            functions: true,
+        }
+    };
+    restore(&mut link.connection, wanted.state).await?;
+    Ok((link, catalogue))
+}
+
+fn connect_error(error: &ConnectError) -> String {
+    error.to_string()
+}
+
+/// Refusals that a server gives while it starts, shuts down or is crowded: 1040, 1053, 1129, 1152, 1158 to 1161,
+/// 1203, 1226, 3032.
+fn is_passing(error: &ServerError) -> bool {
+    error.ends_connection() || matches!(error.code, 1040 | 1129 | 1152 | 1203 | 1226 | 3032)
+}
+
+/// Kills a connection, if it is still the one that is meant.
+///
+/// # Errors
+/// [`QueryError`].
+pub(crate) async fn kill(
+    connection: &mut ServerConnection,
+    zombie: &Zombie,
+) -> Result<(), QueryError> {
+    if connection
+        .query(zombie.look().as_bytes())
+        .await?
+        .rows
+        .is_empty()
+    {
+        return Ok(());
+    }
+    match connection
+        .query(format!("KILL {}", zombie.id).as_bytes())
+        .await
+    {
+        // 1094: it is gone by now.
+        Ok(_) | Err(QueryError::Server(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Kills a lost connection and sees it gone. False: it still lives after a second.
+async fn end_zombie(
+    shared: &Shared,
+    connection: &mut ServerConnection,
+    zombie: &Zombie,
+) -> Result<bool, QueryError> {
+    let look = zombie.look();
+    for round in 0..200 {
+        let found = connection.query(look.as_bytes()).await?;
+        if found.rows.is_empty() {
+            return Ok(true);
+        }
+        if round == 0 {
+            shared.own_kills.fetch_add(1, Ordering::SeqCst);
+            kill(connection, zombie).await?;
+        } else {
+            sleep(ZOMBIE_PAUSE).await;
+        }
+    }
+    Ok(false)
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02X}");
+    }
+    text
+}
+
+/// Whether there are tables without transactions and stored functions, as far as the account can see.
+async fn catalogue(
+    shared: &Shared,
+    connection: &mut ServerConnection,
+) -> Result<Catalogue, QueryError> {
+    if let Some(known) = shared.catalogue() {
+        return Ok(known);
+    }
+    let result = connection
+        .query(
+            b"SELECT EXISTS(SELECT 1 FROM information_schema.TABLES \
+            WHERE TABLE_TYPE = 'BASE TABLE' AND ENGINE <> 'InnoDB' AND ENGINE <> 'ROCKSDB' \
+            AND TABLE_SCHEMA NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')), \
+            EXISTS(SELECT 1 FROM information_schema.ROUTINES \
+            WHERE ROUTINE_TYPE = 'FUNCTION' AND ROUTINE_SCHEMA <> 'sys')",
+        )
+        .await?;
+    let flag = |index: usize| {
+        result
+            .rows
+            .first()
+            .and_then(|row| row.get(index)?.as_deref())
+            != Some(b"0")
+    };
+    let catalogue = Catalogue {
+        non_transactional_tables: flag(0),
+        functions: flag(1),
+    };
+    shared.set_catalogue(catalogue);
+    Ok(catalogue)
+}
+
+/// Gives the session's state to a connection that has just logged in.
+async fn restore(connection: &mut ServerConnection, state: &SessionState) -> Result<(), Attempt> {
+    if let Some(on) = state.multi_statements() {
+        let payload = [code::SET_OPTION, u8::from(!on), 0];
+        connection.command(&payload).await?;
+    }
+    let script = state.script(false);
+    if script.is_empty() {
+        return Ok(());
+    }
+    let texts: Vec<&[u8]> = script.iter().map(Vec::as_slice).collect();
+    match connection.query_all(&texts).await {
+        Ok(_) => Ok(()),
+        // 1232: a variable wants a string where its value looks like a number.
+        Err(QueryError::Server(error)) if error.code == 1232 => {
+            let script = state.script(true);
+            let texts: Vec<&[u8]> = script.iter().map(Vec::as_slice).collect();
+            connection.query_all(&texts).await?;
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,183 @@
+//! Who is connected: which connection id a client believes to be its own, and which one it has on the server now.
+//!
+//! A client is told the id of its first server connection, as on a direct connection. After a loss its session goes
+//! on under another id. KILL with the id that the client saw must hit what the client means, so ids are translated,
+//! and a server connection whose id another live client believes to be its own is never used.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+
+/// A word to a session from outside.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Control {
+    /// KILL QUERY: end the command that is held or being replayed.
+    Interrupt,
+    /// A KILL CONNECTION for its server connection is being relayed: what is lost now was killed.
+    Killed,
+    /// Close the client connection: a drain has run out of time.
+    Close,
+}
+
+#[derive(Debug)]
+struct Entry {
+    user: Vec<u8>,
+    server_id: Option<u32>,
+    control: mpsc::Sender<Control>,
+}
+
+/// What KILL needs to know of a session.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// Its id on the server now; `None` while it has no server connection.
+    pub(crate) server_id: Option<u32>,
+    /// Its user.
+    pub(crate) user: Vec<u8>,
+    /// The way to it.
+    pub(crate) control: mpsc::Sender<Control>,
+}
+
+/// All live sessions by the connection id that their client believes in.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    sessions: Mutex<HashMap<u32, Entry>>,
+}
+
+impl Registry {
+    /// Takes `id` for a session that is about to tell it to its client. `None` if a live client of another session
+    /// believes it to be its own.
+    pub(crate) fn claim(
+        self: &Arc<Self>,
+        id: u32,
+        control: mpsc::Sender<Control>,
+    ) -> Option<Claim> {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        if sessions.contains_key(&id) {
+            return None;
+        }
+        sessions.insert(
+            id,
+            Entry {
+                user: Vec::new(),
+                server_id: Some(id),
+                control,
+            },
+        );
+        drop(sessions);
+        Some(Claim {
+            registry: Arc::clone(self),
+            id,
+        })
+    }
+
+    /// Whether the session that believes in `own` may use the server connection `id`.
+    pub(crate) fn may_use(&self, own: u32, id: u32) -> bool {
+        own == id
+            || !self
+                .sessions
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .contains_key(&id)
+    }
+
+    /// The session whose client believes in `id`.
+    pub(crate) fn find(&self, id: u32) -> Option<Known> {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(&id).map(|entry| Known {
+            server_id: entry.server_id,
+            user: entry.user.clone(),
+            control: entry.control.clone(),
+        })
+    }
+
+    /// How many sessions there are.
+    pub(crate) fn len(&self) -> usize {
+        self.sessions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Says something to all sessions. A session whose queue is full has something more urgent to do.
+    pub(crate) fn tell_all(&self, control: Control) {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in sessions.values() {
+            let _ = entry.control.try_send(control);
+        }
+    }
+}
+
+/// A session's entry; dropped with the session.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    registry: Arc<Registry>,
+    id: u32,
+}
+
+impl Claim {
+    /// The id that the client believes to be its own.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The session has logged in as this user, or changed to it.
+    pub(crate) fn set_user(&self, user: &[u8]) {
+        self.update(|entry| entry.user = user.to_vec());
+    }
+
+    /// The session has this server connection now, or none.
+    pub(crate) fn set_server_id(&self, id: Option<u32>) {
+        self.update(|entry| entry.server_id = id);
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Entry)) {
+        let mut sessions = self
+            .registry
+            .sessions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = sessions.get_mut(&self.id) {
+            change(entry);
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.registry
+            .sessions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_a_client_believes_in_is_not_given_away() {
+        let registry = Arc::new(Registry::default());
+        let (control, _keep) = mpsc::channel(1);
+        let claim = registry.claim(5, control.clone()).unwrap();
+        assert!(registry.claim(5, control.clone()).is_none());
+        assert!(!registry.may_use(6, 5));
+        assert!(registry.may_use(5, 5));
+        claim.set_server_id(Some(99));
+        assert_eq!(registry.find(5).unwrap().server_id, Some(99));
+        drop(claim);
+        assert!(
+            registry
+                .claim(5, control)
+                .is_some_and(|claim| claim.id() == 5)
+        );
+        assert!(registry.is_empty());
+    }
+}

@@ -1,0 +1,649 @@
+//! One response on its way from the server to the client: walked packet by packet, digested, given the client's
+//! sequence ids and the client's capabilities.
+//!
+//! Sans-IO. The server leg always tracks session state and deprecates EOF; the client's leg may do neither, so OK
+//! packets lose what the client did not ask for and EOF packets are put where it expects them. The same packets of
+//! the server always give the same bytes for the client: that is what lets a result go on where it was cut.
+
+use std::hash::Hasher;
+
+use steadfast_wire::capability::{Capabilities, StatusFlags};
+use steadfast_wire::frame::{HEADER_LEN, Header, MAX_FRAME};
+use steadfast_wire::response::{
+    EofPacket, ErrPacket, OkHeader, OkPacket, PrepareOk, SessionStateChange,
+};
+use steadfast_wire::walk::{Definitions, Expect, ResponseWalker, Seen};
+use steadfast_wire::{Error, error::Peer};
+use xxhash_rust::xxh3::Xxh3;
+
+/// Packets up to this many payload bytes are passed on whole or not at all; a longer one may be cut by a loss after
+/// its beginning was delivered.
+pub(crate) const WHOLE_PACKET: usize = 64 << 10;
+
+/// What the client wants to see of session tracking.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Tracking {
+    /// `session_track_schema`.
+    pub(crate) schema: bool,
+    /// `session_track_state_change`.
+    pub(crate) state_change: bool,
+    /// `session_track_transaction_info` is CHARACTERISTICS.
+    pub(crate) characteristics: bool,
+    /// `session_track_transaction_info` is STATE or CHARACTERISTICS.
+    pub(crate) transaction_state: bool,
+    /// `session_track_system_variables`: names in lower case.
+    pub(crate) variables: Vec<String>,
+    /// `session_track_system_variables` is `*`.
+    pub(crate) all_variables: bool,
+}
+
+impl Tracking {
+    fn wants(&self, change: &SessionStateChange<'_>) -> bool {
+        match change {
+            SessionStateChange::SystemVariable { name, .. } => {
+                self.all_variables
+                    || self
+                        .variables
+                        .iter()
+                        .any(|wanted| wanted.as_bytes().eq_ignore_ascii_case(name))
+            }
+            SessionStateChange::Schema(_) => self.schema,
+            SessionStateChange::StateChange(_) => self.state_change,
+            SessionStateChange::TransactionCharacteristics(_) => self.characteristics,
+            SessionStateChange::TransactionState(_) => self.transaction_state,
+            SessionStateChange::Gtids { .. } | SessionStateChange::Other { .. } => true,
+        }
+    }
+}
+
+/// How the response to come is treated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Order {
+    /// What the command is answered with.
+    pub(crate) expect: Expect,
+    /// Sequence id of the first packet to the client.
+    pub(crate) client_sequence: u8,
+    /// Sequence id that the server's first packet must have.
+    pub(crate) server_sequence: u8,
+    /// Nothing goes to the client.
+    pub(crate) hidden: bool,
+    /// The command runs inside a hidden read-only transaction: its traces in the status flags are removed, and ERR
+    /// 1792 is not passed on.
+    pub(crate) guarded: bool,
+    /// The statement id that the client is to be told for COM_STMT_PREPARE.
+    pub(crate) statement_id: u32,
+    /// What the client has been given of this response before.
+    pub(crate) delivered: Option<Mark>,
+}
+
+/// A point in a response up to which it was delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Mark {
+    /// Bytes given to the client.
+    bytes: u64,
+    /// Digest of the server's packets that made them.
+    digest: u64,
+    /// The point is inside a packet.
+    inside_packet: bool,
+}
+
+impl Mark {
+    /// Whether the client has the beginning of a packet whose rest is missing: no ERR can be sent there.
+    pub(crate) fn is_inside_packet(&self) -> bool {
+        self.inside_packet
+    }
+
+    /// Bytes given to the client.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// How a response ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ended {
+    /// Status flags of its last OK or EOF; `None` after ERR and where the response has none.
+    pub(crate) status: Option<StatusFlags>,
+    /// Error code, or 0.
+    pub(crate) error: u16,
+    /// Digest of the whole response.
+    pub(crate) digest: u64,
+    /// Insert id of its last OK.
+    pub(crate) insert_id: u64,
+    /// Warnings of its last OK or EOF.
+    pub(crate) warnings: u16,
+    /// The prepared statement, after COM_STMT_PREPARE.
+    pub(crate) prepared: Option<PrepareOk>,
+}
+
+/// What [`Relay::feed`] came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fed {
+    /// More bytes of the server are needed.
+    More,
+    /// The response has ended.
+    Ended(Ended),
+    /// The server waits for the client's file: relay the client's packets up to an empty one, tell
+    /// [`Relay::file_sent`], and go on.
+    WantsFile,
+    /// ERR 1792 under the guard: the read writes.
+    GuardRefused,
+    /// The server said that it is ending the connection, with this error code; the ERR was not passed on.
+    Goodbye(u16),
+    /// The result does not begin with what was delivered before.
+    PartDiffers,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Cut {
+    BetweenPackets,
+    /// In a long packet: payload bytes left in this frame, and whether another frame follows.
+    Inside {
+        left: usize,
+        continued: bool,
+    },
+    /// Before the header of a continuing frame.
+    NextFrame,
+}
+
+/// Relays the responses of one server connection to one client. See the module.
+pub(crate) struct Relay {
+    client: Capabilities,
+    walker: ResponseWalker,
+    order: Order,
+    cut: Cut,
+    server_sequence: u8,
+    client_sequence: u8,
+    digest: Xxh3,
+    /// Bytes made for the client so far, skipped ones included.
+    made: u64,
+    /// An EOF after column definitions is due before the next row.
+    eof_due: bool,
+    last_status: StatusFlags,
+    /// Session state changes of this response as they came, one OK after the other.
+    changes: Vec<u8>,
+    prepared: Option<PrepareOk>,
+    /// Parameter definitions of COM_STMT_PREPARE that are still to come.
+    parameters_left: u16,
+    scratch: Vec<u8>,
+}
+
+/// Errors with which a server says that it ends the connection, or did: 1053 server shutdown, 1927 connection
+/// killed (MariaDB), 4031 idle too long (MySQL).
+fn is_goodbye(code: u16) -> bool {
+    matches!(code, 1053 | 1927 | 4031)
+}
+
+impl Relay {
+    /// Between responses, for a client and a server connection with these capabilities.
+    pub(crate) fn new(client: Capabilities, server: Capabilities) -> Self {
+        Self {
+            client,
+            walker: ResponseWalker::new(server),
+            order: Order {
+                expect: Expect::None,
+                client_sequence: 0,
+                server_sequence: 0,
+                hidden: false,
+                guarded: false,
+                statement_id: 0,
+                delivered: None,
+            },
+            cut: Cut::BetweenPackets,
+            server_sequence: 0,
+            client_sequence: 0,
+            digest: Xxh3::new(),
+            made: 0,
+            eof_due: false,
+            last_status: StatusFlags::empty(),
+            changes: Vec::new(),
+            prepared: None,
+            parameters_left: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// A command was sent: its response begins.
+    pub(crate) fn begin(&mut self, order: Order, status: StatusFlags) {
+        self.walker.begin(order.expect);
+        self.cut = Cut::BetweenPackets;
+        self.server_sequence = order.server_sequence;
+        self.client_sequence = order.client_sequence;
+        self.digest.reset();
+        self.made = 0;
+        self.eof_due = false;
+        self.last_status = status;
+        self.changes.clear();
+        self.prepared = None;
+        self.order = order;
+    }
+
+    /// Session state changes of the response, as the server sent them.
+    pub(crate) fn changes(&self) -> &[u8] {
+        &self.changes
+    }
+
+    /// The client's file has been relayed; `client_sequence` is due next to the client, `server_sequence` from the
+    /// server.
+    pub(crate) fn file_sent(&mut self, client_sequence: u8, server_sequence: u8) {
+        self.client_sequence = client_sequence;
+        self.server_sequence = server_sequence;
+    }
+
+    /// The sequence id that is due next to the client.
+    pub(crate) fn client_sequence(&self) -> u8 {
+        self.client_sequence
+    }
+
+    /// The sequence id that is due next from the server.
+    pub(crate) fn server_sequence(&self) -> u8 {
+        self.server_sequence
+    }
+
+    /// Everything made for the client so far counts as delivered: where a re-run has to go on.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        match self.order.delivered {
+            // Still inside what an earlier run delivered.
+            Some(mark) if self.made <= mark.bytes => Some(mark),
+            _ if self.made == 0 || self.order.hidden => None,
+            _ => Some(Mark {
+                bytes: self.made,
+                digest: self.digest.finish(),
+                inside_packet: self.cut != Cut::BetweenPackets,
+            }),
+        }
+    }
+
+    /// Takes bytes of the server from the front of `input`, appends bytes for the client to `out`, and gives how
+    /// many were taken.
+    ///
+    /// # Errors
+    /// The server's bytes make no sense: the connection is of no use any more.
+    pub(crate) fn feed(
+        &mut self,
+        input: &[u8],
+        out: &mut Vec<u8>,
+        tracking: &Tracking,
+    ) -> Result<(usize, Fed), Error> {
+        let mut at = 0;
+        loop {
+            let rest = input.get(at..).unwrap_or_default();
+            match self.cut {
+                Cut::Inside { left, continued } => {
+                    if rest.is_empty() && left > 0 {
+                        return Ok((at, Fed::More));
+                    }
+                    let take = rest.len().min(left);
+                    let fed = self.pass(rest.get(..take).unwrap_or_default(), out);
+                    at += take;
+                    self.cut = match (left - take, continued) {
+                        (0, true) => Cut::NextFrame,
+                        (0, false) => Cut::BetweenPackets,
+                        (left, continued) => Cut::Inside { left, continued },
+                    };
+                    if !fed {
+                        return Ok((at, Fed::PartDiffers));
+                    }
+                }
+                Cut::NextFrame => {
+                    let Some(header) = Header::peek(rest) else {
+                        return Ok((at, Fed::More));
+                    };
+                    self.check(header)?;
+                    at += HEADER_LEN;
+                    self.head(header.len, out);
+                    self.cut = Cut::Inside {
+                        left: header.len as usize,
+                        continued: header.is_continued(),
+                    };
+                }
+                Cut::BetweenPackets => {
+                    if self.walker.is_idle() {
+                        return Ok((at, Fed::Ended(self.ended(None, 0))));
+                    }
+                    let Some(header) = Header::peek(rest) else {
+                        return Ok((at, Fed::More));
+                    };
+                    let len = header.len as usize;
+                    let body = rest.get(HEADER_LEN..).unwrap_or_default();
+                    let long = len > WHOLE_PACKET && {
+                        let Some(&first) = body.first() else {
+                            return Ok((at, Fed::More));
+                        };
+                        !self.walker.wants_whole(first, len as u64)?
+                    };
+                    if long {
+                        self.check(header)?;
+                        at += HEADER_LEN;
+                        if !self.begin_long(header, body, out)? {
+                            return Ok((at, Fed::PartDiffers));
+                        }
+                        continue;
+                    }
+                    let Some(payload) = body.get(..len) else {
+                        return Ok((at, Fed::More));
+                    };
+                    // MySQL sends 4031 with sequence id 0, whatever was due.
+                    if payload.first() != Some(&0xFF) {
+                        self.check(header)?;
+                    }
+                    at += HEADER_LEN + len;
+                    if let Some(fed) = self.packet(payload, out, tracking)? {
+                        return Ok((at, fed));
+                    }
+                    if self.part_differs() {
+                        return Ok((at, Fed::PartDiffers));
+                    }
+                }
+            }
+        }
+    }
+
+    fn check(&mut self, header: Header) -> Result<(), Error> {
+        if header.seq != self.server_sequence {
+            return Err(Error::OutOfOrder {
+                peer: Peer::Server,
+                expected: self.server_sequence,
+                got: header.seq,
+            });
+        }
+        self.server_sequence = self.server_sequence.wrapping_add(1);
+        Ok(())
+    }
+
+    fn begin_long(
+        &mut self,
+        header: Header,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Error> {
+        let step = self
+            .walker
+            .packet(body.get(..1).unwrap_or_default(), u64::from(header.len))?;
+        if matches!(step.seen, Seen::Row) {
+            self.due_eof(out);
+        }
+        self.digest.update(&u64::from(header.len).to_le_bytes());
+        self.head(header.len, out);
+        self.cut = Cut::Inside {
+            left: header.len as usize,
+            continued: header.is_continued(),
+        };
+        if matches!(step.seen, Seen::ColumnDefinition) {
+            self.after_definitions();
+        }
+        Ok(!self.part_differs())
+    }
+
+    /// A whole packet; gives what the response came to, if it came to something.
+    fn packet(
+        &mut self,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+        tracking: &Tracking,
+    ) -> Result<Option<Fed>, Error> {
+        let step = self.walker.packet(payload, payload.len() as u64)?;
+        match step.seen {
+            Seen::Ok(_) | Seen::ResultEnd(_) => {
+                let summary = self.end_of_result(payload, out, tracking)?;
+                if step.ended {
+                    return Ok(Some(Fed::Ended(self.ended(Some(summary), 0))));
+                }
+            }
+            Seen::Err { code, .. } => {
+                self.digest.update(b"err");
+                self.digest.update(&code.to_le_bytes());
+                if is_goodbye(code) {
+                    return Ok(Some(Fed::Goodbye(code)));
+                }
+                if self.order.guarded && code == 1792 {
+                    return Ok(Some(Fed::GuardRefused));
+                }
+                let err = ErrPacket::parse(payload, self.walker.capabilities())?;
+                self.write(out, |out, client| err.write(out, client));
+                return Ok(Some(Fed::Ended(self.ended(None, code))));
+            }
+            Seen::PrepareOk(ok) => {
+                self.prepared = Some(ok);
+                self.parameters_left = ok.parameters;
+                self.digest.update(&ok.parameters.to_le_bytes());
+                self.digest.update(&ok.columns.to_le_bytes());
+                let told = PrepareOk {
+                    statement_id: self.order.statement_id,
+                    ..ok
+                };
+                self.write(out, |out, client| told.write(out, client));
+                if step.ended {
+                    return Ok(Some(Fed::Ended(self.ended(None, 0))));
+                }
+            }
+            Seen::ParameterDefinition => {
+                self.copy(payload, out);
+                self.parameters_left = self.parameters_left.saturating_sub(1);
+                if self.parameters_left == 0 {
+                    self.end_of_definitions(out);
+                }
+                if step.ended {
+                    return Ok(Some(Fed::Ended(self.ended(None, 0))));
+                }
+            }
+            Seen::ColumnDefinition => {
+                self.copy(payload, out);
+                self.after_definitions();
+                if step.ended {
+                    self.end_of_definitions(out);
+                    return Ok(Some(Fed::Ended(self.ended(None, 0))));
+                }
+            }
+            Seen::Row => {
+                self.due_eof(out);
+                self.copy(payload, out);
+            }
+            Seen::Eof { after, status, .. } => {
+                // Only a server without DEPRECATE_EOF sends one here.
+                self.last_status = status;
+                if !(after == Definitions::Columns && step.ended) {
+                    self.copy(payload, out);
+                }
+            }
+            Seen::LocalInfile => {
+                self.copy(payload, out);
+                return Ok(Some(Fed::WantsFile));
+            }
+            Seen::ColumnCount { .. } | Seen::Statistics | Seen::Event => {
+                self.copy(payload, out);
+                if step.ended {
+                    return Ok(Some(Fed::Ended(self.ended(None, 0))));
+                }
+            }
+            Seen::Progress | Seen::Auth => self.copy_undigested(payload, out),
+        }
+        Ok(None)
+    }
+
+    fn after_definitions(&mut self) {
+        if self.walker.in_rows() && self.translates_eof() {
+            self.eof_due = true;
+        }
+    }
+
+    /// Whether the server leaves out EOF packets that the client expects.
+    fn translates_eof(&self) -> bool {
+        self.walker
+            .capabilities()
+            .contains(Capabilities::DEPRECATE_EOF)
+            && !self.client.contains(Capabilities::DEPRECATE_EOF)
+    }
+
+    fn due_eof(&mut self, out: &mut Vec<u8>) {
+        if self.eof_due {
+            self.eof_due = false;
+            self.end_of_definitions(out);
+        }
+    }
+
+    fn end_of_definitions(&mut self, out: &mut Vec<u8>) {
+        if self.translates_eof() {
+            // What a server says here of the session: nothing of the result itself is known yet.
+            let status = self.last_status & (StatusFlags::AUTOCOMMIT | StatusFlags::IN_TRANS);
+            let eof = EofPacket {
+                warnings: 0,
+                status: self.masked(status),
+            };
+            self.write(out, |out, client| eof.write(out, client));
+        }
+    }
+
+    fn masked(&self, status: StatusFlags) -> StatusFlags {
+        if self.order.guarded {
+            status - (StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY)
+        } else {
+            status
+        }
+    }
+
+    /// OK, or the end of rows: rewritten for the client.
+    fn end_of_result(
+        &mut self,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+        tracking: &Tracking,
+    ) -> Result<EndOfResult, Error> {
+        let capabilities = self.walker.capabilities();
+        // The two forms do not overlap in length: EOF has five bytes, an OK with header 0xFE at least seven.
+        let mut ok = if payload.first() == Some(&0xFE) && payload.len() <= 5 {
+            let eof = EofPacket::parse(payload, capabilities)?;
+            OkPacket {
+                header: OkHeader::Eof,
+                warnings: eof.warnings,
+                ..OkPacket::new(eof.status)
+            }
+        } else {
+            OkPacket::parse(payload, capabilities)?
+        };
+        self.changes.extend_from_slice(ok.session_state);
+        self.last_status = ok.status;
+        self.digest.update(b"ok");
+        self.digest.update(&ok.affected_rows.to_le_bytes());
+        self.digest.update(&ok.last_insert_id.to_le_bytes());
+        self.digest.update(&ok.warnings.to_le_bytes());
+        self.digest.update(ok.info);
+        let result = EndOfResult {
+            status: ok.status,
+            insert_id: ok.last_insert_id,
+            warnings: ok.warnings,
+        };
+        ok.status = self.masked(ok.status);
+        if ok.header == OkHeader::Eof && self.translates_eof() {
+            if ok.status.contains(StatusFlags::CURSOR_EXISTS) && self.eof_due {
+                // The EOF after the definitions is the one that opens the cursor.
+                self.eof_due = false;
+            }
+            self.due_eof(out);
+            let eof = EofPacket {
+                warnings: ok.warnings,
+                status: ok.status - StatusFlags::SESSION_STATE_CHANGED,
+            };
+            self.write(out, |out, client| eof.write(out, client));
+            return Ok(result);
+        }
+        let mut wanted = std::mem::take(&mut self.scratch);
+        wanted.clear();
+        if self.client.contains(Capabilities::SESSION_TRACK) && !ok.session_state.is_empty() {
+            for change in ok.session_state() {
+                let change = change?;
+                if tracking.wants(&change) {
+                    change.write(&mut wanted);
+                }
+            }
+        }
+        ok.session_state = &wanted;
+        self.write(out, |out, client| ok.write(out, client));
+        self.scratch = wanted;
+        Ok(result)
+    }
+
+    fn ended(&self, result: Option<EndOfResult>, error: u16) -> Ended {
+        Ended {
+            status: result.map(|result| result.status),
+            error,
+            digest: self.digest.finish(),
+            insert_id: result.map_or(0, |result| result.insert_id),
+            warnings: result.map_or(0, |result| result.warnings),
+            prepared: self.prepared,
+        }
+    }
+
+    fn copy(&mut self, payload: &[u8], out: &mut Vec<u8>) {
+        self.digest.update(&(payload.len() as u64).to_le_bytes());
+        self.digest.update(payload);
+        self.copy_undigested(payload, out);
+    }
+
+    fn copy_undigested(&mut self, payload: &[u8], out: &mut Vec<u8>) {
+        debug_assert!(payload.len() < MAX_FRAME);
+        self.head(payload.len() as u32, out);
+        self.emit(payload, out);
+    }
+
+    /// Payload bytes of a long packet. False if the part that was delivered before is not the same.
+    fn pass(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> bool {
+        let until = self
+            .order
+            .delivered
+            .and_then(|mark| mark.bytes.checked_sub(self.made))
+            .filter(|left| *left < bytes.len() as u64);
+        let (before, after) = bytes.split_at(until.unwrap_or(0) as usize);
+        if until.is_some() {
+            self.digest.update(before);
+            self.emit(before, out);
+            if self.part_differs() {
+                return false;
+            }
+        }
+        self.digest.update(after);
+        self.emit(after, out);
+        !self.part_differs()
+    }
+
+    fn write(&mut self, out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>, Capabilities)) {
+        let mut bytes = Vec::new();
+        payload(&mut bytes, self.client);
+        self.head(bytes.len() as u32, out);
+        self.emit(&bytes, out);
+    }
+
+    fn head(&mut self, len: u32, out: &mut Vec<u8>) {
+        let header = Header {
+            len,
+            seq: self.client_sequence,
+        };
+        self.client_sequence = self.client_sequence.wrapping_add(1);
+        self.emit(&header.to_bytes(), out);
+    }
+
+    fn emit(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        if self.order.hidden {
+            return;
+        }
+        let skip = self.order.delivered.map_or(0, |mark| {
+            mark.bytes.saturating_sub(self.made).min(bytes.len() as u64)
+        });
+        self.made += bytes.len() as u64;
+        out.extend_from_slice(bytes.get(skip as usize..).unwrap_or_default());
+    }
+
+    /// Whether exactly the delivered part has been made again and it is not what was delivered.
+    fn part_differs(&self) -> bool {
+        self.order
+            .delivered
+            .is_some_and(|mark| self.made == mark.bytes && self.digest.finish() != mark.digest)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct EndOfResult {
+    status: StatusFlags,
+    insert_id: u64,
+    warnings: u16,
+}

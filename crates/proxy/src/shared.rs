@@ -1,0 +1,157 @@
+//! What all sessions of the process share.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use steadfast_net::{Target, tls};
+use steadfast_session::{Catalogue, Limits};
+use tokio::sync::{Semaphore, watch};
+
+use crate::admin::Readiness;
+use crate::config::Timeouts;
+use crate::gate::Gate;
+use crate::health::Health;
+use crate::incident::Incidents;
+use crate::metrics::Metrics;
+use crate::registry::Registry;
+use crate::vault::Vault;
+
+/// What is known of the server's tables is asked anew after this time.
+const CATALOGUE_AGE: Duration = Duration::from_secs(10);
+
+/// What all sessions share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// How to reach the server.
+    pub(crate) target: Target,
+    /// TLS towards clients.
+    pub(crate) acceptor: Option<tls::Acceptor>,
+    /// A client without TLS is refused.
+    pub(crate) tls_required: bool,
+    /// How long Steadfast waits.
+    pub(crate) timeouts: Timeouts,
+    /// Limits of each session.
+    pub(crate) limits: Limits,
+    /// How long a replay may take.
+    pub(crate) replay_time: Duration,
+    /// Payload bytes of the largest packet that is taken from a client.
+    pub(crate) packet_limit: u64,
+    /// Bytes of commands that may be kept in memory, in KiB permits.
+    pub(crate) command_memory: Arc<Semaphore>,
+    /// All permits of `command_memory`, in KiB.
+    pub(crate) command_memory_kib: u32,
+    /// Clients that may be connected.
+    pub(crate) clients: Arc<Semaphore>,
+    /// Clients that may be between accept and the end of their login.
+    pub(crate) pending_logins: Arc<Semaphore>,
+    /// Passwords.
+    pub(crate) vault: Vault,
+    /// Sessions.
+    pub(crate) registry: Arc<Registry>,
+    /// The order of coming back.
+    pub(crate) gate: Arc<Gate>,
+    /// The server's health.
+    pub(crate) health: Health,
+    /// Counters.
+    pub(crate) metrics: Arc<Metrics>,
+    /// For `/ready`.
+    pub(crate) readiness: Arc<Readiness>,
+    /// Losses.
+    pub(crate) incidents: Incidents,
+    /// True once the process is told to end.
+    pub(crate) draining: watch::Sender<bool>,
+    /// KILL statements that Steadfast has sent or relayed.
+    pub(crate) own_kills: AtomicU64,
+    /// The number of the next session or attachment.
+    pub(crate) next_number: AtomicU64,
+    /// The last greeting said MariaDB.
+    pub(crate) is_mariadb: AtomicBool,
+    catalogue: Mutex<Option<(Instant, Catalogue)>>,
+}
+
+/// The parts of [`Shared`] that have no default.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// See [`Shared::target`].
+    pub(crate) target: Target,
+    /// See [`Shared::acceptor`].
+    pub(crate) acceptor: Option<tls::Acceptor>,
+    /// See [`Shared::tls_required`].
+    pub(crate) tls_required: bool,
+    /// See [`Shared::timeouts`].
+    pub(crate) timeouts: Timeouts,
+    /// See [`Shared::limits`].
+    pub(crate) limits: Limits,
+    /// See [`Shared::replay_time`].
+    pub(crate) replay_time: Duration,
+    /// See [`Shared::packet_limit`].
+    pub(crate) packet_limit: u64,
+    /// Bytes of commands that may be kept.
+    pub(crate) command_memory: u64,
+    /// Clients that may be connected.
+    pub(crate) clients: u32,
+    /// Clients that may be logging in.
+    pub(crate) pending_logins: u32,
+    /// See [`Shared::vault`].
+    pub(crate) vault: Vault,
+    /// See [`Shared::metrics`].
+    pub(crate) metrics: Arc<Metrics>,
+    /// See [`Shared::readiness`].
+    pub(crate) readiness: Arc<Readiness>,
+}
+
+impl Shared {
+    /// From its parts.
+    pub(crate) fn new(parts: Parts) -> Self {
+        let kib = u32::try_from(parts.command_memory >> 10).unwrap_or(u32::MAX);
+        let kib = kib.min((Semaphore::MAX_PERMITS as u64).min(u64::from(u32::MAX)) as u32);
+        Self {
+            target: parts.target,
+            acceptor: parts.acceptor,
+            tls_required: parts.tls_required,
+            timeouts: parts.timeouts,
+            limits: parts.limits,
+            replay_time: parts.replay_time,
+            packet_limit: parts.packet_limit,
+            command_memory: Arc::new(Semaphore::new(kib as usize)),
+            command_memory_kib: kib,
+            clients: Arc::new(Semaphore::new(parts.clients as usize)),
+            pending_logins: Arc::new(Semaphore::new(parts.pending_logins as usize)),
+            vault: parts.vault,
+            registry: Arc::default(),
+            gate: Arc::default(),
+            health: Health::default(),
+            metrics: parts.metrics,
+            readiness: parts.readiness,
+            incidents: Incidents::default(),
+            draining: watch::Sender::new(false),
+            own_kills: AtomicU64::new(0),
+            next_number: AtomicU64::new(1),
+            is_mariadb: AtomicBool::new(false),
+            catalogue: Mutex::default(),
+        }
+    }
+
+    /// A number that nothing else has.
+    pub(crate) fn number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What was learned about tables lately.
+    pub(crate) fn catalogue(&self) -> Option<Catalogue> {
+        self.catalogue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .filter(|(at, _)| at.elapsed() < CATALOGUE_AGE)
+            .map(|(_, catalogue)| catalogue)
+    }
+
+    /// Remembers it.
+    pub(crate) fn set_catalogue(&self, catalogue: Catalogue) {
+        *self
+            .catalogue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), catalogue));
+    }
+}
