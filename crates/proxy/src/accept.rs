@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::client::ClientLeg;
 use crate::driver::{Driver, Start};
 use crate::link::{self, Identity};
-use crate::login::{FirstAnswer, Shown, learn};
+use crate::login::{Ask, FirstAnswer, Shown, learn};
 use crate::metrics::LoginRefusal;
 use crate::registry::{Claim, Control};
 use crate::shared::Shared;
@@ -162,6 +162,10 @@ fn address(peer: &Peer) -> Option<IpAddr> {
         Peer::Tcp(address) => Some(address.ip()),
         Peer::Unix { .. } => None,
     }
+}
+
+fn is_local(peer: &Peer) -> bool {
+    address(peer).is_none_or(|address| address.is_loopback())
 }
 
 struct LoggedIn {
@@ -480,6 +484,7 @@ async fn introduce(
         response: &hello.response,
         can_switch: hello.can_switch,
         sequence: *sequence,
+        ask: Ask::of(&hello.attributes, client.is_secure(), is_local(peer)),
     };
     let shown = learn(
         client,

@@ -7,8 +7,12 @@
 //! server, by the account's own plugin, and the server says whether it is right. A password that was learned before
 //! is recognised from the client's first answer, without another round trip.
 //!
+//! Which plugin a client is asked for is decided so that asking never fails where a direct login would not
+//! ([`Ask::of`]): without TLS, libmysqlclient does `caching_sha2_password` only with `--get-server-public-key`, but
+//! `sha256_password` always.
+//!
 //! A client that cannot be asked is relayed: the server's nonce is the one that the client was given. Then a lost
-//! connection cannot be replaced, unless the users file has the password.
+//! connection cannot be replaced, unless the users file has the password. docs/logins.md has a table of clients.
 
 use std::io;
 use std::net::IpAddr;
@@ -25,6 +29,10 @@ use crate::vault::Vault;
 const FULL_AUTHENTICATION: u8 = 4;
 /// `caching_sha2_password`: the client wants the public key.
 const WANTS_KEY: u8 = 2;
+/// `sha256_password`: the client wants the public key.
+const WANTS_KEY_SHA256: u8 = 1;
+/// Bytes of a password that was encrypted with Steadfast's key.
+const RSA_LENGTH: usize = 256;
 
 /// The client's first answer, in its handshake response or COM_CHANGE_USER.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +47,39 @@ pub(crate) struct FirstAnswer<'a> {
     pub(crate) can_switch: bool,
     /// Sequence id that is due next.
     pub(crate) sequence: u8,
+    /// How it can be asked for its password.
+    pub(crate) ask: Ask,
+}
+
+/// How a client can be asked for its password.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ask {
+    /// With `caching_sha2_password`.
+    CachingSha2,
+    /// With `sha256_password`.
+    Sha256,
+    /// Not at all: it would leave, or send the password in the clear for all to read.
+    Never,
+}
+
+impl Ask {
+    /// For a client with these connection attributes, whose connection nobody can read along (`secure`: TLS or a Unix
+    /// socket) or that is on this machine (`local`).
+    pub(crate) fn of(attributes: &[(Vec<u8>, Vec<u8>)], secure: bool, local: bool) -> Self {
+        let client = attributes
+            .iter()
+            .find(|(name, _)| name == b"_client_name")
+            .map(|(_, value)| value.as_slice());
+        match client {
+            // Without TLS it asks for the key of `caching_sha2_password` only if it was told to, and leaves otherwise
+            // (`sql-common/client_authentication.cc`, MySQL 8.0 to 9.7); that of `sha256_password` it always asks for.
+            Some(b"libmysql") if !secure => Self::Sha256,
+            // The implementation in Python answers a request for full authentication with the password in the clear,
+            // also without TLS (`plugins/caching_sha2_password.py`, 26.10).
+            Some(b"mysql-connector-python") if !secure && !local => Self::Never,
+            _ => Self::CachingSha2,
+        }
+    }
 }
 
 /// What a client has shown.
@@ -95,61 +136,110 @@ pub(crate) async fn learn(
         let password = password_from_clear(first.response);
         return Ok(Shown::Password { password, sequence });
     }
-    if !first.can_switch || vault.is_unwilling(from, first.user) {
+    if !first.can_switch || first.ask == Ask::Never || vault.is_unwilling(from, first.user) {
         return Ok(Shown::Answer { sequence });
     }
     let learned = async {
-        if plugin != Plugin::CachingSha2 {
+        let (asked, wants_key) = match first.ask {
+            Ask::Sha256 => (Plugin::Sha256, WANTS_KEY_SHA256),
+            _ => (Plugin::CachingSha2, WANTS_KEY),
+        };
+        let mut answer = None;
+        if plugin != asked || asked == Plugin::Sha256 {
             let mut data = nonce.to_vec();
             data.push(0);
             sequence = client.queue(sequence, |out| {
                 AuthSwitchRequest {
-                    plugin: b"caching_sha2_password",
+                    plugin: asked.name().unwrap_or_default().as_bytes(),
                     data: &data,
                 }
                 .write(out);
             });
             client.flush().await?;
-            let answer = client.packet().await?;
-            sequence = answer.next_sequence;
-            if answer.payload.is_empty() || answer.payload.as_ref() == [0] {
+            let switched = client.packet().await?;
+            sequence = switched.next_sequence;
+            if switched.payload.is_empty() || switched.payload.as_ref() == [0] {
                 return Ok(Password::default());
             }
-            if let Some(password) = recognised(Plugin::CachingSha2, &answer.payload) {
+            if let Some(password) = recognised(asked, &switched.payload) {
                 return Ok(password);
             }
+            answer = (asked == Plugin::Sha256).then_some(switched);
         }
-        sequence = client.queue(sequence, |out| {
-            AuthMoreData {
-                data: &[FULL_AUTHENTICATION],
+        let mut answer = match answer {
+            Some(answer) => answer,
+            None => {
+                sequence = client.queue(sequence, |out| {
+                    AuthMoreData {
+                        data: &[FULL_AUTHENTICATION],
+                    }
+                    .write(out);
+                });
+                client.flush().await?;
+                let answer = client.packet().await?;
+                sequence = answer.next_sequence;
+                answer
             }
-            .write(out);
-        });
-        client.flush().await?;
-        let mut answer = client.packet().await?;
-        sequence = answer.next_sequence;
+        };
         if client.is_secure() {
             return Ok(password_from_clear(&answer.payload));
         }
-        if answer.payload.as_ref() == [WANTS_KEY] {
+        if answer.payload.as_ref() == [wants_key] {
             let key = vault.key().public_key_pem().as_bytes();
             sequence = client.queue(sequence, |out| AuthMoreData { data: key }.write(out));
             client.flush().await?;
             answer = client.packet().await?;
             sequence = answer.next_sequence;
         }
-        vault
-            .key()
-            .rsa_decrypt_password(&answer.payload, nonce)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        match vault.key().rsa_decrypt_password(&answer.payload, nonce) {
+            Ok(password) => Ok(password),
+            // Some clients send the password in the clear where they should encrypt it.
+            Err(_) if answer.payload.len() < RSA_LENGTH && answer.payload.ends_with(&[0]) => {
+                Ok(password_from_clear(&answer.payload))
+            }
+            Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        }
     };
     match learned.await {
         Ok(password) => Ok(Shown::Password { password, sequence }),
         Err(error) => {
-            if error.kind() != io::ErrorKind::InvalidData {
-                vault.mark_unwilling(from, first.user);
-            }
+            // It left, or it has a key of its own: the server's, from a file. Its next login is relayed.
+            vault.mark_unwilling(from, first.user);
             Err(error)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+        vec![
+            (b"_pid".to_vec(), b"1".to_vec()),
+            (b"_client_name".to_vec(), name.as_bytes().to_vec()),
+        ]
+    }
+
+    #[test]
+    fn libmysqlclient_without_tls_is_asked_for_what_it_always_does() {
+        let client = named("libmysql");
+        assert_eq!(Ask::of(&client, false, true), Ask::Sha256);
+        assert_eq!(Ask::of(&client, false, false), Ask::Sha256);
+        assert_eq!(Ask::of(&client, true, false), Ask::CachingSha2);
+    }
+
+    #[test]
+    fn nobody_is_made_to_send_a_password_in_the_clear_over_a_network() {
+        let client = named("mysql-connector-python");
+        assert_eq!(Ask::of(&client, false, false), Ask::Never);
+        assert_eq!(Ask::of(&client, false, true), Ask::CachingSha2);
+        assert_eq!(Ask::of(&client, true, false), Ask::CachingSha2);
+    }
+
+    #[test]
+    fn others_are_asked_for_caching_sha2_password() {
+        assert_eq!(Ask::of(&named("libmariadb"), false, false), Ask::CachingSha2);
+        assert_eq!(Ask::of(&[], false, false), Ask::CachingSha2);
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::{Driver, Exit};
 use crate::client::Packet;
 use crate::command::{Context, Incoming, Stored, understand};
-use crate::login::{FirstAnswer, Shown, learn};
+use crate::login::{Ask, FirstAnswer, Shown, learn};
 use crate::prepared::Prepared;
 use crate::registry::Control;
 
@@ -275,6 +275,11 @@ impl Driver {
             response: change.auth_response,
             can_switch: change.plugin.is_some(),
             sequence: self.sequence,
+            ask: Ask::of(
+                &self.identity.attributes,
+                self.client.is_secure(),
+                self.address.is_none_or(|address| address.is_loopback()),
+            ),
         };
         let shown = learn(
             &mut self.client,

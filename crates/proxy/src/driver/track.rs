@@ -523,8 +523,10 @@ fn user_value(column: &steadfast_net::OwnedColumn, values: &[Option<Vec<u8>>]) -
         // FLOAT, DOUBLE.
         4 | 5 if shown.contains(['e', 'E']) => shown,
         4 | 5 => format!("{shown}e0"),
-        // DECIMAL, NEWDECIMAL.
-        0 | 246 => format!("CAST({shown} AS DECIMAL(65,{}))", column.decimals.min(30)),
+        // DECIMAL, NEWDECIMAL: a literal with a point has the same type and digits. What the column says of its
+        // decimals is not the value's: MariaDB says 38.
+        0 | 246 if shown.contains('.') => shown,
+        0 | 246 => format!("CAST({shown} AS DECIMAL(65,0))"),
         _ => {
             let bytes = text(1).map(|hex| unhex(&hex)).unwrap_or_default();
             let charset = text(2).unwrap_or_else(|| "binary".to_owned());
@@ -549,4 +551,58 @@ fn unhex(text: &str) -> Vec<u8> {
             high << 4 | low
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use steadfast_net::OwnedColumn;
+    use steadfast_wire::value::ColumnType;
+
+    fn value(kind: u8, flags: u16, decimals: u8, values: [&str; 4]) -> String {
+        let column = OwnedColumn {
+            name: b"@x".to_vec(),
+            kind: ColumnType(kind),
+            collation: 63,
+            flags,
+            decimals,
+        };
+        user_value(
+            &column,
+            &values.map(|value| Some(value.as_bytes().to_vec())),
+        )
+    }
+
+    #[test]
+    fn user_variables_keep_type_digits_and_collation() {
+        assert_eq!(value(8, 0, 0, ["-5", "", "", ""]), "-5");
+        assert_eq!(
+            value(
+                8,
+                steadfast_wire::response::UNSIGNED_FLAG,
+                0,
+                ["5", "", "", ""]
+            ),
+            "CAST(5 AS UNSIGNED)"
+        );
+        assert_eq!(value(5, 0, 31, ["1.5", "", "", ""]), "1.5e0");
+        assert_eq!(value(5, 0, 31, ["1e300", "", "", ""]), "1e300");
+        assert_eq!(value(246, 0, 38, ["16.0028", "", "", ""]), "16.0028");
+        assert_eq!(
+            value(246, 0, 38, ["16", "", "", ""]),
+            "CAST(16 AS DECIMAL(65,0))"
+        );
+        assert_eq!(
+            value(251, 0, 31, ["é", "C3A9", "utf8mb4", "utf8mb4_bin"]),
+            "_utf8mb4 X'C3A9' COLLATE utf8mb4_bin"
+        );
+    }
+
+    #[test]
+    fn versions_of_both_servers() {
+        assert_eq!(version_number(b"5.5.5-10.11.19-MariaDB-0+deb12u1"), 101_119);
+        assert_eq!(version_number(b"9.7.4-2"), 90_704);
+        assert_eq!(version_number(b"11.8.9-MariaDB"), 110_809);
+        assert_eq!(version_number(b"nonsense"), 0);
+    }
 }
