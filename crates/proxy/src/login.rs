@@ -239,7 +239,10 @@ mod tests {
 
     #[test]
     fn others_are_asked_for_caching_sha2_password() {
-        assert_eq!(Ask::of(&named("libmariadb"), false, false), Ask::CachingSha2);
+        assert_eq!(
+            Ask::of(&named("libmariadb"), false, false),
+            Ask::CachingSha2
+        );
         assert_eq!(Ask::of(&[], false, false), Ask::CachingSha2);
     }
 }

@@ -295,8 +295,11 @@ impl SessionState {
         if self.insert_id != 0 {
             script.push(format!("SET last_insert_id={}", self.insert_id).into_bytes());
         }
-        // Last, because a one-shot SET TRANSACTION is consumed by what comes after it.
-        script.extend(self.opening());
+        // Last, because a one-shot SET TRANSACTION is consumed by what comes after it. Where a transaction is to be
+        // begun as well, its opening is part of the replay.
+        if self.opening().all(|text| !begins_transaction(&text)) {
+            script.extend(self.opening());
+        }
         script
     }
 
@@ -308,6 +311,13 @@ impl SessionState {
             .filter(|text| !text.is_empty())
             .map(<[u8]>::to_vec)
     }
+}
+
+/// Whether a statement of the characteristics begins a transaction, and is not only a one-shot SET TRANSACTION.
+fn begins_transaction(text: &[u8]) -> bool {
+    !text
+        .get(..3)
+        .is_some_and(|word| word.eq_ignore_ascii_case(b"SET"))
 }
 
 /// Both servers compare these names without regard to case; ASCII is enough here, because a name that is
@@ -365,6 +375,16 @@ mod tests {
                 "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"
             ]
         );
+    }
+
+    #[test]
+    fn a_transaction_that_is_open_is_not_begun_by_the_script() {
+        let mut state = SessionState::default();
+        state.set_characteristics(
+            b"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; START TRANSACTION READ ONLY;",
+        );
+        assert!(script(&state).is_empty());
+        assert_eq!(state.opening().count(), 2);
     }
 
     #[test]

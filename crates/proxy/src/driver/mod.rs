@@ -358,6 +358,10 @@ impl Driver {
     /// No transaction is open any more: only the command that runs is kept.
     fn forget_journal(&mut self) {
         self.turn = None;
+        // A server that is gone has not said that its transaction's characteristics are.
+        if !self.state.characteristics().is_empty() {
+            Rc::make_mut(&mut self.state).set_characteristics(b"");
+        }
         self.shared.metrics.journal_bytes.dec_by(self.journal_bytes);
         self.journal_bytes = 0;
         let running = self.next_handle.saturating_sub(1);

@@ -140,14 +140,17 @@ impl Driver {
         })
     }
 
-    /// The opening of a chained transaction: it is part of the restored state, where the server told it.
+    /// The opening of a chained transaction, as the server's session tracking told it.
     pub(super) async fn replay_opening(&mut self) -> Result<Event, Exit> {
         let Some(link) = &mut self.link else {
             return Ok(self.lost(steadfast_session::End::Fin, Sent::Nothing).await);
         };
-        if self.at_start.characteristics().is_empty()
-            && let Err(error) = link.connection.query(b"START TRANSACTION").await
-        {
+        let mut opening: Vec<Vec<u8>> = self.at_start.opening().collect();
+        if opening.is_empty() {
+            opening.push(b"START TRANSACTION".to_vec());
+        }
+        let texts: Vec<&[u8]> = opening.iter().map(Vec::as_slice).collect();
+        if let Err(error) = link.connection.query_all(&texts).await {
             return Ok(self.lost(end_of(&error), Sent::Nothing).await);
         }
         Ok(Event::Response(Response {
