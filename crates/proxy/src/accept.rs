@@ -484,6 +484,7 @@ async fn introduce(
         response: &hello.response,
         can_switch: hello.can_switch,
         sequence: *sequence,
+        empty_is_a_password: true,
         ask: Ask::of(&hello.attributes, client.is_secure(), is_local(peer)),
     };
     let shown = learn(

@@ -25,6 +25,8 @@ use steadfast_wire::handshake::{AuthMoreData, AuthSwitchRequest, NONCE_LEN};
 use crate::client::ClientLeg;
 use crate::vault::Vault;
 
+/// `caching_sha2_password`: the first answer was right, OK follows.
+const FAST_SUCCESS: u8 = 3;
 /// `caching_sha2_password`: the server wants the password itself.
 const FULL_AUTHENTICATION: u8 = 4;
 /// `caching_sha2_password`: the client wants the public key.
@@ -47,6 +49,9 @@ pub(crate) struct FirstAnswer<'a> {
     pub(crate) can_switch: bool,
     /// Sequence id that is due next.
     pub(crate) sequence: u8,
+    /// An empty answer means an empty password. In COM_CHANGE_USER it does not: libmysqlclient always waits for the
+    /// nonce there.
+    pub(crate) empty_is_a_password: bool,
     /// How it can be asked for its password.
     pub(crate) ask: Ask,
 }
@@ -99,6 +104,16 @@ pub(crate) enum Shown {
     },
 }
 
+/// Tells the client that its first answer was right. libmariadb insists on it before the OK.
+fn fast_success(client: &mut ClientLeg, sequence: u8) -> u8 {
+    client.queue(sequence, |out| {
+        AuthMoreData {
+            data: &[FAST_SUCCESS],
+        }
+        .write(out);
+    })
+}
+
 /// Finds out the client's password.
 ///
 /// # Errors
@@ -125,9 +140,15 @@ pub(crate) async fn learn(
             .cloned()
     };
     if let Some(password) = recognised(plugin, first.response) {
+        if plugin == Plugin::CachingSha2 {
+            sequence = fast_success(client, sequence);
+        }
         return Ok(Shown::Password { password, sequence });
     }
-    if first.response.is_empty() && matches!(plugin, Plugin::NativePassword | Plugin::CachingSha2) {
+    if first.empty_is_a_password
+        && first.response.is_empty()
+        && matches!(plugin, Plugin::NativePassword | Plugin::CachingSha2)
+    {
         // Both plugins answer with nothing exactly if the password is empty.
         let password = Password::default();
         return Ok(Shown::Password { password, sequence });
@@ -145,7 +166,7 @@ pub(crate) async fn learn(
             _ => (Plugin::CachingSha2, WANTS_KEY),
         };
         let mut answer = None;
-        if plugin != asked || asked == Plugin::Sha256 {
+        if plugin != asked || asked == Plugin::Sha256 || first.response.is_empty() {
             let mut data = nonce.to_vec();
             data.push(0);
             sequence = client.queue(sequence, |out| {
@@ -162,6 +183,7 @@ pub(crate) async fn learn(
                 return Ok(Password::default());
             }
             if let Some(password) = recognised(asked, &switched.payload) {
+                sequence = fast_success(client, sequence);
                 return Ok(password);
             }
             answer = (asked == Plugin::Sha256).then_some(switched);

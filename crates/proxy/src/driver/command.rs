@@ -44,6 +44,7 @@ impl Context for Driver {
 impl Driver {
     /// Takes a command and sees that it gets its answer.
     pub(super) async fn command(&mut self, packet: Packet) -> Result<(), Exit> {
+        self.reply_from = packet.next_sequence;
         self.sequence = packet.next_sequence;
         self.mark = None;
         self.shared.metrics.commands.inc();
@@ -275,6 +276,7 @@ impl Driver {
             response: change.auth_response,
             can_switch: change.plugin.is_some(),
             sequence: self.sequence,
+            empty_is_a_password: false,
             ask: Ask::of(
                 &self.identity.attributes,
                 self.client.is_secure(),
