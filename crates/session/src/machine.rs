@@ -626,7 +626,8 @@ impl Session {
             return;
         };
         self.autocommit = status.autocommit;
-        if !status.in_transaction {
+        // The transaction that a guarded re-run shows is the guard.
+        if !status.in_transaction || flight.guarded {
             if was_open {
                 self.transaction.close();
                 self.replays = 0;

@@ -284,8 +284,14 @@ impl Run<'_> {
                         assert!(matches!(text, Text::Read), "only reads run guarded");
                     }
                     match self.send(text) {
-                        Ok(response) => {
+                        Ok(mut response) => {
                             self.told = Some(Told::Ok);
+                            if flight.guarded
+                                && let Some(status) = &mut response.status
+                            {
+                                // The server's flags are those of the guard.
+                                status.in_transaction = true;
+                            }
                             self.now = self.server.autocommit;
                             next = Some(Event::Response(response));
                         }

@@ -150,7 +150,8 @@ impl Driver {
         };
         let order = Order {
             expect: stored.expect,
-            client_sequence: self.sequence,
+            // A re-run makes the whole response again; what the client has of it is skipped.
+            client_sequence: self.reply_from,
             server_sequence: 0,
             hidden: false,
             guarded: flight.guarded,

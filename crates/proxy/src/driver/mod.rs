@@ -150,6 +150,8 @@ pub(crate) struct Driver {
     killed: bool,
     turn: Option<Turn>,
     outage: Option<Outage>,
+    /// Sequence id of the first packet of the running command's response.
+    reply_from: u8,
     /// Sequence id of the next packet to the client.
     sequence: u8,
     /// How much of the running command's response the client has.
@@ -198,6 +200,7 @@ impl Driver {
             killed: false,
             turn: None,
             outage: None,
+            reply_from: 0,
             sequence: 0,
             mark: None,
             random: number.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,

@@ -235,15 +235,13 @@ impl Driver {
             timestamp: entry.pins.timestamp.or(entry.pins.write_time),
             ..entry.pins
         };
-        self.pin(pins).await?;
         if entry.insert_id == 0 {
-            let ended = self.run_hidden(stored).await?;
-            return Ok(ended);
+            return self.run_hidden(stored, pins).await;
         }
         // A pin is set only where it is certain to be used: first without one, and if another id came, it was drawn
         // from the counter, so take it back and pin. An id that the statement names itself comes the same at once.
         self.hidden(SAVEPOINT).await?;
-        let ended = self.run_hidden(stored).await?;
+        let ended = self.run_hidden(stored, pins).await?;
         if ended.digest == entry.digest || ended.error != 0 {
             self.hidden(RELEASE_SAVEPOINT).await?;
             return Ok(ended);
@@ -251,7 +249,7 @@ impl Driver {
         self.hidden(ROLLBACK_TO_SAVEPOINT).await?;
         self.hidden(format!("SET insert_id={}", entry.insert_id).as_bytes())
             .await?;
-        let ended = self.run_hidden(stored).await?;
+        let ended = self.run_hidden(stored, pins).await?;
         self.hidden(RELEASE_SAVEPOINT).await?;
         Ok(ended)
     }
@@ -263,8 +261,12 @@ impl Driver {
         Ok(())
     }
 
-    async fn run_hidden(&mut self, stored: &crate::command::Stored) -> Result<Ended, Before> {
-        let payload = self.prepare_to_send(stored, Pins::default(), false).await?;
+    async fn run_hidden(
+        &mut self,
+        stored: &crate::command::Stored,
+        pins: Pins,
+    ) -> Result<Ended, Before> {
+        let payload = self.prepare_to_send(stored, pins, false).await?;
         let order = Order {
             expect: stored.expect,
             client_sequence: 0,
