@@ -60,7 +60,8 @@ The first run fetches a server if this machine has none. Nothing is left behind.
 Exit codes:
   0  no client of Steadfast's saw a failure that it promises to hide
   1  one did, or the demo could not run
-  2  the command line is wrong";
+  2  the command line is wrong
+  130  stopped by Ctrl-C";
 
 /// `steadfast serve`.
 #[derive(Args, Debug)]

@@ -1,6 +1,7 @@
 //! The steadfast command line.
 
 mod cli;
+mod demo;
 mod serve;
 
 use std::process::ExitCode;
@@ -17,9 +18,6 @@ const USAGE: u8 = 2;
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => serve::run(*args),
-        Command::Demo(_) => {
-            eprintln!("steadfast: this build has no demo");
-            ExitCode::from(FAILED)
-        }
+        Command::Demo(args) => demo::run(args),
     }
 }
