@@ -269,6 +269,9 @@ fn compare_told(record: &Record, rows: &[LogRow], findings: &mut Findings) {
     }
 }
 
+/// The profile whose ids a replay cannot give again.
+const UNPINNABLE: &str = "insert-before-trigger";
+
 /// A 1213 is right when another transaction, whose COMMIT was sent before the 1213 arrived,
 /// wrote the next version of a row that the refused one had read.
 fn judge_refusal(record: &Record, writers: &HashMap<(u32, u64), u64>, findings: &mut Findings) {
@@ -279,6 +282,13 @@ fn judge_refusal(record: &Record, writers: &HashMap<(u32, u64), u64>, findings: 
     else {
         return;
     };
+    if record.profile == UNPINNABLE {
+        // The trigger draws an id from another table before the row does, and one statement can be given one id only
+        // (SET insert_id, both servers). The client is shown both, so a replay after another client's insert shows
+        // other data: a true mismatch.
+        *findings.proved.entry(record.profile).or_default() += 1;
+        return;
+    }
     let overtaken = record.reads.iter().any(|(account, version)| {
         writers
             .get(&(*account, version + 1))

@@ -319,7 +319,7 @@ async fn log_in(
     claim.set_user(&identity.user);
     let status = connection.login_ok.status;
     let ok = connection.login_ok.clone();
-    let link = link::set_up(connection, capabilities, shared.number())
+    let link = link::set_up(shared, connection, capabilities)
         .await
         .map_err(|error| {
             Failed::Told(

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use steadfast_net::{Login, ServerConnection, greet};
+use steadfast_net::{Login, QueryError, QueryResult, ServerConnection, greet};
 use steadfast_wire::Capabilities;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
+use crate::link;
 use crate::shared::Shared;
 
 /// Time between two samples of `Com_kill`; at most 1 s, so that a KILL is told from a cut.
@@ -128,15 +129,11 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
             continue;
         };
         let own_kills = shared.own_kills.load(Ordering::SeqCst);
-        let asked = open.query(b"SHOW GLOBAL STATUS LIKE 'Com_kill'");
+        let before = Instant::now();
+        let asked = look(open, &shared, before);
         match timeout(shared.timeouts.dead_after, asked).await {
-            Ok(Ok(result)) => {
+            Ok(Ok(kills)) => {
                 shared.readiness.server_reached();
-                let kills = result
-                    .rows
-                    .first()
-                    .and_then(|row| row.get(1)?.as_deref())
-                    .and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
                 if let Some(kills) = kills {
                     shared.health.add(Sample {
                         at: Instant::now(),
@@ -158,6 +155,28 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
             }
         }
     }
+}
+
+/// Reads the server's clock and `Com_kill`.
+async fn look(
+    connection: &mut ServerConnection,
+    shared: &Shared,
+    before: Instant,
+) -> Result<Option<u64>, QueryError> {
+    let clock = connection.query(link::CLOCK.as_bytes()).await?;
+    if let Some(shown) = number(&clock, 0) {
+        shared.clock.sample(shown, before, Instant::now());
+    }
+    let kills = connection
+        .query(b"SHOW GLOBAL STATUS LIKE 'Com_kill'")
+        .await?;
+    Ok(number(&kills, 1))
+}
+
+/// A number in the first row.
+fn number(result: &QueryResult, column: usize) -> Option<u64> {
+    let text = result.rows.first()?.get(column)?.as_deref()?;
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 fn silent(shared: &Shared) {

@@ -3,6 +3,7 @@
 mod accept;
 pub mod admin;
 mod client;
+mod clock;
 mod command;
 pub mod config;
 mod driver;

@@ -17,6 +17,9 @@ use crate::shared::Shared;
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_millis(250);
 
+/// Asks for the server's clock in microseconds since 1970.
+pub(crate) const CLOCK: &str = "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS UNSIGNED)";
+
 /// How often a killed connection is looked for until it is gone.
 const ZOMBIE_PAUSE: Duration = Duration::from_millis(5);
 
@@ -94,12 +97,6 @@ pub(crate) struct OwnSettings {
     pub(crate) sql_mode: Vec<u8>,
     /// `character_set_client`.
     pub(crate) character_set_client: Vec<u8>,
-    /// `character_set_connection`.
-    pub(crate) character_set_connection: Vec<u8>,
-    /// `collation_connection`.
-    pub(crate) collation_connection: Vec<u8>,
-    /// The server's clock, microseconds since 1970, and when it was read.
-    pub(crate) clock: Option<(u64, Instant)>,
     /// What the server's process list calls this connection's client.
     pub(crate) host: Vec<u8>,
 }
@@ -129,12 +126,6 @@ impl Link {
             host: self.own.host.clone(),
         }
     }
-
-    /// The server's clock now, microseconds since 1970.
-    pub(crate) fn clock(&self) -> Option<u64> {
-        let (clock, at) = self.own.clock?;
-        Some(clock + at.elapsed().as_micros() as u64)
-    }
 }
 
 /// Reads what a new connection has of its own, and makes Steadfast's settings.
@@ -142,21 +133,21 @@ impl Link {
 /// # Errors
 /// [`QueryError`].
 pub(crate) async fn set_up(
+    shared: &Shared,
     connection: ServerConnection,
     client: Capabilities,
-    number: u64,
 ) -> Result<Link, QueryError> {
     let mut connection = connection;
     let hidden = Hidden::query();
     let rest: &[u8] = b"SELECT @@SESSION.max_allowed_packet, @@SESSION.sql_mode, \
-        @@SESSION.character_set_client, @@SESSION.character_set_connection, \
-        @@SESSION.collation_connection, \
-        CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS UNSIGNED), \
+        @@SESSION.character_set_client, \
         (SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID())";
     let set = Hidden::set();
+    let asked = std::time::Instant::now();
     let results = connection
-        .query_all(&[hidden.as_bytes(), rest, set.as_bytes()])
+        .query_all(&[CLOCK.as_bytes(), hidden.as_bytes(), rest, set.as_bytes()])
         .await?;
+    let answered = std::time::Instant::now();
     let row = |index: usize| -> Vec<Vec<u8>> {
         results
             .get(index)
@@ -168,24 +159,24 @@ pub(crate) async fn set_up(
             })
             .unwrap_or_default()
     };
-    let mut values = row(1).into_iter();
+    let mut values = row(2).into_iter();
     let mut next = || values.next().unwrap_or_default();
     let number_of =
         |text: Vec<u8>| -> Option<u64> { std::str::from_utf8(&text).ok()?.parse().ok() };
+    if let Some(shown) = row(0).into_iter().next().and_then(number_of) {
+        shared.clock.sample(shown, asked, answered);
+    }
     let own = OwnSettings {
-        hidden: row(0),
+        hidden: row(1),
         max_allowed_packet: number_of(next()).unwrap_or(u64::MAX),
         sql_mode: next(),
         character_set_client: next(),
-        character_set_connection: next(),
-        collation_connection: next(),
-        clock: number_of(next()).map(|clock| (clock, Instant::now())),
         host: next(),
     };
     Ok(Link {
         relay: Relay::new(client, connection.capabilities),
         connection,
-        number,
+        number: shared.number(),
         own,
     })
 }
@@ -298,7 +289,7 @@ async fn attempt(
     if wanted.identity.reset {
         connection.reset_connection().await?;
     }
-    let mut link = set_up(connection, wanted.client, shared.number()).await?;
+    let mut link = set_up(shared, connection, wanted.client).await?;
     for zombie in wanted.zombies {
         let gone = end_zombie(shared, &mut link.connection, zombie).await?;
         if !gone && wanted.replay {

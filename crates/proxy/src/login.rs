@@ -140,7 +140,7 @@ pub(crate) async fn learn(
             .cloned()
     };
     if let Some(password) = recognised(plugin, first.response) {
-        if plugin == Plugin::CachingSha2 {
+        if plugin == Plugin::CachingSha2 && !password.is_empty() {
             sequence = fast_success(client, sequence);
         }
         return Ok(Shown::Password { password, sequence });

@@ -9,6 +9,7 @@ use steadfast_session::{Catalogue, Limits};
 use tokio::sync::{Semaphore, watch};
 
 use crate::admin::Readiness;
+use crate::clock::ServerClock;
 use crate::config::Timeouts;
 use crate::gate::Gate;
 use crate::health::Health;
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     /// For `/ready`.
     pub(crate) readiness: Arc<Readiness>,
+    /// The server's clock.
+    pub(crate) clock: ServerClock,
     /// Losses.
     pub(crate) incidents: Incidents,
     /// True once the process is told to end.
@@ -124,6 +127,7 @@ impl Shared {
             health: Health::default(),
             metrics: parts.metrics,
             readiness: parts.readiness,
+            clock: ServerClock::default(),
             incidents: Incidents::default(),
             draining: watch::Sender::new(false),
             own_kills: AtomicU64::new(0),

@@ -27,7 +27,8 @@ pub struct Limits {
     pub journal_bytes: u64,
     /// Commands in the journal of one transaction.
     pub journal_commands: u32,
-    /// How often one command may be sent, and one transaction be replayed, before the client is told.
+    /// How often one command may be sent before the client is told: a statement may be what ends the server. A
+    /// transaction may be replayed four times as often, because each of its statements may meet a loss.
     pub attempts: u8,
 }
 
@@ -242,8 +243,8 @@ enum Debt {
     Once(Failure),
     /// To every command until ROLLBACK or a reset: a transaction was lost that must not half-commit.
     UntilRollback(Failure),
-    /// To every write and COMMIT until ROLLBACK, BEGIN or a reset: the client has been told 1213, so its
-    /// transaction is over, but one that goes on as if it were open must not commit the rest of it.
+    /// To COMMIT until ROLLBACK, BEGIN or a reset: the client has been told 1213, so its transaction is over and
+    /// statements stand for themselves, as after a native 1213; but a COMMIT now means the transaction that is gone.
     UntilBegin(Failure),
     /// To every command until a reset: a lock or a temporary table is gone.
     UntilReset(Failure),
@@ -412,9 +413,11 @@ impl Session {
                     self.debt = None;
                     return None;
                 }
-                let commits = statement.boundary.may_commit()
-                    || matches!(statement.safety, Safety::Write | Safety::Never(_));
-                commits.then_some(failure)
+                matches!(
+                    statement.boundary,
+                    Boundary::Commit | Boundary::CommitAndMore
+                )
+                .then_some(failure)
             }
         }
     }
@@ -788,7 +791,7 @@ impl Session {
                 self.lost_idle(None, loss, actions);
             }
             Phase::Replaying { flight, .. } => {
-                if self.replays >= self.limits.attempts {
+                if self.replays >= self.limits.attempts.saturating_mul(4) {
                     let failure = Failure::new(FailureKind::RolledBack, Reason::Attempts);
                     self.lose_transaction(failure, false, actions);
                 } else {

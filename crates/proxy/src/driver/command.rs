@@ -141,7 +141,7 @@ impl Driver {
         let clock = if self.state.clock_is_frozen() {
             None
         } else {
-            self.link.as_ref().and_then(crate::link::Link::clock)
+            self.shared.clock.now()
         };
         self.random = self
             .random

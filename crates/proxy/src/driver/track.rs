@@ -466,7 +466,7 @@ impl Driver {
             return Ok(());
         };
         let status = link.connection.login_ok.status;
-        match link::set_up(link.connection, self.capabilities, self.shared.number()).await {
+        match link::set_up(&self.shared, link.connection, self.capabilities).await {
             Ok(link) => {
                 self.dialect = dialect_of(&link);
                 self.link = Some(link);
