@@ -108,9 +108,9 @@ async fn stopped() -> Result<()> {
 
 async fn play(args: &DemoArgs, server: Arc<Server>) -> Result<Report> {
     if !args.json {
-        println!(
-            "The same work twice: {CLIENTS} clients directly, {CLIENTS} through Steadfast. Each fault hits both."
-        );
+        say(&format!(
+            "The same work twice: {CLIENTS} clients directly, {CLIENTS} through Steadfast. Each fault hits both.\n"
+        ))?;
     }
     let total = Duration::from_secs(args.seconds.into());
     let stage = Stage::build(server).await?;
@@ -120,11 +120,15 @@ async fn play(args: &DemoArgs, server: Arc<Server>) -> Result<Report> {
     } else {
         report.text(Paint::for_stdout())
     };
+    say(&text)?;
+    Ok(report)
+}
+
+fn say(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
-        .context("the outcome cannot be written")?;
-    Ok(report)
+        .context("the standard output cannot be written")
 }
 
 /// Everything that a demo stands on.
@@ -212,7 +216,7 @@ impl Stage {
         let direct_audit = bank::audit(&admin, DIRECT, &direct.transfers()).await?;
         let through_audit = bank::audit(&admin, THROUGH, &through.transfers()).await?;
         Ok(Report::new(
-            format!("{} {}", server.kind(), server.version()),
+            format!("{} {}", server.kind(), release(&server.version())),
             took,
             SideReport::new(direct, direct_audit),
             SideReport::new(through, through_audit),
@@ -293,6 +297,11 @@ async fn listen(steadfast: &mut Steadfast, incidents: &mut Vec<Incident>) -> Res
     loop {
         incidents.push(steadfast.incident().await?);
     }
+}
+
+/// The version without what its packagers have added: 10.11.19 of 10.11.19-MariaDB-0+deb12u1.
+fn release(version: &str) -> &str {
+    version.split('-').next().unwrap_or(version)
 }
 
 fn options(addr: SocketAddr, user: &str, password: &str, schema: Option<&str>) -> Opts {

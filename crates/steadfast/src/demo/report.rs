@@ -206,12 +206,14 @@ impl Report {
             steadfast.failures,
             true,
         );
-        count(
-            "  COMMITs lost without a word on their fate",
-            direct.unknown_untold,
-            steadfast.unknown_untold,
-            true,
-        );
+        if direct.unknown_untold + steadfast.unknown_untold > 0 {
+            count(
+                "  of these, COMMITs of unknown outcome",
+                direct.unknown_untold,
+                steadfast.unknown_untold,
+                true,
+            );
+        }
         count(
             "outcome unknown (told so)",
             direct.unknown_told,
@@ -266,7 +268,7 @@ impl Report {
     /// Each fault, and the incidents that Steadfast made of it.
     fn course(&self, paint: Paint, lines: &mut Vec<String>) {
         lines.push(String::new());
-        lines.push(paint.bold("Each fault, and what Steadfast did about it"));
+        lines.push(paint.bold("Each fault, and what Steadfast hid from its clients"));
         for fault in &self.faults {
             lines.push(format!(
                 "  {:>5}  {}: {} direct, {} through Steadfast",
@@ -282,13 +284,12 @@ impl Report {
                 ),
             ));
             for incident in &fault.incidents {
-                lines.push(format!(
-                    "         {:>4} × {}",
-                    incident.count, incident.what
-                ));
+                // The heading says it.
+                let what = incident.what.trim_end_matches(", the client saw nothing");
+                lines.push(format!("         {:>4} × {what}", incident.count));
             }
             if fault.incidents.is_empty() {
-                lines.push("              no connection was lost: the clients waited".to_owned());
+                lines.push("                no connection was lost; the clients waited".to_owned());
             }
         }
     }
@@ -298,7 +299,7 @@ impl Report {
             let doubt = match self.steadfast.unknown_told {
                 0 => String::new(),
                 n => format!(
-                    " {} caught on the way: the client was told that the outcome is unknown (1180).",
+                    "\n{} caught on the way: the client was told that the outcome is unknown (1180).",
                     if n == 1 {
                         "1 COMMIT was".to_owned()
                     } else {
@@ -392,4 +393,161 @@ fn plural(count: usize, noun: &str) -> String {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn audit() -> Audit {
+        Audit {
+            lost: 0,
+            doubled: 0,
+            made_though_failed: 0,
+            unknown_made: 0,
+            sum_before: 60_000,
+            sum_after: 60_000,
+            accounts_wrong: 0,
+        }
+    }
+
+    /// A workload of one failure at 2 s, one transfer, and a COMMIT of that fate.
+    fn side(failures: usize, commit: Fate, audit: Audit) -> SideReport {
+        let tally = Tally::new(CLIENTS, Instant::now());
+        tally.transfer(1, Fate::Acknowledged);
+        tally.transfer(2, commit);
+        for _ in 0..failures {
+            tally.failed("2013 (HY000): Lost connection".to_owned(), false);
+        }
+        SideReport::new(&tally, audit)
+    }
+
+    fn report(steadfast: SideReport) -> Report {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let incident = |seconds, what: &str, error| Incident {
+            lost: at(seconds),
+            what: what.to_owned(),
+            waited: Duration::from_millis(300),
+            error,
+        };
+        let idle = "the server closed the connection; the session was idle, the client saw nothing";
+        let told = "the server closed the connection; the client was told 1180 (commit in doubt)";
+        let lost = |seconds| Failure {
+            at: Duration::from_secs(seconds),
+            what: "lost".to_owned(),
+            retry: false,
+        };
+        let faults = attribute(
+            begun,
+            &[(at(1), Fault::Kill), (at(5), Fault::Freeze)],
+            &[lost(2), lost(3)],
+            &[],
+            &[
+                incident(1, told, 1180),
+                incident(2, idle, 0),
+                incident(3, idle, 0),
+            ],
+        );
+        let direct = side(2, Fate::Untold, audit());
+        Report::new(
+            "MariaDB 10.11.19".to_owned(),
+            Duration::from_secs(15),
+            direct,
+            steadfast,
+            faults,
+        )
+    }
+
+    #[test]
+    fn a_kept_promise_in_words() {
+        let report = report(side(0, Fate::Doubtful, audit()));
+        assert!(report.kept);
+        insta::assert_snapshot!(report.text(Paint::none()));
+    }
+
+    #[test]
+    fn a_broken_promise_in_words() {
+        let bad = Audit {
+            lost: 1,
+            sum_after: 59_990,
+            ..audit()
+        };
+        let report = report(side(1, Fate::Failed, bad));
+        assert!(!report.kept);
+        insta::assert_snapshot!(report.text(Paint::none()));
+    }
+
+    #[test]
+    fn each_promise_can_be_broken() {
+        let good = || side(0, Fate::Doubtful, audit());
+        assert!(good().broken().is_empty());
+        for (broken, part) in [
+            (
+                SideReport {
+                    transfers: 0,
+                    ..good()
+                },
+                "no transfer",
+            ),
+            (
+                SideReport {
+                    failures: 1,
+                    ..good()
+                },
+                "1 failure",
+            ),
+            (
+                SideReport {
+                    audit: Audit { lost: 2, ..audit() },
+                    ..good()
+                },
+                "2 acknowledged transfers lost",
+            ),
+            (
+                SideReport {
+                    audit: Audit {
+                        doubled: 1,
+                        ..audit()
+                    },
+                    ..good()
+                },
+                "1 transfer made twice",
+            ),
+            (
+                SideReport {
+                    audit: Audit {
+                        made_though_failed: 1,
+                        ..audit()
+                    },
+                    ..good()
+                },
+                "told had failed",
+            ),
+            (
+                SideReport {
+                    audit: Audit {
+                        sum_after: 1,
+                        ..audit()
+                    },
+                    ..good()
+                },
+                "add up to 1",
+            ),
+            (
+                SideReport {
+                    audit: Audit {
+                        accounts_wrong: 1,
+                        ..audit()
+                    },
+                    ..good()
+                },
+                "do not fit",
+            ),
+        ] {
+            let broken = broken.broken();
+            assert_eq!(broken.len(), 1);
+            assert!(broken[0].contains(part), "{broken:?}");
+        }
+    }
 }

@@ -93,8 +93,8 @@ impl Client {
     pub(super) async fn run(mut self, stop: Rc<Cell<bool>>) {
         while !stop.get() {
             let outcome = match self.roll(10) {
-                0..=5 => self.transfer().await,
-                6..=7 => self.total().await,
+                0..=6 => self.transfer().await,
+                7..=8 => self.total().await,
                 _ => self.idle(&stop).await,
             };
             if let Err(trouble) = outcome {
@@ -109,35 +109,34 @@ impl Client {
         }
     }
 
-    /// Counts what went wrong and brings the session back to a known state.
+    /// Counts what went wrong, once, and brings the session back to a known state.
     async fn cope(&mut self, trouble: Trouble) {
-        match trouble {
+        let (what, retry) = match &trouble {
             // It is counted with its transfer.
-            Trouble::Doubt => self.roll_back().await,
-            Trouble::Refused { code, what, .. } => {
-                self.tally.failed(what, code == 1213);
-                self.roll_back().await;
-            }
-            Trouble::Lost(what) => {
-                self.tally.failed(what, false);
-                let had_none = self.conn.take().is_none();
-                if had_none {
-                    sleep(BACK_OFF).await;
-                }
-            }
-            wrong @ Trouble::Wrong(_) => {
-                self.tally.failed(wrong.to_string(), false);
-                self.conn = None;
+            Trouble::Doubt => (None, false),
+            Trouble::Refused { code, .. } => (Some(trouble.to_string()), *code == 1213),
+            Trouble::Lost(_) | Trouble::Wrong(_) => (Some(trouble.to_string()), false),
+        };
+        let lives = matches!(trouble, Trouble::Doubt | Trouble::Refused { .. });
+        let rolled_back = if lives {
+            self.text("ROLLBACK").await
+        } else {
+            Ok(())
+        };
+        let what = match (what, &rolled_back) {
+            (what, Ok(())) => what,
+            (None, Err(again)) => Some(format!("ROLLBACK: {again}")),
+            (Some(what), Err(again)) => Some(format!("{what}; ROLLBACK: {again}")),
+        };
+        if let Some(what) = what {
+            self.tally.failed(what, retry);
+        }
+        if !lives || rolled_back.is_err() {
+            let had_none = self.conn.take().is_none();
+            if had_none {
+                sleep(BACK_OFF).await;
             }
         }
-    }
-
-    async fn roll_back(&mut self) {
-        match self.text("ROLLBACK").await {
-            Ok(()) => return,
-            Err(trouble) => self.tally.failed(format!("ROLLBACK: {trouble}"), false),
-        }
-        self.conn = None;
     }
 
     async fn transfer(&mut self) -> Result<(), Trouble> {
@@ -169,11 +168,11 @@ impl Client {
         self.text("BEGIN").await?;
         for account in [low, high] {
             let _balance: i64 = self.one(LOCK, (account,)).await?;
-            self.think(25).await;
+            self.think(80).await;
         }
         for (account, change) in [(low, -amount), (high, amount)] {
             self.exec(MOVE, (change, account)).await?;
-            self.think(15).await;
+            self.think(50).await;
         }
         self.exec(NOTE, (id, low, high, amount)).await
     }
