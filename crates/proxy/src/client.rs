@@ -8,8 +8,11 @@ use steadfast_wire::frame::{self, HEADER_LEN, Header, MAX_FRAME};
 use steadfast_wire::{Error, Peer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Bytes that are read from a client at a time.
+/// Bytes that are read from a client at a time, at least.
 const READ: usize = 16 << 10;
+
+/// And at most, once as many have come of the same packet.
+const LONG_READ: usize = 1 << 20;
 
 /// A whole packet of the client.
 #[derive(Clone, Debug)]
@@ -76,7 +79,11 @@ impl ClientLeg {
         if self.inbound.is_empty() && self.inbound.capacity() > 4 * READ {
             self.inbound = BytesMut::new();
         }
-        self.inbound.reserve(READ);
+        // A long packet is read in larger steps, of what its header claims, but never for the claim alone.
+        let claimed = Header::peek(&self.inbound).map_or(0, |header| header.len as usize);
+        let missing = (claimed + HEADER_LEN).saturating_sub(self.inbound.len());
+        self.inbound
+            .reserve(missing.clamp(READ, LONG_READ.min(READ.max(self.inbound.len()))));
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         stream.read_buf(&mut self.inbound).await
     }
