@@ -7,14 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use steadfast_net::{
-    Greeted, LoginError, Peer, RelayStep, ServerConnection, ServerError, Stream, greet,
-};
+use steadfast_net::{Greeted, LoginError, Peer, ServerConnection, ServerError, Stream, greet};
 use steadfast_sql::ClassCache;
 use steadfast_wire::auth::Password;
-use steadfast_wire::handshake::{
-    AuthMoreData, AuthSwitchRequest, ClientHello, Greeting, HandshakeResponse,
-};
+use steadfast_wire::handshake::{ClientHello, Greeting, HandshakeResponse};
 use steadfast_wire::response::{ErrPacket, OkPacket};
 use steadfast_wire::{Capabilities, StatusFlags};
 use tokio::sync::mpsc;
@@ -26,7 +22,9 @@ use crate::link::{self, Identity};
 use crate::login::{Ask, FirstAnswer, Shown, learn};
 use crate::metrics::LoginRefusal;
 use crate::registry::{Claim, Control};
+use crate::relayed::{self, RelayFailed};
 use crate::shared::Shared;
+use crate::vault::Vault;
 
 /// Payload bytes of the largest packet before the login is done: a client without a password must not cost memory.
 const LOGIN_PACKET: u64 = 64 << 10;
@@ -266,7 +264,7 @@ async fn log_in(
             - (Capabilities::SSL | Capabilities::CONNECT_WITH_DB),
         collation: hello.collation,
         max_packet_size: hello.max_packet_size,
-        attributes: hello.attributes,
+        attributes: hello.attributes.clone(),
         believed_id: claim.id(),
         reset: false,
     };
@@ -290,21 +288,17 @@ async fn log_in(
         }
         Shown::Answer { sequence: next } => {
             *sequence = next;
-            let connection = timeout(
+            let (connection, password) = timeout(
                 shared.timeouts.handshake,
-                by_relay(
-                    client,
-                    greeted,
-                    &identity,
-                    &hello.response,
-                    &hello.plugin,
-                    hello.database.as_deref(),
-                    sequence,
-                ),
+                by_relay(client, greeted, &identity, &hello, sequence, &shared.vault),
             )
             .await
             .map_err(|_| Failed::Gone(LoginRefusal::Timeout, io::ErrorKind::TimedOut.into()))??;
-            identity.password = shared.vault.candidates(&identity.user).into_iter().next();
+            if let Some(password) = &password {
+                shared.vault.learn(&identity.user, password);
+            }
+            identity.password =
+                password.or_else(|| shared.vault.candidates(&identity.user).into_iter().next());
             if identity.password.is_none() {
                 tracing::warn!(
                     client = %peer,
@@ -544,66 +538,32 @@ async fn by_password(
     }
 }
 
-/// Passes answers and requests between the client and the server.
+/// Logs in to the server with the client's own answers; gives the password too if it became known.
 async fn by_relay(
     client: &mut ClientLeg,
     greeted: Greeted,
     identity: &Identity,
-    response: &[u8],
-    plugin: &[u8],
-    database: Option<&[u8]>,
+    hello: &Hello,
     sequence: &mut u8,
-) -> Result<ServerConnection, Failed> {
+    vault: &Vault,
+) -> Result<(ServerConnection, Option<Password>), Failed> {
     let nobody = Password::default();
-    let login = identity.login(&nobody, database);
-    let lost = |error: LoginError| match error {
-        LoginError::Refused(error) => Failed::Told(LoginRefusal::Server, error),
-        other => Failed::Told(
+    let nonce = greeted.greeting.scramble;
+    let login = identity.login(&nobody, hello.database.as_deref());
+    let relayed = async {
+        let step = greeted
+            .login_relayed(&login, &hello.response, &hello.plugin)
+            .await?;
+        relayed::relay(client, step, nonce, sequence, vault).await
+    };
+    relayed.await.map_err(|error| match error {
+        RelayFailed::Client(error) => error.into(),
+        RelayFailed::Server(LoginError::Refused(error)) => {
+            Failed::Told(LoginRefusal::Server, error)
+        }
+        RelayFailed::Server(other) => Failed::Told(
             LoginRefusal::NoServer,
             own_error(1053, b"08S01", format!("the login failed: {other}")),
         ),
-    };
-    let mut step = greeted
-        .login_relayed(&login, response, plugin)
-        .await
-        .map_err(lost)?;
-    loop {
-        step = match step {
-            RelayStep::Done(connection) => return Ok(*connection),
-            RelayStep::Refused(error) => return Err(Failed::Told(LoginRefusal::Server, error)),
-            RelayStep::AuthSwitch {
-                plugin,
-                data,
-                pending,
-            } => {
-                *sequence = client.queue(*sequence, |out| {
-                    AuthSwitchRequest {
-                        plugin: &plugin,
-                        data: &data,
-                    }
-                    .write(out);
-                });
-                let answer = ask(client, sequence).await?;
-                pending.answer(&answer).await.map_err(lost)?
-            }
-            RelayStep::MoreData { data, pending } => {
-                *sequence = client.queue(*sequence, |out| AuthMoreData { data: &data }.write(out));
-                // 3: caching_sha2_password's fast success, which nobody answers.
-                if data == [3] {
-                    client.flush().await?;
-                    pending.proceed().await.map_err(lost)?
-                } else {
-                    let answer = ask(client, sequence).await?;
-                    pending.answer(&answer).await.map_err(lost)?
-                }
-            }
-        };
-    }
-}
-
-async fn ask(client: &mut ClientLeg, sequence: &mut u8) -> Result<bytes::Bytes, Failed> {
-    client.flush().await?;
-    let packet = client.packet().await?;
-    *sequence = packet.next_sequence;
-    Ok(packet.payload)
+    })
 }

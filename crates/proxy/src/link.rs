@@ -317,7 +317,7 @@ fn connect_error(error: &ConnectError) -> String {
 
 /// Refusals that a server gives while it starts, shuts down or is crowded: 1040, 1053, 1129, 1152, 1158 to 1161,
 /// 1203, 1226, 3032.
-fn is_passing(error: &ServerError) -> bool {
+pub(crate) fn is_passing(error: &ServerError) -> bool {
     error.ends_connection() || matches!(error.code, 1040 | 1129 | 1152 | 1203 | 1226 | 3032)
 }
 

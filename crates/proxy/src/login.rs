@@ -18,21 +18,14 @@ use std::io;
 use std::net::IpAddr;
 
 use steadfast_wire::auth::{
-    Password, Plugin, password_from_clear, verify_caching_sha2, verify_native,
+    FAST_AUTH_SUCCESS, PERFORM_FULL_AUTH, Password, Plugin, REQUEST_PUBLIC_KEY,
+    REQUEST_PUBLIC_KEY_SHA256, password_from_clear, verify_caching_sha2, verify_native,
 };
 use steadfast_wire::handshake::{AuthMoreData, AuthSwitchRequest, NONCE_LEN};
 
 use crate::client::ClientLeg;
 use crate::vault::Vault;
 
-/// `caching_sha2_password`: the first answer was right, OK follows.
-const FAST_SUCCESS: u8 = 3;
-/// `caching_sha2_password`: the server wants the password itself.
-const FULL_AUTHENTICATION: u8 = 4;
-/// `caching_sha2_password`: the client wants the public key.
-const WANTS_KEY: u8 = 2;
-/// `sha256_password`: the client wants the public key.
-const WANTS_KEY_SHA256: u8 = 1;
 /// Bytes of a password that was encrypted with Steadfast's key.
 const RSA_LENGTH: usize = 256;
 
@@ -108,7 +101,7 @@ pub(crate) enum Shown {
 fn fast_success(client: &mut ClientLeg, sequence: u8) -> u8 {
     client.queue(sequence, |out| {
         AuthMoreData {
-            data: &[FAST_SUCCESS],
+            data: &[FAST_AUTH_SUCCESS],
         }
         .write(out);
     })
@@ -162,8 +155,8 @@ pub(crate) async fn learn(
     }
     let learned = async {
         let (asked, wants_key) = match first.ask {
-            Ask::Sha256 => (Plugin::Sha256, WANTS_KEY_SHA256),
-            _ => (Plugin::CachingSha2, WANTS_KEY),
+            Ask::Sha256 => (Plugin::Sha256, REQUEST_PUBLIC_KEY_SHA256),
+            _ => (Plugin::CachingSha2, REQUEST_PUBLIC_KEY),
         };
         let mut answer = None;
         if plugin != asked || asked == Plugin::Sha256 || first.response.is_empty() {
@@ -193,7 +186,7 @@ pub(crate) async fn learn(
             None => {
                 sequence = client.queue(sequence, |out| {
                     AuthMoreData {
-                        data: &[FULL_AUTHENTICATION],
+                        data: &[PERFORM_FULL_AUTH],
                     }
                     .write(out);
                 });

@@ -549,14 +549,23 @@ impl Relay {
         }
         let mut wanted = std::mem::take(&mut self.scratch);
         wanted.clear();
+        let mut told = false;
         if self.client.contains(Capabilities::SESSION_TRACK) && !ok.session_state.is_empty() {
             for change in ok.session_state() {
                 let change = change?;
                 if tracking.wants(&change) {
                     change.write(&mut wanted);
                 }
+                // MySQL sets the flag for these even if nobody tracks them, with an empty list of changes
+                // (`Transaction_state_tracker::set_read_flags`, 9.7); MariaDB does not.
+                told |= matches!(change, SessionStateChange::TransactionCharacteristics(_))
+                    && !capabilities.is_mariadb();
             }
         }
+        ok.status.set(
+            StatusFlags::SESSION_STATE_CHANGED,
+            told || !wanted.is_empty(),
+        );
         ok.session_state = &wanted;
         self.write(out, |out, client| ok.write(out, client));
         self.scratch = wanted;

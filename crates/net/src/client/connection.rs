@@ -12,9 +12,14 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::answer::Authentication;
 use super::dialogue::Dialogue;
+use super::login::LoggingIn;
+use super::relay::RelayStep;
 use super::result::{Outcome, read_responses};
 use super::{Login, OwnedGreeting, OwnedOk, QueryResult};
 use crate::{LoginError, QueryError, ServerError, Stream};
+
+/// A plugin that no account has: the server answers with the account's.
+const NO_PLUGIN: &[u8] = b"none";
 
 /// A logged-in connection. Between commands its sequence ids begin at 0 again.
 #[derive(Debug)]
@@ -142,6 +147,37 @@ impl ServerConnection {
         self.login_ok = authentication.run(&mut dialogue).await?;
         self.plugin = authentication.into_plugin();
         Ok(())
+    }
+
+    /// COM_CHANGE_USER with somebody else's answers: the password of `login` is not looked at. The server asks to switch
+    /// to the account's plugin, with a nonce of its own choice.
+    ///
+    /// # Errors
+    /// As [`Greeted::login_relayed`](super::Greeted::login_relayed).
+    pub async fn change_user_relayed(self, login: &Login<'_>) -> Result<RelayStep, LoginError> {
+        let attributes = login.raw_attributes();
+        let change = ChangeUser {
+            user: login.user,
+            auth_response: &[],
+            database: login.database.unwrap_or_default(),
+            collation: Some(login.collation.into()),
+            plugin: Some(NO_PLUGIN),
+            attributes: Some(Attributes::from_raw(&attributes)),
+        };
+        let mut payload = Vec::new();
+        change
+            .write(&mut payload, self.capabilities)
+            .map_err(LoginError::codec)?;
+        let nonce = self.greeting.scramble;
+        let mut connection = LoggingIn {
+            stream: self.stream,
+            inbound: self.inbound,
+            sequence: 0,
+            greeting: self.greeting,
+            capabilities: self.capabilities,
+        };
+        connection.dialogue().send(&payload).await?;
+        super::relay::next(connection, NO_PLUGIN.to_vec(), nonce).await
     }
 
     /// COM_QUIT, and the end of the connection. A server that is gone already is no error.

@@ -195,10 +195,10 @@ impl Greeted {
 #[derive(Debug)]
 pub(super) struct LoggingIn {
     pub(super) stream: Stream,
-    inbound: Vec<u8>,
-    sequence: u8,
-    greeting: OwnedGreeting,
-    capabilities: Capabilities,
+    pub(super) inbound: Vec<u8>,
+    pub(super) sequence: u8,
+    pub(super) greeting: OwnedGreeting,
+    pub(super) capabilities: Capabilities,
 }
 
 impl LoggingIn {

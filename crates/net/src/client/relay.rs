@@ -110,7 +110,7 @@ impl Pending {
     }
 }
 
-async fn next(
+pub(super) async fn next(
     mut connection: LoggingIn,
     plugin: Vec<u8>,
     nonce: [u8; 20],

@@ -7,21 +7,13 @@ use steadfast_session::{Boundary, Command, Event, Safety, Statement};
 use steadfast_sql::{
     Class, Dialect, KillBy, Kind, PrepareSource, classify, execute_name, kill_target, prepare_parts,
 };
-use steadfast_wire::auth::Password;
-use steadfast_wire::command::{ChangeUser, code};
-use steadfast_wire::response::OkPacket;
-use tokio::sync::Semaphore;
+use steadfast_wire::command::code;
 
 use super::{Driver, Exit};
 use crate::client::Packet;
 use crate::command::{Context, Incoming, Stored, understand};
-use crate::login::{Ask, FirstAnswer, Shown, learn};
 use crate::prepared::Prepared;
 use crate::registry::Control;
-
-/// Long data of a statement that has not run yet, and commands, up to this many bytes are not counted against the
-/// memory for commands.
-const SMALL: usize = 64 << 10;
 
 impl Context for Driver {
     fn classify(&mut self, text: &[u8]) -> Class {
@@ -70,11 +62,18 @@ impl Driver {
                 Ok(())
             }
             Incoming::LongData(id, data) => {
-                // Without an answer: what does not fit shows at the execution.
-                if self.prepared.contains_key(&id) {
-                    self.long_data.entry(id).or_default().push(data);
+                if !self.prepared.contains_key(&id) {
+                    return Ok(());
                 }
-                Ok(())
+                let kept: usize = self.long_data.values().flatten().map(Bytes::len).sum();
+                let size = kept + data.len();
+                if self.memory.cover(size) {
+                    self.long_data.entry(id).or_default().push(data);
+                    return Ok(());
+                }
+                // The command has no answer, so there is no other way to say that it was not taken.
+                self.out_of_memory(size as u64).await?;
+                Err(Exit::Closed)
             }
             Incoming::ChangeUser(payload) => self.change_user(&payload).await,
             Incoming::Kill(id) => {
@@ -125,16 +124,9 @@ impl Driver {
                 return self.answer_error(1153, *b"08S01", text.as_bytes()).await;
             }
         }
-        let Ok(memory) = self.reserve(&stored) else {
-            let text = format!(
-                "Steadfast: a command of {} bytes does not fit into the memory for commands \
-                 (limits.command_memory is {} KiB)",
-                stored.payload.len(),
-                self.shared.command_memory_kib
-            );
-            return self.answer_error(1153, *b"08S01", text.as_bytes()).await;
-        };
-        let _memory = memory;
+        if !self.memory.cover(stored.size() as usize) {
+            return self.out_of_memory(stored.size()).await;
+        }
         let statement = stored.statement;
         let bytes = stored.size();
         let handle = self.store(stored);
@@ -154,21 +146,21 @@ impl Driver {
             clock,
             random: self.random,
         };
-        self.carry_out(Event::Command(command)).await
+        let done = self.carry_out(Event::Command(command)).await;
+        if self.long_data.is_empty() {
+            self.memory.release();
+        }
+        done
     }
 
-    /// Memory for a large command, for as long as it runs.
-    fn reserve(
-        &self,
-        stored: &Stored,
-    ) -> Result<Option<tokio::sync::OwnedSemaphorePermit>, tokio::sync::TryAcquireError> {
-        let size = stored.size() as usize;
-        if size <= SMALL {
-            return Ok(None);
-        }
-        let kib = u32::try_from(size >> 10).unwrap_or(u32::MAX);
-        let memory: std::sync::Arc<Semaphore> = std::sync::Arc::clone(&self.shared.command_memory);
-        memory.try_acquire_many_owned(kib).map(Some)
+    /// The memory for commands is used up.
+    pub(super) async fn out_of_memory(&mut self, size: u64) -> Result<(), Exit> {
+        let text = format!(
+            "Steadfast: a command of {size} bytes does not fit into the memory for commands \
+             (limits.command_memory is {} KiB for all sessions); raise it, or send less at once",
+            self.shared.command_memory_kib
+        );
+        self.answer_error(1153, *b"08S01", text.as_bytes()).await
     }
 
     /// What EXECUTE runs is what was prepared under its name.
@@ -257,107 +249,6 @@ impl Driver {
             stored.payload = [&[code::QUERY][..], &text].concat().into();
         }
         Ok(false)
-    }
-
-    /// COM_CHANGE_USER: a new session on the same connection.
-    async fn change_user(&mut self, payload: &Bytes) -> Result<(), Exit> {
-        let capabilities = self.capabilities();
-        let change = match ChangeUser::parse(payload, capabilities) {
-            Ok(change) => change,
-            Err(error) => {
-                let text = format!("Steadfast: {error}");
-                return self.answer_error(1835, *b"HY000", text.as_bytes()).await;
-            }
-        };
-        let nonce = self.nonce;
-        let first = FirstAnswer {
-            user: change.user,
-            plugin: change.plugin.unwrap_or(b"mysql_native_password"),
-            response: change.auth_response,
-            can_switch: change.plugin.is_some(),
-            sequence: self.sequence,
-            empty_is_a_password: false,
-            ask: Ask::of(
-                &self.identity.attributes,
-                self.client.is_secure(),
-                self.address.is_none_or(|address| address.is_loopback()),
-            ),
-        };
-        let shown = learn(
-            &mut self.client,
-            first,
-            &nonce,
-            self.address,
-            &self.shared.vault,
-        )
-        .await
-        .map_err(Exit::ClientGone)?;
-        let (password, sequence) = match shown {
-            Shown::Password { password, sequence } => (password, sequence),
-            Shown::Answer { sequence } => {
-                self.sequence = sequence;
-                self.answer_error(
-                    1047,
-                    *b"08S01",
-                    b"Steadfast: this client's password cannot be learned for COM_CHANGE_USER; log in anew",
-                )
-                .await?;
-                return Err(Exit::Closed);
-            }
-        };
-        self.sequence = sequence;
-        self.become_user(&change, password).await
-    }
-
-    async fn become_user(
-        &mut self,
-        change: &ChangeUser<'_>,
-        password: Password,
-    ) -> Result<(), Exit> {
-        self.identity.user = change.user.to_vec();
-        self.identity.password = Some(password.clone());
-        if let Some(collation) = change.collation {
-            self.identity.collation = collation as u8;
-        }
-        let database = Some(change.database).filter(|name| !name.is_empty());
-        let state = Rc::new(steadfast_session::SessionState::new(database));
-        self.forget_session(Rc::clone(&state));
-        // The reset makes the core forget transaction and locks; what runs is this dialogue.
-        let outcome = match &mut self.link {
-            Some(link) => {
-                let login = self.identity.login(&password, database);
-                link.connection.change_user(&login).await
-            }
-            None => Err(steadfast_net::LoginError::Lost(
-                steadfast_net::LossKind::Eof,
-                std::io::ErrorKind::UnexpectedEof.into(),
-            )),
-        };
-        match outcome {
-            Ok(()) => {}
-            Err(steadfast_net::LoginError::Refused(error)) => {
-                self.discard();
-                self.answer_error(
-                    error.code,
-                    error.sqlstate.unwrap_or(*b"HY000"),
-                    &error.message,
-                )
-                .await?;
-                return Err(Exit::Closed);
-            }
-            Err(_) => {
-                // Lost on the way: another connection logs in as the new user.
-                self.discard();
-            }
-        }
-        self.claim.set_user(&self.identity.user);
-        self.renew().await?;
-        self.shared.vault.learn(&self.identity.user, &password);
-        let status = self.status;
-        self.sequence = self.client.queue(self.sequence, |out| {
-            OkPacket::new(status).write(out, self.capabilities);
-        });
-        self.client.flush().await.map_err(Exit::ClientGone)
     }
 
     /// Whether a command ended the session's life so far.

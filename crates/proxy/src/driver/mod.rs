@@ -3,11 +3,13 @@
 //! One task, on one thread. [`Driver::run`] takes commands in the order in which they come; each is given to the core
 //! ([`steadfast_session::Session`]), whose actions are carried out one after the other until it has its answer:
 //!
-//! - `command`: what arrives, and the commands that are answered here (KILL, CHANGE USER, long data);
+//! - `command`: what arrives, and the commands that are answered here (KILL, long data);
+//! - `change_user`: COM_CHANGE_USER;
 //! - `exchange`: one command to the server and its response to the client;
 //! - `recover`: another server connection, the replay of a transaction;
 //! - `track`: what the session is, so that it can be restored.
 
+mod change_user;
 mod command;
 mod exchange;
 mod recover;
@@ -39,6 +41,7 @@ use crate::command::Stored;
 use crate::gate::Turn;
 use crate::incident::{Incident, IncidentId, end_text, failure_text, millis};
 use crate::link::{Identity, Link, Zombie};
+use crate::memory::Memory;
 use crate::metrics::{Phase, Recovery};
 use crate::prepared::Prepared;
 use crate::registry::{Claim, Control};
@@ -47,6 +50,9 @@ use crate::shared::Shared;
 
 /// Bytes that a client may send ahead while its command runs.
 const AHEAD: usize = 64 << 10;
+
+/// A loss within this time after a KILL was relayed is the KILL's; a server may also refuse it.
+const KILL_TAKES: Duration = Duration::from_secs(2);
 
 /// Lost connections that are remembered until they are seen gone.
 const MAX_ZOMBIES: usize = 8;
@@ -147,7 +153,10 @@ pub(crate) struct Driver {
     status: StatusFlags,
     deferred: Deferred,
     zombies: Vec<Zombie>,
-    killed: bool,
+    /// When a KILL for the server connection was last relayed.
+    killed: Option<Instant>,
+    /// Its part of the memory for commands.
+    memory: Memory,
     turn: Option<Turn>,
     outage: Option<Outage>,
     /// Sequence id of the first packet of the running command's response.
@@ -197,7 +206,8 @@ impl Driver {
             status: start.status,
             deferred: Deferred::default(),
             zombies: Vec::new(),
-            killed: false,
+            killed: None,
+            memory: Memory::new(Arc::clone(&start.shared.command_memory)),
             turn: None,
             outage: None,
             reply_from: 0,
@@ -257,12 +267,19 @@ impl Driver {
                 _ = server => return Ok(None),
                 read = self.client.fill() => match read {
                     Ok(0) => return Err(Exit::ClientGone(std::io::ErrorKind::UnexpectedEof.into())),
-                    Ok(_) => {}
+                    Ok(_) => {
+                        let size = self.client.buffered();
+                        if !self.memory.cover(size) {
+                            // The rest of the packet cannot be skipped: it may be as long as it likes.
+                            self.out_of_memory(size as u64).await?;
+                            return Err(Exit::Closed);
+                        }
+                    }
                     Err(error) => return Err(Exit::ClientGone(error)),
                 },
                 control = self.control.recv() => match control {
                     Some(Control::Close) | None => return Err(Exit::Closed),
-                    Some(Control::Killed) => self.killed = true,
+                    Some(Control::Killed) => self.killed = Some(Instant::now()),
                     Some(Control::Interrupt) => {}
                 },
                 _ = draining.changed() => {}
@@ -379,7 +396,11 @@ impl Driver {
             end,
             sent,
             delivered,
-            killed: std::mem::take(&mut self.killed) || end == End::Said(1927),
+            killed: end == End::Said(1927)
+                || self
+                    .killed
+                    .take()
+                    .is_some_and(|relayed| relayed.elapsed() < KILL_TAKES),
         };
         if let Some(link) = self.link.take() {
             self.shared.metrics.server_connections.dec();
@@ -516,7 +537,8 @@ impl Driver {
     /// An OK of Steadfast's own.
     async fn acknowledge(&mut self) -> Result<(), Exit> {
         let capabilities = self.capabilities;
-        let mut status = StatusFlags::empty();
+        let kept = StatusFlags::NO_BACKSLASH_ESCAPES | StatusFlags::ANSI_QUOTES;
+        let mut status = self.status & kept;
         status.set(StatusFlags::AUTOCOMMIT, self.core.autocommit());
         self.sequence = self.client.queue(self.sequence, |out| {
             OkPacket::new(status).write(out, capabilities);

@@ -10,15 +10,14 @@ use steadfast_sql::{
     Charset, Class, Dialect, Kind, Scope, Server, Target, Uses, deallocate_name,
     literal_assignments, prepare_parts, set_assignments, user_variables,
 };
-use steadfast_wire::StatusFlags;
 use steadfast_wire::command::code;
 use steadfast_wire::response::{self, SessionStateChange};
 use steadfast_wire::walk::Expect;
 
 use super::exchange::Before;
-use super::{Deferred, Driver, Exit};
+use super::{Deferred, Driver};
 use crate::command::Stored;
-use crate::link::{self, Link};
+use crate::link::Link;
 use crate::prepared::{Prepared, There};
 use crate::relay::Ended;
 
@@ -456,38 +455,6 @@ impl Driver {
             self.dialect = dialect_of(link);
         }
         self.learn_settings();
-    }
-
-    /// Sets the server connection up again after COM_CHANGE_USER.
-    pub(super) async fn renew(&mut self) -> Result<(), Exit> {
-        let Some(link) = self.link.take() else {
-            // The next command gets a connection.
-            self.core.detached();
-            return Ok(());
-        };
-        let status = link.connection.login_ok.status;
-        match link::set_up(&self.shared, link.connection, self.capabilities).await {
-            Ok(link) => {
-                self.dialect = dialect_of(&link);
-                self.link = Some(link);
-                self.status = status;
-                self.core = Session::new(
-                    self.shared.limits,
-                    Status {
-                        in_transaction: false,
-                        autocommit: status.contains(StatusFlags::AUTOCOMMIT),
-                    },
-                );
-                self.learn_settings();
-            }
-            Err(error) => {
-                tracing::debug!("a connection was lost after COM_CHANGE_USER: {error}");
-                self.shared.metrics.server_connections.dec();
-                self.claim.set_server_id(None);
-                self.core.detached();
-            }
-        }
-        Ok(())
     }
 }
 
