@@ -1,6 +1,6 @@
 // mysql2 for Node. Reads a request from standard input, writes a transcript (README.md).
 import { createHash } from 'node:crypto';
-import { createReadStream, readFileSync } from 'node:fs';
+import { createReadStream, existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 // The packages are in a cache directory, not beside this file.
@@ -127,6 +127,14 @@ const steps = {
       charset: greeting.characterSet,
       status: greeting.statusFlags,
     }];
+  },
+
+  async wait(connection, step) {
+    const began = Date.now();
+    while (!existsSync(step.file) && Date.now() - began < 10_000) {
+      await new Promise((wake) => setTimeout(wake, 10));
+    }
+    return [{ waited: existsSync(step.file) }];
   },
 
   async ping(connection) {

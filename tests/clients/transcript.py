@@ -6,6 +6,7 @@ step and returns a list of results. A kind without a method is reported as unsup
 
 import hashlib
 import json
+import os
 import sys
 import threading
 import time
@@ -81,6 +82,14 @@ def server(session):
     return [{"server_version": session.server_version(), "id_is_connection_id": own == session.connection_id()}]
 
 
+def wait(step):
+    """Waits for a file; the session is idle meanwhile."""
+    began = time.monotonic()
+    while not os.path.exists(step["file"]) and time.monotonic() - began < 10:
+        time.sleep(0.01)
+    return [{"waited": os.path.exists(step["file"])}]
+
+
 def guarded(session, call, *arguments):
     """The results of a call, or its error as the only result."""
     try:
@@ -95,6 +104,8 @@ def run_step(make, login, session, step):
     kind = step["do"]
     if kind == "kill_query":
         return kill_query(make, login, session, step)
+    if kind == "wait":
+        return wait(step)
     if kind == "server":
         return server(session)
     method = getattr(session, kind, None)

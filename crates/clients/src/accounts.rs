@@ -3,7 +3,7 @@
 use anyhow::bail;
 use steadfast_sandbox::{Kind, Server};
 
-use crate::operations::{DATABASE, OTHER_DATABASE, STATIC_DATABASE};
+use crate::operations::{DATABASE, LOST_DATABASE, OTHER_DATABASE, STATIC_DATABASE};
 
 /// An account for the matrix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ pub(crate) fn create(server: &Server, accounts: &[Account]) -> anyhow::Result<()
         .chain(second);
     for (user, identified) in all {
         sql.push_str(&format!("CREATE USER '{user}'@'%' {identified};\n"));
-        for database in [DATABASE, OTHER_DATABASE, STATIC_DATABASE] {
+        for database in [DATABASE, OTHER_DATABASE, LOST_DATABASE, STATIC_DATABASE] {
             sql.push_str(&format!("GRANT ALL ON {database}.* TO '{user}'@'%';\n"));
         }
     }

@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use crate::operations::KEPT;
 use crate::request::Op;
 
 /// How an operation went through the proxy, measured by how it went directly.
@@ -54,6 +55,8 @@ pub(crate) struct Outcome {
     pub(crate) refusal: Option<String>,
     /// Whether a session was opened through the proxy.
     pub(crate) admitted: bool,
+    /// The last line through the proxy.
+    pub(crate) last: Option<Value>,
 }
 
 /// Compares what two runs of a driver wrote, operation by operation.
@@ -100,6 +103,7 @@ fn outcome(op: &Op, direct: Vec<Value>, through: Vec<Value>) -> Outcome {
         differences,
         refusal,
         admitted: through.iter().any(|line| line["step"] != "connect"),
+        last: through.last().cloned(),
     }
 }
 
@@ -131,7 +135,7 @@ fn refused(lines: &[Value]) -> Option<String> {
 /// cannot log in directly with the right password, anything through the proxy is at least as good, except that a
 /// wrong password must never do.
 pub(crate) fn login_verdict(outcomes: &[Outcome]) -> Verdict {
-    let [right, again, wrong] = outcomes else {
+    let [right, again, wrong, _survives] = outcomes else {
         return Verdict::Missing;
     };
     if outcomes
@@ -158,6 +162,14 @@ pub(crate) fn login_verdict(outcomes: &[Outcome]) -> Verdict {
     } else {
         Verdict::Different
     }
+}
+
+/// Whether the last of [`crate::operations::logins`] went on after the loss of its server connection; `None` if the
+/// client could not log in through the proxy.
+pub(crate) fn survived(outcomes: &[Outcome]) -> Option<bool> {
+    let survives = outcomes.last().filter(|outcome| outcome.admitted)?;
+    let last = survives.last.as_ref().map(Value::to_string);
+    Some(last.is_some_and(|last| last.contains(KEPT)))
 }
 
 #[cfg(test)]
@@ -220,9 +232,9 @@ mod tests {
     }
 
     fn login(direct: [bool; 3], through: [bool; 3]) -> Verdict {
-        let ops = operations::logins("plugin", "user", "right", "wrong");
+        let ops = operations::logins("plugin", "user", "right", "wrong", "lost".as_ref());
         let transcript = |successes: [bool; 3]| -> Vec<Value> {
-            let lines = ops.iter().zip(successes);
+            let lines = ops.iter().zip(successes.into_iter().chain([successes[0]]));
             lines
                 .map(|(op, success)| match success {
                     true => json!({ "op": op.name, "step": 0, "rows": [["user"]] }),
@@ -253,6 +265,26 @@ mod tests {
             login([true, true, true], [true, true, true]),
             Verdict::Equal
         );
+    }
+
+    #[test]
+    fn a_session_has_survived_if_it_shows_what_it_kept() {
+        let ops = operations::logins("plugin", "user", "right", "wrong", "lost".as_ref());
+        let survived = |last: Value| {
+            let mut lines: Vec<Value> = ops
+                .iter()
+                .map(|op| json!({ "op": op.name, "step": 0 }))
+                .collect();
+            lines.push(last);
+            survived(&compare(&ops, &lines, &lines))
+        };
+        let name = ops.last().unwrap().name.as_str();
+        let line = |result: Value| json!({ "op": name, "step": 3, "result": result });
+        assert_eq!(survived(line(json!([[KEPT, "db"]]))), Some(true));
+        assert_eq!(survived(line(json!([[null, "db"]]))), Some(false));
+        let refused = json!({ "op": name, "step": "connect", "error": {} });
+        let refused = [refused];
+        assert_eq!(super::survived(&compare(&ops, &refused, &refused)), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod catalog;
 mod compare;
 mod drive;
 mod install;
+mod lose;
 mod operations;
 mod proxy;
 mod report;
@@ -127,6 +128,8 @@ struct Bench {
     server: Server,
     proxy: Proxy,
     load_file: PathBuf,
+    /// The proxy is to keep sessions whose server connections are taken away.
+    keeps: bool,
     /// Where transcripts are kept.
     transcripts: Option<PathBuf>,
     /// Removed with everything in it at the end.
@@ -232,6 +235,7 @@ fn prepare(args: &Args, kind: Kind, accounts: &[Account]) -> anyhow::Result<Benc
         server,
         proxy,
         load_file,
+        keeps: args.serve.is_some() || args.through.is_some(),
         transcripts: args.transcripts.clone(),
         _directory: directory,
     })
@@ -297,7 +301,7 @@ fn operate(
 ) -> anyhow::Result<Operations> {
     let ops = operations::operations(&bench.load_file, (accounts::SECOND_USER, account.password));
     let run = format!("{name}-operations-{}", report::on_off(tls));
-    let sides = bench.both_sides(&run, ready, |addr| {
+    let sides = bench.both_sides(&run, ready, None, |addr| {
         script(&bench.server, operations::SCHEMA)?;
         Ok(request(addr, account, tls, &ops))
     })?;
@@ -319,20 +323,22 @@ fn log_in(
     tls: bool,
 ) -> anyhow::Result<Vec<Logins>> {
     let first = accounts.first().context("there are no accounts")?;
+    let lost = tempfile::tempdir()?;
     let attempts = |account: &Account| {
         operations::logins(
             account.plugin,
             &account.user,
             account.password,
             accounts::WRONG_PASSWORD,
+            lost.path(),
         )
     };
     let ops: Vec<_> = accounts.iter().flat_map(attempts).collect();
     let run = format!("{name}-logins-{}", report::on_off(tls));
-    let sides = bench.both_sides(&run, ready, |addr| {
-        bench
-            .server
-            .sql("CREATE DATABASE IF NOT EXISTS matrix; FLUSH PRIVILEGES")?;
+    let sides = bench.both_sides(&run, ready, Some(lost.path()), |addr| {
+        bench.server.sql(
+            "CREATE DATABASE IF NOT EXISTS matrix; CREATE DATABASE IF NOT EXISTS matrix_lost; FLUSH PRIVILEGES",
+        )?;
         Ok(request(addr, first, tls, &ops))
     })?;
     let logins = accounts.iter().map(|account| {
@@ -342,6 +348,7 @@ fn log_in(
             plugin: account.plugin,
             tls,
             verdict: compare::login_verdict(&outcomes),
+            survived: compare::survived(&outcomes).filter(|_| bench.keeps),
             outcomes,
             failures: sides.failures.clone(),
         }
@@ -357,15 +364,32 @@ struct Sides {
 }
 
 impl Bench {
+    /// Runs a client on both sides. Sessions that wait for files in `lost` are told to go on, through the proxy after
+    /// their server connections were taken away.
     fn both_sides(
         &self,
         run: &str,
         ready: &Ready,
+        lost: Option<&Path>,
         request: impl Fn(SocketAddr) -> anyhow::Result<Request>,
     ) -> anyhow::Result<Sides> {
         let mut failures = Vec::new();
         let mut side = |side: &str, addr| {
-            let transcript = ready.run(&request(addr)?)?;
+            let request = request(addr)?;
+            let watch = match lost {
+                None => None,
+                Some(files) => {
+                    for file in fs::read_dir(files)? {
+                        fs::remove_file(file?.path())?;
+                    }
+                    let kill = side == "through" && self.keeps;
+                    Some(lose::Watch::start(&self.server.url(), files, kill)?)
+                }
+            };
+            let transcript = ready.run(&request)?;
+            if let Some(watch) = watch {
+                watch.end()?;
+            }
             failures.extend(
                 transcript
                     .failure

@@ -10,6 +10,8 @@ use crate::request::{LoginChange, Op, Step};
 pub(crate) const DATABASE: &str = "matrix";
 /// A second database, for COM_INIT_DB and COM_CHANGE_USER.
 pub(crate) const OTHER_DATABASE: &str = "matrix_other";
+/// A session that waits in this database has its server connection cut: see [`crate::lose`].
+pub(crate) const LOST_DATABASE: &str = "matrix_lost";
 /// Holds what is only read: made once.
 pub(crate) const STATIC_DATABASE: &str = "matrix_static";
 /// 40 MB: more than two of the protocol's frames of 16 MB.
@@ -374,8 +376,8 @@ fn load_data(file: &Path) -> Op {
 }
 
 /// The logins to one account of the logins matrix: the right password, the same again (a server may have cached it),
-/// a wrong one.
-pub(crate) fn logins(plugin: &str, user: &str, right: &str, wrong: &str) -> Vec<Op> {
+/// a wrong one, and one whose server connection is lost meanwhile; the files that say so are in `lost`.
+pub(crate) fn logins(plugin: &str, user: &str, right: &str, wrong: &str, lost: &Path) -> Vec<Op> {
     let attempts = [
         ("login", right),
         ("login again", right),
@@ -390,5 +392,27 @@ pub(crate) fn logins(plugin: &str, user: &str, right: &str, wrong: &str) -> Vec<
         },
         steps: vec![query("SELECT CURRENT_USER(), USER()")],
     };
-    attempts.map(attempt).into()
+    let mut ops: Vec<Op> = attempts.map(attempt).into();
+    ops.push(Op {
+        name: format!("{plugin}, {SURVIVES}"),
+        login: LoginChange {
+            user: Some(user.to_owned()),
+            password: Some(right.to_owned()),
+            multi: false,
+        },
+        steps: vec![
+            query(&format!("SET @kept = '{KEPT}'")),
+            query(&format!("USE {LOST_DATABASE}")),
+            Step::Wait {
+                file: lost.join(user),
+            },
+            query("SELECT @kept, DATABASE(), CURRENT_USER()"),
+        ],
+    });
+    ops
 }
+
+/// The last of [`logins`].
+pub(crate) const SURVIVES: &str = "survives";
+/// What the last of [`logins`] shows at its end, if it survived.
+pub(crate) const KEPT: &str = "kept in spite of the loss";

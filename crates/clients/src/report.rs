@@ -23,8 +23,26 @@ pub(crate) struct Logins {
     pub(crate) plugin: &'static str,
     pub(crate) tls: bool,
     pub(crate) verdict: Verdict,
+    /// Whether a session went on after the loss of its server connection; `None` where none was taken away, or the
+    /// client could not log in.
+    pub(crate) survived: Option<bool>,
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) failures: Vec<String>,
+}
+
+impl Logins {
+    fn is_failure(&self) -> bool {
+        self.verdict.is_failure() || self.survived == Some(false)
+    }
+
+    fn text(&self) -> String {
+        let survived = match self.survived {
+            Some(true) => ", survives",
+            Some(false) => ", LOST",
+            None => "",
+        };
+        format!("{}{survived}", self.verdict.text())
+    }
 }
 
 /// Everything that was found with one server.
@@ -57,7 +75,7 @@ impl Report {
         let logins = self
             .logins
             .iter()
-            .filter(|login| login.verdict.is_failure())
+            .filter(|login| login.is_failure())
             .count();
         operations + logins + usize::from(self.proxy_ended.is_some())
     }
@@ -73,7 +91,7 @@ impl Report {
         for login in &self.logins {
             let whose = format!("{}, {} ({})", login.client, login.plugin, on_off(login.tls));
             print_details(&whose, &login.outcomes, &login.failures, |_| {
-                login.verdict.is_failure()
+                login.is_failure()
             });
         }
         println!("\n{}, direct against {}", self.server, self.through);
@@ -90,6 +108,9 @@ impl Report {
             );
             println!(
                 "cannot log in directly either; better: it can through the proxy only; -: no such operation"
+            );
+            println!(
+                "survives: the session went on after its server connection was taken away; LOST: it did not"
             );
         }
         for (client, reason) in &self.absent {
@@ -200,8 +221,7 @@ impl Report {
                 self.logins
                     .iter()
                     .find(here)
-                    .map_or("", |login| login.verdict.text())
-                    .to_owned()
+                    .map_or(String::new(), Logins::text)
             });
             table.add_row([client.to_owned()].into_iter().chain(cells));
         }
@@ -219,7 +239,7 @@ impl Report {
         let logins = self.logins.iter().map(|login| {
             json!({
                 "client": login.client, "plugin": login.plugin, "tls": login.tls, "failures": login.failures,
-                "verdict": login.verdict.text(),
+                "verdict": login.verdict.text(), "survived": login.survived,
                 "logins": login.outcomes.iter().map(outcome_json).collect::<Vec<_>>(),
             })
         });

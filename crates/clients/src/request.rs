@@ -1,5 +1,7 @@
 //! What a client's driver is asked to do: one JSON document on its standard input (tests/clients/README.md).
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -92,6 +94,8 @@ pub(crate) enum Step {
     Blob { bytes: usize },
     /// Runs the statement and kills it from a second connection by the id that the client object shows.
     KillQuery { sql: String },
+    /// Waits until this file is there, 10 s at most, with the connection idle.
+    Wait { file: PathBuf },
     /// What the client object says about the server.
     Server,
     /// COM_PING.
@@ -116,6 +120,7 @@ impl Step {
             Step::Execute { .. } => "execute",
             Step::Blob { .. } => "blob",
             Step::KillQuery { .. } => "kill_query",
+            Step::Wait { .. } => "wait",
             Step::Server => "server",
             Step::Ping => "ping",
             Step::InitDb { .. } => "init_db",

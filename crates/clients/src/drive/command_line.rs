@@ -82,9 +82,11 @@ impl Client for CommandLine {
             Step::Reset if self.program.mysql => session
                 .command("resetconnection")
                 .map(|lines| vec![shown(&lines, false)]),
-            Step::Execute { .. } | Step::Ping | Step::Reset | Step::ChangeUser { .. } => {
-                Ok(unsupported(step))
-            }
+            Step::Execute { .. }
+            | Step::Ping
+            | Step::Reset
+            | Step::ChangeUser { .. }
+            | Step::Wait { .. } => Ok(unsupported(step)),
         };
         results.unwrap_or_else(|error| vec![failure(&error.to_string())])
     }

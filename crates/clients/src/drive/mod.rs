@@ -5,6 +5,8 @@ mod command_line;
 mod mysql_async;
 
 use std::io::{self, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -56,11 +58,11 @@ fn converse<C: Client>(client: &C, request: &Request) -> anyhow::Result<()> {
             }
         };
         for (number, step) in op.steps.iter().enumerate() {
-            emit(
-                &op.name,
-                &json!(number),
-                client.step(&mut session, &login, step),
-            )?;
+            let results = match step {
+                Step::Wait { file } => wait(file),
+                step => client.step(&mut session, &login, step),
+            };
+            emit(&op.name, &json!(number), results)?;
         }
     }
     Ok(())
@@ -78,6 +80,15 @@ fn emit(op: &str, step: &Value, results: Vec<Value>) -> anyhow::Result<()> {
         writeln!(out, "{}", Value::Object(line))?;
     }
     Ok(())
+}
+
+/// Waits for a file; the session is idle meanwhile.
+fn wait(file: &Path) -> Vec<Value> {
+    let began = Instant::now();
+    while !file.exists() && began.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    vec![json!({ "waited": file.exists() })]
 }
 
 fn unsupported(step: &Step) -> Vec<Value> {

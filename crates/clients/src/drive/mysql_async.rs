@@ -61,7 +61,7 @@ impl Client for MysqlAsync {
                         .await
                         .map(|()| vec![json!({ "changed": true })])
                 }
-                Step::InitDb { .. } => Ok(unsupported(step)),
+                Step::InitDb { .. } | Step::Wait { .. } => Ok(unsupported(step)),
             }
         });
         results.unwrap_or_else(|error| vec![describe(&error)])
