@@ -10,6 +10,7 @@ use steadfast_wire::frame::{self, MAX_FRAME};
 use steadfast_wire::walk::Expect;
 use steadfast_wire::{Capabilities, StatusFlags};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 use super::{AHEAD, Driver, Exit, end_of, end_of_io};
 use crate::command::Stored;
@@ -348,7 +349,7 @@ impl Driver {
                 },
                 control = self.control.recv() => match control {
                     Some(Control::Close) | None => return Err(Exit::Closed),
-                    Some(Control::Killed) => self.killed = true,
+                    Some(Control::Killed) => self.killed = Some(Instant::now()),
                     Some(Control::Interrupt) => {}
                 },
                 _ = silences.changed() => break steadfast_session::End::Silence,
