@@ -132,17 +132,20 @@ pub(crate) async fn learn(
             })
             .cloned()
     };
-    if let Some(password) = recognised(plugin, first.response) {
+    let answers = first.empty_is_a_password || !first.response.is_empty();
+    if answers && let Some(password) = recognised(plugin, first.response) {
         if plugin == Plugin::CachingSha2 && !password.is_empty() {
             sequence = fast_success(client, sequence);
         }
         return Ok(Shown::Password { password, sequence });
     }
-    if first.empty_is_a_password
-        && first.response.is_empty()
-        && matches!(plugin, Plugin::NativePassword | Plugin::CachingSha2)
-    {
-        // Both plugins answer with nothing exactly if the password is empty.
+    let empty = match plugin {
+        // Both answer with nothing exactly if the password is empty, libmysqlclient also with a single NUL.
+        Plugin::NativePassword => answers && first.response.is_empty(),
+        Plugin::CachingSha2 => answers && matches!(first.response, [] | [0]),
+        _ => false,
+    };
+    if empty {
         let password = Password::default();
         return Ok(Shown::Password { password, sequence });
     }

@@ -1,0 +1,316 @@
+//! How clients log in through Steadfast to real servers, and how it learns their passwords.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::time::Duration;
+
+use steadfast_net::tls::{Connector, Verify};
+use steadfast_net::{
+    Greeted, Login, LoginError, Pending, RelayStep, ServerConnection, Target, greet,
+};
+use steadfast_proxy::config::{Address, Config, Overrides};
+use steadfast_proxy::serve;
+use steadfast_sandbox::{Kind, Server};
+use steadfast_wire::auth::{
+    FAST_AUTH_SUCCESS, PERFORM_FULL_AUTH, Password, REQUEST_PUBLIC_KEY, caching_sha2_response,
+    native_response, rsa_encrypt_password,
+};
+use steadfast_wire::handshake::AuthSwitchRequest;
+use steadfast_wire::{Capabilities, StatusFlags};
+use tokio::sync::oneshot;
+
+const CACHING_SHA2: &[u8] = b"caching_sha2_password";
+const NATIVE: &[u8] = b"mysql_native_password";
+
+/// A server behind Steadfast.
+struct Bench {
+    server: Server,
+    clients: Address,
+    _state: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn start(kind: Kind, accounts: &str) -> Self {
+        let server = Server::of(kind).start().unwrap();
+        server.sql(accounts).unwrap();
+        let state = tempfile::tempdir().unwrap();
+        let overrides = Overrides {
+            backend: Some(server.addr().into()),
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            admin: Some("off".parse().unwrap()),
+            state_dir: Some(state.path().to_owned()),
+            ..Overrides::default()
+        };
+        let config = Config::load(None, overrides).unwrap();
+        let (ready, listening) = oneshot::channel();
+        tokio::spawn(async move { serve(config, ready).await.unwrap() });
+        let clients = listening.await.unwrap().clients.remove(0);
+        Self {
+            server,
+            clients,
+            _state: state,
+        }
+    }
+
+    async fn greeted(&self, verify: Verify) -> Greeted {
+        let target = Target::new(self.clients.clone(), Connector::new(verify).unwrap());
+        greet(&target).await.unwrap()
+    }
+
+    async fn log_in(&self, user: &str, password: &str) -> Result<ServerConnection, LoginError> {
+        let password = Password::new(password);
+        let greeted = self.greeted(Verify::Disabled).await;
+        greeted.login(&login(user, &password, &[])).await
+    }
+
+    /// A login of which the first answer is made from the password, or empty, by this plugin.
+    async fn first(
+        &self,
+        user: &str,
+        attributes: &[(Vec<u8>, Vec<u8>)],
+        answer: Answer,
+    ) -> RelayStep {
+        let greeted = self.greeted(Verify::Disabled).await;
+        let nonce = greeted.greeting.scramble;
+        let (bytes, plugin) = match answer {
+            Answer::Native(password) => (native_response(&Password::new(password), &nonce), NATIVE),
+            Answer::CachingSha2(password) => {
+                let password = Password::new(password);
+                (caching_sha2_response(&password, &nonce), CACHING_SHA2)
+            }
+            Answer::Bytes(bytes) => (bytes.to_vec(), CACHING_SHA2),
+        };
+        let nobody = Password::default();
+        let login = login(user, &nobody, attributes);
+        greeted.login_relayed(&login, &bytes, plugin).await.unwrap()
+    }
+
+    /// Takes all server connections of a user away.
+    fn cut(&self, user: &str) {
+        let ids = self
+            .server
+            .sql(&format!(
+                "SELECT CONCAT('KILL ', ID, ';') FROM information_schema.PROCESSLIST WHERE USER = '{user}'"
+            ))
+            .unwrap();
+        let kills: Vec<&str> = ids
+            .lines()
+            .filter(|line| line.starts_with("KILL"))
+            .collect();
+        assert!(!kills.is_empty(), "{ids}");
+        self.server.sql(&kills.join("\n")).unwrap();
+    }
+}
+
+enum Answer {
+    Native(&'static str),
+    CachingSha2(&'static str),
+    Bytes(&'static [u8]),
+}
+
+fn login<'a>(
+    user: &'a str,
+    password: &'a Password,
+    attributes: &'a [(Vec<u8>, Vec<u8>)],
+) -> Login<'a> {
+    Login {
+        user: user.as_bytes(),
+        password,
+        database: None,
+        capabilities: Capabilities::SESSION_TRACK | Capabilities::CONNECT_ATTRS,
+        collation: 45,
+        max_packet_size: 1 << 24,
+        attributes,
+        first_plugin: None,
+    }
+}
+
+fn switched(step: RelayStep) -> (Vec<u8>, [u8; 20], Box<Pending>) {
+    match step {
+        RelayStep::AuthSwitch {
+            plugin,
+            data,
+            pending,
+        } => {
+            let request = AuthSwitchRequest {
+                plugin: &plugin,
+                data: &data,
+            };
+            let nonce = request.nonce().try_into().unwrap();
+            (plugin, nonce, pending)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn more(step: RelayStep) -> (Vec<u8>, Box<Pending>) {
+    match step {
+        RelayStep::MoreData { data, pending } => (data, pending),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn done(step: RelayStep) -> ServerConnection {
+    match step {
+        RelayStep::Done(connection) => *connection,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn user_of(connection: &mut ServerConnection) -> String {
+    let result = connection
+        .query(b"SELECT SUBSTRING_INDEX(CURRENT_USER(), '@', 1)")
+        .await
+        .unwrap();
+    String::from_utf8(result.value().unwrap().to_vec()).unwrap()
+}
+
+async fn survives(bench: &Bench, user: &str, mut connection: ServerConnection) {
+    connection.query(b"SET @kept = 7").await.unwrap();
+    bench.cut(user);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let result = connection.query(b"SELECT @kept").await.unwrap();
+    assert_eq!(result.value(), Some(&b"7"[..]), "{user}");
+    assert_eq!(user_of(&mut connection).await, user);
+}
+
+#[tokio::test]
+async fn logins_to_mariadb() {
+    let bench = Bench::start(
+        Kind::MariaDb,
+        "CREATE USER native IDENTIFIED BY 'right';
+         CREATE USER other IDENTIFIED BY 'right';
+         CREATE USER shy IDENTIFIED BY 'right';
+         CREATE USER ed IDENTIFIED VIA ed25519 USING PASSWORD('right');
+         CREATE USER nothing IDENTIFIED BY '';",
+    )
+    .await;
+
+    // Whatever the account's plugin is, the password is learned and the session survives.
+    for user in ["native", "ed"] {
+        let connection = bench.log_in(user, "right").await.unwrap();
+        survives(&bench, user, connection).await;
+        match bench.log_in(user, "wrong").await {
+            Err(LoginError::Refused(error)) => assert_eq!(error.code, 1045),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    // libmariadb insists on the fast success where the password is known.
+    let first = bench
+        .first("native", &[], Answer::CachingSha2("right"))
+        .await;
+    let (data, pending) = more(first);
+    assert_eq!(data, [FAST_AUTH_SUCCESS]);
+    done(pending.proceed().await.unwrap()).quit().await;
+
+    // An empty password is told by nothing, or by a NUL; also when it is known.
+    for empty in [&b""[..], b"\0", b"", b"\0"] {
+        let first = bench.first("nothing", &[], Answer::Bytes(empty)).await;
+        let connection = done(first);
+        connection.quit().await;
+    }
+
+    // libmysqlclient without TLS would leave at the full authentication of caching_sha2_password.
+    let libmysql = [(b"_client_name".to_vec(), b"libmysql".to_vec())];
+    let first = bench
+        .first("other", &libmysql, Answer::CachingSha2("right"))
+        .await;
+    let (plugin, _, pending) = switched(first);
+    assert_eq!(plugin, b"sha256_password");
+    let connection = pending.finish(&Password::new("right")).await.unwrap();
+    survives(&bench, "other", connection).await;
+
+    // In COM_CHANGE_USER an empty answer is no empty password, not even where that is the account's.
+    for (user, password) in [("native", "right"), ("nothing", "")] {
+        let nobody = Password::default();
+        let connection = bench.log_in("ed", "right").await.unwrap();
+        let step = connection
+            .change_user_relayed(&login(user, &nobody, &[]))
+            .await
+            .unwrap();
+        let (plugin, _, pending) = switched(step);
+        assert_eq!(plugin, CACHING_SHA2);
+        let mut connection = pending.finish(&Password::new(password)).await.unwrap();
+        assert_eq!(user_of(&mut connection).await, user);
+    }
+
+    // A client that leaves when it is asked is relayed the next time, also in COM_CHANGE_USER.
+    let first = bench.first("shy", &[], Answer::Native("right")).await;
+    let (plugin, _, pending) = switched(first);
+    assert_eq!(plugin, CACHING_SHA2);
+    drop(pending);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut connection = done(bench.first("shy", &[], Answer::Native("right")).await);
+    assert_eq!(user_of(&mut connection).await, "shy");
+    let nobody = Password::default();
+    let step = connection
+        .change_user_relayed(&login("shy", &nobody, &[]))
+        .await
+        .unwrap();
+    let (plugin, nonce, pending) = switched(step);
+    assert_eq!(plugin, NATIVE);
+    let answer = native_response(&Password::new("right"), &nonce);
+    let mut connection = done(pending.answer(&answer).await.unwrap());
+    assert_eq!(user_of(&mut connection).await, "shy");
+}
+
+#[tokio::test]
+async fn logins_to_mysql() {
+    let bench = Bench::start(
+        Kind::MySql,
+        "CREATE USER caching IDENTIFIED WITH caching_sha2_password BY 'right';
+         CREATE USER sha IDENTIFIED WITH sha256_password BY 'right';
+         CREATE USER shy IDENTIFIED WITH caching_sha2_password BY 'right';
+         CREATE USER nothing IDENTIFIED BY '';",
+    )
+    .await;
+    for user in ["caching", "sha"] {
+        let connection = bench.log_in(user, "right").await.unwrap();
+        survives(&bench, user, connection).await;
+        match bench.log_in(user, "wrong").await {
+            Err(LoginError::Refused(error)) => assert_eq!(error.code, 1045),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    // Relayed clients have no TLS and the server's leg has: their passwords are decrypted between, and learned.
+    for (user, password, right) in [("nothing", "wrong", false), ("shy", "right", true)] {
+        let answer = || Answer::CachingSha2(password);
+        let (data, pending) = more(bench.first(user, &[], answer()).await);
+        assert_eq!(data, [PERFORM_FULL_AUTH]);
+        drop(pending);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let greeted = bench.greeted(Verify::Disabled).await;
+        let nonce = greeted.greeting.scramble;
+        let nobody = Password::default();
+        let password = Password::new(password);
+        let bytes = caching_sha2_response(&password, &nonce);
+        let login = login(user, &nobody, &[]);
+        let first = greeted
+            .login_relayed(&login, &bytes, CACHING_SHA2)
+            .await
+            .unwrap();
+        let (data, pending) = more(first);
+        assert_eq!(data, [PERFORM_FULL_AUTH]);
+        let (key, pending) = more(pending.answer(&[REQUEST_PUBLIC_KEY]).await.unwrap());
+        let encrypted = rsa_encrypt_password(&password, &nonce, &key).unwrap();
+        match pending.answer(&encrypted).await.unwrap() {
+            RelayStep::Done(connection) if right => survives(&bench, user, *connection).await,
+            RelayStep::Refused(error) if !right => assert_eq!(error.code, 1045),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    // The flag comes with BEGIN, though the client tracks nothing that changes.
+    let mut connection = bench.log_in("caching", "right").await.unwrap();
+    let begun = connection.query(b"BEGIN").await.unwrap().ok.unwrap();
+    assert!(begun.status.contains(StatusFlags::SESSION_STATE_CHANGED));
+    assert!(begun.session_state.is_empty());
+    let read = connection.query(b"DO 1").await.unwrap().ok.unwrap();
+    assert!(!read.status.contains(StatusFlags::SESSION_STATE_CHANGED));
+}
