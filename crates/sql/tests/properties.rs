@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 use std::time::{Duration, Instant};
 use steadfast_sql::{
-    Charset, ClassCache, Dialect, Effects, classify, deallocate_name, digest, execute_name,
-    kill_target, literal_assignments, normalize, prepare_parts, set_assignments, user_variables,
+    Charset, ClassCache, Dialect, Effects, Kind, classify, deallocate_name, digest, execute_name,
+    insert_target, kill_target, literal_assignments, normalize, prepare_parts, set_assignments,
+    user_locks, user_variables,
 };
 
 fn dialect() -> impl Strategy<Value = Dialect> {
@@ -77,6 +78,7 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
                 "COMMIT",
                 "INSERT INTO t",
                 "VALUES",
+                "GET_LOCK(",
                 "KILL",
                 "PREPARE s FROM",
                 "EXPLAIN",
@@ -125,6 +127,12 @@ fn everything(text: &[u8], dialect: Dialect) {
     }
     let _ = prepare_parts(text, dialect);
     let _ = (execute_name(text, dialect), deallocate_name(text, dialect));
+    if insert_target(text, dialect).is_some() {
+        let kind = classify(text, dialect).kind;
+        assert!(matches!(kind, Kind::Insert | Kind::Replace));
+    }
+    let locks = user_locks(text, dialect);
+    assert!(locks.releases || !locks.releases_all);
 }
 
 /// A statement as tokens: those that are `true` are literals.
