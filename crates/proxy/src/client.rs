@@ -4,6 +4,7 @@ use std::io;
 
 use bytes::{Buf, Bytes, BytesMut};
 use steadfast_net::Stream;
+use steadfast_wire::command::code;
 use steadfast_wire::frame::{self, HEADER_LEN, Header, MAX_FRAME};
 use steadfast_wire::{Error, Peer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -91,6 +92,16 @@ impl ClientLeg {
     /// Bytes that are waiting to be taken.
     pub(crate) fn buffered(&self) -> usize {
         self.inbound.len()
+    }
+
+    /// Whether the next packet that waits is a command that has an answer.
+    pub(crate) fn answer_is_due(&self) -> bool {
+        self.inbound.get(HEADER_LEN).is_some_and(|first| {
+            !matches!(
+                *first,
+                code::QUIT | code::STMT_CLOSE | code::STMT_SEND_LONG_DATA
+            )
+        })
     }
 
     /// Takes a packet off the buffer if all of it is there. Memory grows with the bytes that came, not with those

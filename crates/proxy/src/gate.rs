@@ -17,6 +17,8 @@ pub(crate) struct Gate {
     /// For each session that has a transaction to replay: the order of the statement that is due next.
     replaying: Mutex<BTreeMap<u64, u64>>,
     count: AtomicUsize,
+    /// Counts the times that somebody began to replay while nobody did.
+    wave: AtomicU64,
     changed: Notify,
     completions: AtomicU64,
 }
@@ -35,6 +37,11 @@ impl Gate {
             gate: Arc::clone(self),
             session,
         }
+    }
+
+    /// Which recovery this is: all sessions that replay at the same time are of the same wave.
+    pub(crate) fn wave(&self) -> u64 {
+        self.wave.load(Ordering::Relaxed)
     }
 
     /// Whether nobody replays.
@@ -81,6 +88,9 @@ impl Gate {
             .replaying
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        if replaying.is_empty() && order.is_some() {
+            self.wave.fetch_add(1, Ordering::Relaxed);
+        }
         match order {
             Some(order) => replaying.insert(session, order),
             None => replaying.remove(&session),

@@ -326,6 +326,7 @@ pub(crate) fn is_passing(error: &ServerError) -> bool {
 /// # Errors
 /// [`QueryError`].
 pub(crate) async fn kill(
+    shared: &Shared,
     connection: &mut ServerConnection,
     zombie: &Zombie,
 ) -> Result<(), QueryError> {
@@ -337,6 +338,7 @@ pub(crate) async fn kill(
     {
         return Ok(());
     }
+    shared.own_kills.fetch_add(1, Ordering::SeqCst);
     match connection
         .query(format!("KILL {}", zombie.id).as_bytes())
         .await
@@ -360,8 +362,7 @@ async fn end_zombie(
             return Ok(true);
         }
         if round == 0 {
-            shared.own_kills.fetch_add(1, Ordering::SeqCst);
-            kill(connection, zombie).await?;
+            kill(shared, connection, zombie).await?;
         } else {
             sleep(ZOMBIE_PAUSE).await;
         }

@@ -549,23 +549,17 @@ impl Relay {
         }
         let mut wanted = std::mem::take(&mut self.scratch);
         wanted.clear();
-        let mut told = false;
         if self.client.contains(Capabilities::SESSION_TRACK) && !ok.session_state.is_empty() {
+            let begins_or_ends = !capabilities.is_mariadb() && begins_or_ends_explicitly(&ok);
             for change in ok.session_state() {
                 let change = change?;
-                if tracking.wants(&change) {
+                let told =
+                    begins_or_ends && matches!(change, SessionStateChange::TransactionState(_));
+                if told || tracking.wants(&change) {
                     change.write(&mut wanted);
                 }
-                // MySQL sets the flag for these even if nobody tracks them, with an empty list of changes
-                // (`Transaction_state_tracker::set_read_flags`, 9.7); MariaDB does not.
-                told |= matches!(change, SessionStateChange::TransactionCharacteristics(_))
-                    && !capabilities.is_mariadb();
             }
         }
-        ok.status.set(
-            StatusFlags::SESSION_STATE_CHANGED,
-            told || !wanted.is_empty(),
-        );
         ok.session_state = &wanted;
         self.write(out, |out, client| ok.write(out, client));
         self.scratch = wanted;
@@ -648,6 +642,17 @@ impl Relay {
             .delivered
             .is_some_and(|mark| self.made == mark.bytes && self.digest.finish() != mark.digest)
     }
+}
+
+/// Whether an explicit transaction began or ended. MySQL then tells the transaction's state even if the client does not
+/// track it (measured on 9.7); of what happens inside it tells nothing.
+fn begins_or_ends_explicitly(ok: &OkPacket<'_>) -> bool {
+    let (mut state, mut characteristics) = (false, false);
+    for change in ok.session_state().flatten() {
+        state |= matches!(change, SessionStateChange::TransactionState(_));
+        characteristics |= matches!(change, SessionStateChange::TransactionCharacteristics(_));
+    }
+    state && characteristics
 }
 
 #[derive(Clone, Copy)]

@@ -3,7 +3,9 @@
 use std::io;
 
 use steadfast_net::QueryError;
-use steadfast_session::{Event, Flight, Handle, Pins, Response, Sent, Status};
+use steadfast_session::{
+    Event, Failure, FailureKind, Flight, Handle, Pins, Reason, Response, Sent, Status,
+};
 use steadfast_sql::Uses;
 use steadfast_wire::command::code;
 use steadfast_wire::frame::{self, MAX_FRAME};
@@ -66,7 +68,7 @@ impl From<QueryError> for Before {
 impl Driver {
     /// Runs the command in flight for the client.
     pub(super) async fn send(&mut self, flight: Flight) -> Result<Event, Exit> {
-        if !self.shared.gate.is_open() && !self.core.transaction().is_open() {
+        if !self.shared.gate.is_open() && self.waits_at_gate(flight) {
             self.shared.gate.admitted(super::recover::ADMISSION).await;
         }
         let Some(stored) = self.store.get(&flight.handle.0).cloned() else {
@@ -109,6 +111,15 @@ impl Driver {
             }
             Exchanged::Lost(end, sent) => self.lost(end, sent).await,
         })
+    }
+
+    /// Whether a statement waits until all transactions have been replayed. One whose transaction lost nothing holds
+    /// its locks and goes on: others may wait for them. One that was replayed itself has its locks again, and must not
+    /// take those that another transaction is about to take again; but it may end.
+    fn waits_at_gate(&self, flight: Flight) -> bool {
+        let boundary = flight.statement.boundary;
+        let ends = boundary.may_commit() || boundary == steadfast_session::Boundary::Rollback;
+        !self.core.transaction().is_open() || (self.wave == Some(self.shared.gate.wave()) && !ends)
     }
 
     pub(super) fn response(&mut self, ended: &Ended) -> Response {
@@ -172,7 +183,10 @@ impl Driver {
     ) -> Result<Vec<u8>, Before> {
         self.work_off(stored).await?;
         let there = match &stored.prepared {
-            Some(prepared) => Some(self.prepare_there(prepared).await?),
+            Some(prepared) => {
+                self.find_cursor(stored, prepared)?;
+                Some(self.prepare_there(prepared).await?)
+            }
             None => None,
         };
         if pins.before_first_run() {
@@ -212,6 +226,34 @@ impl Driver {
                     error,
                 )))
             })
+    }
+
+    /// A cursor lives on the connection that opened it: elsewhere there is nothing to fetch from.
+    fn find_cursor(
+        &self,
+        stored: &Stored,
+        prepared: &crate::prepared::Prepared,
+    ) -> Result<(), Before> {
+        let fetches = stored.payload.first() == Some(&code::STMT_FETCH);
+        let here = self
+            .link
+            .as_ref()
+            .is_none_or(|link| prepared.on(link.number).is_some());
+        if !fetches || here {
+            return Ok(());
+        }
+        let failure = Failure::new(FailureKind::RolledBack, Reason::Cursor);
+        let incident = self
+            .outage
+            .as_ref()
+            .map(|outage| outage.incident)
+            .or(self.last_incident)
+            .unwrap_or_else(|| self.shared.incidents.next_id());
+        Err(Before::NotPrepared {
+            code: failure.kind.code(),
+            sqlstate: *failure.kind.sqlstate(),
+            message: failure.message(incident).into_bytes(),
+        })
     }
 
     /// Makes sure that the statement is prepared on this connection, as the client knows it.
@@ -497,6 +539,7 @@ impl Driver {
         match link.connection.ping().await {
             Ok(ok) => {
                 self.status = ok.status;
+                self.note_late_changes(&ok.session_state);
                 Ok(Event::Response(Response {
                     status: Some(Status {
                         in_transaction: ok.status.contains(StatusFlags::IN_TRANS),

@@ -158,6 +158,8 @@ pub(crate) struct Driver {
     /// Its part of the memory for commands.
     memory: Memory,
     turn: Option<Turn>,
+    /// The recovery in which this session last replayed.
+    wave: Option<u64>,
     outage: Option<Outage>,
     /// Sequence id of the first packet of the running command's response.
     reply_from: u8,
@@ -209,6 +211,7 @@ impl Driver {
             killed: None,
             memory: Memory::new(Arc::clone(&start.shared.command_memory)),
             turn: None,
+            wave: None,
             outage: None,
             reply_from: 0,
             sequence: 0,
@@ -570,6 +573,7 @@ impl Driver {
         }
         self.turn = None;
         let busy = !self.core.is_idle();
+        // Lost connections may live on at the server, with locks and open transactions.
         let mut orphans = std::mem::take(&mut self.zombies);
         if let Some(mut link) = self.link.take() {
             self.shared.metrics.server_connections.dec();
@@ -586,11 +590,9 @@ impl Driver {
                 };
                 if let Err(error) = quit.await {
                     tracing::debug!("a server connection was gone before COM_QUIT: {error}");
+                    orphans.push(link.zombie());
                 }
             }
-        }
-        if busy {
-            recover::end_orphans(&self.shared, &self.identity, &orphans).await;
         }
         if matches!(exit, Exit::Quit | Exit::Closed)
             && let Err(error) = self.client.shutdown().await
@@ -598,6 +600,10 @@ impl Driver {
             tracing::debug!(client = %self.peer, "the client was gone already: {error}");
         }
         self.forget_journal();
+        drop(self.client);
+        if !orphans.is_empty() {
+            recover::end_orphans(&self.shared, &self.identity, &orphans).await;
+        }
     }
 }
 

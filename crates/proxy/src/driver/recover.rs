@@ -1,15 +1,16 @@
 //! Another server connection after a loss, and the replay of the open transaction on it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use steadfast_net::{QueryError, greet};
 use steadfast_session::{
-    Attachment, Event, Pins, Reason, Refusal, Response, Sent, SessionState, Status, Target,
+    Attachment, Event, Failure, FailureKind, Pins, Reason, Refusal, Response, Sent, SessionState,
+    Status, Target,
 };
 use steadfast_wire::StatusFlags;
-use tokio::time::{Instant, timeout};
+use steadfast_wire::auth::Password;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::exchange::{Before, Exchanged};
 use super::{Driver, Exit, end_of};
@@ -22,8 +23,11 @@ use crate::shared::Shared;
 /// How long a statement waits at most for the transactions that are being replayed.
 pub(super) const ADMISSION: Duration = Duration::from_secs(5);
 
-/// How long ending the connections of a client that left may take.
+/// How long ending the connections of a client that left may take at least, and during a drain at most.
 const END_ORPHANS: Duration = Duration::from_secs(5);
+
+/// The pause between two attempts at it.
+const ORPHAN_PAUSE: Duration = Duration::from_millis(250);
 
 /// Before a re-run of an INSERT in a replay: to take it back if it draws another id.
 const SAVEPOINT: &[u8] = b"SAVEPOINT `steadfast pin`";
@@ -72,6 +76,7 @@ impl Driver {
                 .first()
                 .map_or(u64::MAX, |entry| entry.order);
             self.turn = Some(self.shared.gate.enter(self.number, first));
+            self.wave = Some(self.shared.gate.wave());
         }
         let state = match attachment.target {
             Target::Now => Arc::new(SessionState::clone(&self.state)),
@@ -102,10 +107,15 @@ impl Driver {
                 // KILL QUERY: the core takes the command out; the attachment goes on without it.
                 let replay = attachment.replay;
                 let actions = self.core.step(Event::Interrupted);
+                let mut told = false;
                 for action in actions.iter() {
                     if let steadfast_session::Action::Fail(failure) = action {
                         self.interrupted_with(failure).await?;
+                        told = true;
                     }
+                }
+                if !told {
+                    self.interrupt_waiting().await?;
                 }
                 return if replay {
                     Box::pin(self.attach(attachment)).await
@@ -295,7 +305,23 @@ impl Driver {
         Ok(None)
     }
 
-    async fn interrupted_with(&mut self, failure: steadfast_session::Failure) -> Result<(), Exit> {
+    /// The connection was lost between two commands: the one that KILL QUERY means has come since, and waits.
+    async fn interrupt_waiting(&mut self) -> Result<(), Exit> {
+        if !self.client.answer_is_due() {
+            return Ok(());
+        }
+        let packet = self.client.take().map_err(|error| {
+            Exit::ClientGone(std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+        })?;
+        if let Some(packet) = packet {
+            self.sequence = packet.next_sequence;
+            self.interrupted_with(Failure::new(FailureKind::Killed, Reason::Killed))
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn interrupted_with(&mut self, failure: Failure) -> Result<(), Exit> {
         // The outage goes on for the session; only its command ends here.
         let incident = self
             .outage
@@ -311,27 +337,55 @@ impl Driver {
     }
 }
 
-/// Kills what a client that left has running on the server.
+/// Kills what a client that left has running or open on the server; nobody else would ever end it, because Steadfast
+/// has lifted its timeouts. A server that cannot be reached is waited for as long as its client would have been held.
 pub(super) async fn end_orphans(shared: &Shared, identity: &Identity, orphans: &[Zombie]) {
     let Some(password) = &identity.password else {
         return;
     };
-    let ending = async {
-        let Ok(greeted) = greet(&shared.target).await else {
-            return;
-        };
-        let Ok(mut connection) = greeted.login(&identity.login(password, None)).await else {
-            return;
-        };
-        for orphan in orphans {
-            shared.own_kills.fetch_add(1, Ordering::SeqCst);
-            if let Err(error) = link::kill(&mut connection, orphan).await {
-                tracing::debug!("connection {} could not be killed: {error}", orphan.id);
-            }
-        }
-        connection.quit().await;
+    let limit = if *shared.draining.borrow() {
+        END_ORPHANS
+    } else {
+        shared.timeouts.hold.max(END_ORPHANS)
     };
-    if timeout(END_ORPHANS, ending).await.is_err() {
-        tracing::warn!("the server connection of a client that left could not be ended in time");
+    let ending = async {
+        while let Err(why) = kill_all(shared, identity, password, orphans).await {
+            tracing::debug!("what a client left on the server cannot be ended yet: {why}");
+            sleep(ORPHAN_PAUSE).await;
+        }
+    };
+    if timeout(limit, ending).await.is_err() {
+        tracing::warn!(
+            user = %String::from_utf8_lossy(&identity.user),
+            "what a client left on the server could not be ended within {limit:?}: connections {:?}",
+            orphans.iter().map(|orphan| orphan.id).collect::<Vec<_>>()
+        );
     }
+}
+
+/// Kills each on a connection of its own.
+///
+/// # Errors
+/// Why it could not, in people's words.
+async fn kill_all(
+    shared: &Shared,
+    identity: &Identity,
+    password: &Password,
+    orphans: &[Zombie],
+) -> Result<(), String> {
+    let greeted = greet(&shared.target)
+        .await
+        .map_err(|error| error.to_string())?;
+    let login = identity.login(password, None);
+    let mut connection = greeted
+        .login(&login)
+        .await
+        .map_err(|error| error.to_string())?;
+    for orphan in orphans {
+        link::kill(shared, &mut connection, orphan)
+            .await
+            .map_err(|error| error.to_string())?;
+    }
+    connection.quit().await;
+    Ok(())
 }

@@ -131,7 +131,7 @@ impl Driver {
         self.next_statement = self.next_statement.wrapping_add(1).max(1);
     }
 
-    /// The server's session tracking.
+    /// The server's session tracking of a command's response.
     fn take_changes(&mut self, stored: &Stored) {
         let Some(link) = &self.link else { return };
         if link.relay.changes().is_empty() {
@@ -146,21 +146,35 @@ impl Driver {
             .filter(|assignment| assignment.target == Target::System(Scope::Statement))
             .map(|assignment| assignment.name.to_ascii_lowercase())
             .collect();
+        self.note_changes(&changes, |driver, name, value| {
+            if passing.iter().any(|known| known == name.as_bytes()) {
+                return;
+            }
+            if Hidden::contains(name) {
+                driver.deferred.hide = true;
+            }
+            driver.state_mut().set_variable(name, value);
+        });
+    }
+
+    /// What a hidden command's OK says of the session: changes that an earlier command made and that came too late for
+    /// its own response, such as those of a CALL that failed. Steadfast's own settings are not the client's.
+    pub(super) fn note_late_changes(&mut self, changes: &[u8]) {
+        self.note_changes(changes, |driver, name, value| {
+            if !Hidden::contains(name) {
+                driver.state_mut().set_variable(name, value);
+            }
+        });
+    }
+
+    fn note_changes(&mut self, changes: &[u8], variable: impl Fn(&mut Self, &str, &[u8])) {
         let mut lexing = false;
-        for change in response::SessionState::new(&changes) {
+        for change in response::SessionState::new(changes) {
             match change {
                 Ok(SessionStateChange::SystemVariable { name, value }) => {
                     let name = String::from_utf8_lossy(name).to_ascii_lowercase();
-                    if passing.iter().any(|known| known == name.as_bytes()) {
-                        continue;
-                    }
                     lexing |= name == "sql_mode" || name == "character_set_client";
-                    if Hidden::contains(&name) {
-                        self.deferred.hide = true;
-                        continue;
-                    }
-                    self.state_mut()
-                        .set_variable(&name, value.unwrap_or_default());
+                    variable(self, &name, value.unwrap_or_default());
                 }
                 Ok(SessionStateChange::Schema(name)) => self.state_mut().set_schema(name),
                 Ok(SessionStateChange::TransactionCharacteristics(text)) => {
@@ -214,6 +228,9 @@ impl Driver {
             self.user_variables_assigned(&text, class, ended);
         }
         if ended.error != 0 {
+            // A part may have set something, and MariaDB reports it only with the next change of a variable.
+            self.deferred.hide |= class.statements > 1
+                || matches!(class.kind, Kind::Call | Kind::Execute | Kind::Unknown);
             return;
         }
         let Some(text) = stored.text() else { return };
@@ -369,7 +386,10 @@ impl Driver {
                 self.state_mut().set_variable(name, &value);
             }
         }
-        self.query(Hidden::set().as_bytes()).await?;
+        let set = self.query(Hidden::set().as_bytes()).await?;
+        if let Some(ok) = set.ok {
+            self.note_late_changes(&ok.session_state);
+        }
         self.learn_settings();
         Ok(())
     }
