@@ -94,8 +94,7 @@ impl<'a> OkPacket<'a> {
     }
 
     /// Appends the payload as a server would send it under these capabilities: what the receiver did not ask for is
-    /// left out. SESSION_STATE_CHANGED is kept where the receiver tracks the session: MySQL sets it with an empty list
-    /// of changes for changes that the client does not track. A list that is not empty sets it.
+    /// left out. SESSION_STATE_CHANGED is set exactly if state changes are written.
     pub fn write(&self, out: &mut Vec<u8>, capabilities: Capabilities) {
         out.push(match self.header {
             OkHeader::Ok => 0x00,
@@ -103,9 +102,8 @@ impl<'a> OkPacket<'a> {
         });
         put_lenenc(out, self.affected_rows);
         put_lenenc(out, self.last_insert_id);
-        let tracks = capabilities.contains(Capabilities::SESSION_TRACK)
-            && (!self.session_state.is_empty()
-                || self.status.contains(StatusFlags::SESSION_STATE_CHANGED));
+        let tracks =
+            capabilities.contains(Capabilities::SESSION_TRACK) && !self.session_state.is_empty();
         let mut status = self.status;
         status.set(StatusFlags::SESSION_STATE_CHANGED, tracks);
         if capabilities.intersects(Capabilities::PROTOCOL_41 | Capabilities::TRANSACTIONS) {
