@@ -156,12 +156,24 @@ pub(crate) fn login_verdict(outcomes: &[Outcome]) -> Verdict {
     // The wrong password is refused on both sides when all is well, which is equal.
     let equal = right.verdict == Verdict::Equal
         && again.verdict == Verdict::Equal
-        && matches!(wrong.verdict, Verdict::Equal | Verdict::Refused);
+        && (matches!(wrong.verdict, Verdict::Equal | Verdict::Refused)
+            || refused_by_the_server_only_here(wrong));
     if equal {
         Verdict::Equal
     } else {
         Verdict::Different
     }
+}
+
+/// Whether a login with a wrong password was refused by the server (1045) through the proxy and by the client itself
+/// directly: it does not send the password without TLS, for example.
+fn refused_by_the_server_only_here(wrong: &Outcome) -> bool {
+    const DENIED: &str = "1045";
+    let here = wrong.last.as_ref().map(Value::to_string);
+    let directly = wrong.refusal.as_deref();
+    !wrong.admitted
+        && here.is_some_and(|error| error.contains(DENIED))
+        && directly.is_some_and(|error| !error.contains(DENIED))
 }
 
 /// Whether the last of [`crate::operations::logins`] went on after the loss of its server connection; `None` if the
@@ -285,6 +297,28 @@ mod tests {
         let refused = json!({ "op": name, "step": "connect", "error": {} });
         let refused = [refused];
         assert_eq!(super::survived(&compare(&ops, &refused, &refused)), None);
+    }
+
+    #[test]
+    fn the_servers_refusal_is_as_good_as_the_clients_own() {
+        let ops = operations::logins("plugin", "user", "", "wrong", "lost".as_ref());
+        let verdict = |direct: &str, through: &str| {
+            let transcript = |message: &str| -> Vec<Value> {
+                let lines = ops.iter().map(|op| match op.name.contains("wrong") {
+                    true => {
+                        let error = json!({ "message": message });
+                        json!({ "op": op.name, "step": "connect", "error": error })
+                    }
+                    false => json!({ "op": op.name, "step": 0 }),
+                });
+                lines.collect()
+            };
+            login_verdict(&compare(&ops, &transcript(direct), &transcript(through)))
+        };
+        let (own, denied) = ("2061 needs TLS", "1045 Access denied");
+        assert_eq!(verdict(own, denied), Verdict::Equal);
+        assert_eq!(verdict(denied, own), Verdict::Different);
+        assert_eq!(verdict(denied, "1045 denied"), Verdict::Different);
     }
 
     #[test]
