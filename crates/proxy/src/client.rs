@@ -131,7 +131,7 @@ impl ClientLeg {
             if total > self.limit {
                 return Err(Error::TooLarge {
                     peer: Peer::Client,
-                    what: "a packet in bytes",
+                    what: "bytes in one packet",
                     size: total,
                     limit: self.limit,
                 });

@@ -112,6 +112,8 @@ pub(crate) struct Ended {
     pub(crate) insert_id: u64,
     /// Warnings of its last OK or EOF.
     pub(crate) warnings: u16,
+    /// Rows of all its results; `None`: it had none.
+    pub(crate) rows: Option<u64>,
     /// The prepared statement, after COM_STMT_PREPARE.
     pub(crate) prepared: Option<PrepareOk>,
 }
@@ -163,6 +165,7 @@ pub(crate) struct Relay {
     /// Session state changes of this response as they came, one OK after the other.
     changes: Vec<u8>,
     prepared: Option<PrepareOk>,
+    rows: Option<u64>,
     /// Parameter definitions of COM_STMT_PREPARE that are still to come.
     parameters_left: u16,
     scratch: Vec<u8>,
@@ -198,6 +201,7 @@ impl Relay {
             last_status: StatusFlags::empty(),
             changes: Vec::new(),
             prepared: None,
+            rows: None,
             parameters_left: 0,
             scratch: Vec::new(),
         }
@@ -215,6 +219,7 @@ impl Relay {
         self.last_status = status;
         self.changes.clear();
         self.prepared = None;
+        self.rows = None;
         self.order = order;
     }
 
@@ -361,6 +366,7 @@ impl Relay {
             .walker
             .packet(body.get(..1).unwrap_or_default(), u64::from(header.len))?;
         if matches!(step.seen, Seen::Row) {
+            self.rows = self.rows.map(|rows| rows + 1);
             self.due_eof(out);
         }
         self.digest.update(&u64::from(header.len).to_le_bytes());
@@ -436,6 +442,7 @@ impl Relay {
                 }
             }
             Seen::Row => {
+                self.rows = self.rows.map(|rows| rows + 1);
                 self.due_eof(out);
                 self.copy(payload, out);
             }
@@ -451,6 +458,9 @@ impl Relay {
                 return Ok(Some(Fed::WantsFile));
             }
             Seen::ColumnCount { .. } | Seen::Statistics | Seen::Event => {
+                if matches!(step.seen, Seen::ColumnCount { .. }) {
+                    self.rows = self.rows.or(Some(0));
+                }
                 self.copy(payload, out);
                 if step.ended {
                     return Ok(Some(Fed::Ended(self.ended(None, 0))));
@@ -574,6 +584,7 @@ impl Relay {
             insert_id: result.map_or(0, |result| result.insert_id),
             warnings: result.map_or(0, |result| result.warnings),
             prepared: self.prepared,
+            rows: self.rows,
         }
     }
 

@@ -82,13 +82,22 @@ pub enum UserVariable {
     Unknown,
 }
 
+/// A statement that was prepared by name.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct PreparedByName {
+    /// The whole PREPARE statement.
+    text: Box<[u8]>,
+    /// The user variable that it was prepared from, with its value at that time.
+    from: Option<(Box<[u8]>, UserVariable)>,
+}
+
 /// What a session can observe of itself.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct SessionState {
     schema: Option<Box<[u8]>>,
     variables: BTreeMap<Box<str>, Box<[u8]>>,
     user_variables: BTreeMap<Box<[u8]>, UserVariable>,
-    prepared: BTreeMap<Box<[u8]>, Box<[u8]>>,
+    prepared: BTreeMap<Box<[u8]>, PreparedByName>,
     role: Option<Box<[u8]>>,
     characteristics: Box<[u8]>,
     frozen_clock: Option<Box<[u8]>>,
@@ -175,9 +184,36 @@ impl SessionState {
         self.unknown_user_variables().next().is_some()
     }
 
-    /// PREPARE: `text` is the whole PREPARE statement, `None` when it cannot be run again (from a variable).
+    /// PREPARE from a literal: `text` is the whole PREPARE statement.
     pub fn prepare(&mut self, name: &[u8], text: &[u8]) {
-        self.prepared.insert(folded(name), text.into());
+        let prepared = PreparedByName {
+            text: text.into(),
+            from: None,
+        };
+        self.prepared.insert(folded(name), prepared);
+    }
+
+    /// PREPARE from the user variable `variable`, whose value now is what is prepared; `text` is the whole PREPARE
+    /// statement.
+    pub fn prepare_from(&mut self, name: &[u8], text: &[u8], variable: &[u8]) {
+        let variable = folded(variable);
+        let value = self
+            .user_variables
+            .get(&variable)
+            .cloned()
+            .unwrap_or(UserVariable::Unknown);
+        let prepared = PreparedByName {
+            text: text.into(),
+            from: Some((variable, value)),
+        };
+        self.prepared.insert(folded(name), prepared);
+    }
+
+    /// Whether it is not known what some statement was prepared from.
+    pub fn has_unknown_prepared(&self) -> bool {
+        self.prepared
+            .values()
+            .any(|prepared| matches!(&prepared.from, Some((name, value)) if *value == UserVariable::Unknown || !name.is_ascii()))
     }
 
     /// DEALLOCATE PREPARE.
@@ -187,7 +223,9 @@ impl SessionState {
 
     /// The PREPARE statement that made `name`.
     pub fn prepared(&self, name: &[u8]) -> Option<&[u8]> {
-        self.prepared.get(folded(name).as_ref()).map(AsRef::as_ref)
+        self.prepared
+            .get(folded(name).as_ref())
+            .map(|prepared| prepared.text.as_ref())
     }
 
     /// SET ROLE: the whole statement.
@@ -286,8 +324,20 @@ impl SessionState {
         if !variables.is_empty() {
             script.push(format!("SET SESSION {}", variables.join(", ")).into_bytes());
         }
-        for text in self.prepared.values() {
-            script.push(text.to_vec());
+        for prepared in self.prepared.values() {
+            let Some((variable, UserVariable::Known(then))) = &prepared.from else {
+                script.push(prepared.text.to_vec());
+                continue;
+            };
+            let set = |expression: &str| {
+                let name = identifier(&String::from_utf8_lossy(variable));
+                format!("SET @{name}={expression}").into_bytes()
+            };
+            script.push(set(then));
+            script.push(prepared.text.to_vec());
+            if let Some(UserVariable::Known(now)) = self.user_variables.get(variable) {
+                script.push(set(now));
+            }
         }
         if let Some(value) = &self.frozen_clock {
             script.push([b"SET timestamp=".as_slice(), value].concat());
@@ -361,6 +411,27 @@ mod tests {
         state.set_variable("wait_timeout", b"5");
         assert!(script(&state).is_empty());
         assert_eq!(state.variable("wait_timeout"), Some(&b"5"[..]));
+    }
+
+    #[test]
+    fn a_statement_prepared_from_a_variable_is_prepared_from_its_value_then() {
+        let mut state = SessionState::default();
+        state.set_user_variable(b"q", "'SELECT 7'".to_owned());
+        state.prepare_from(b"s", b"PREPARE s FROM @q", b"Q");
+        state.set_user_variable(b"q", "'SELECT 8'".to_owned());
+        assert_eq!(
+            script(&state),
+            [
+                "SET @`q`='SELECT 8'",
+                "SET @`q`='SELECT 7'",
+                "PREPARE s FROM @q",
+                "SET @`q`='SELECT 8'"
+            ]
+        );
+        assert!(!state.has_unknown_prepared());
+        state.user_variable_assigned(b"q");
+        state.prepare_from(b"s", b"PREPARE s FROM @q", b"q");
+        assert!(state.has_unknown_prepared());
     }
 
     #[test]

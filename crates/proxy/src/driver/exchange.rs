@@ -80,13 +80,14 @@ impl Driver {
         Ok(match exchanged {
             Exchanged::Ended(ended) => {
                 self.mark = None;
-                self.client.flush().await.map_err(Exit::ClientGone)?;
                 self.completed(flight.handle, &stored, ended);
                 let response = self.response(&ended);
                 if flight.guarded {
                     self.end_guard().await;
                 }
+                // Before the client knows that it is done: what is lost after that must be known.
                 self.ask_at_once(&stored, &ended).await;
+                self.client.flush().await.map_err(Exit::ClientGone)?;
                 Event::Response(response)
             }
             Exchanged::GuardRefused => {

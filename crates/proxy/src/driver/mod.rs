@@ -107,6 +107,8 @@ struct Deferred {
     hide: bool,
     /// Values of user variables are to be asked for.
     user_variables: bool,
+    /// Values of system variables are to be asked for: a statement that failed may have set some.
+    variables: bool,
 }
 
 /// A loss that is being recovered from, or has been and waits to be told as an incident.

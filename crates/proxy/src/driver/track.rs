@@ -7,7 +7,7 @@ use steadfast_session::{
     Handle, Hidden, Session, SessionState, Status, bytes_expression, identifier,
 };
 use steadfast_sql::{
-    Charset, Class, Dialect, Kind, Scope, Server, Target, Uses, deallocate_name,
+    Charset, Class, Dialect, Kind, PrepareSource, Scope, Server, Target, Uses, deallocate_name,
     literal_assignments, prepare_parts, set_assignments, user_variables,
 };
 use steadfast_wire::command::code;
@@ -228,16 +228,23 @@ impl Driver {
             self.user_variables_assigned(&text, class, ended);
         }
         if ended.error != 0 {
-            // A part may have set something, and MariaDB reports it only with the next change of a variable.
-            self.deferred.hide |= class.statements > 1
-                || matches!(class.kind, Kind::Call | Kind::Execute | Kind::Unknown);
+            // A part may have set something. MySQL reports it with the next OK, which is that of the probe.
+            self.deferred.variables |= dialect.server == Server::MariaDb
+                && (class.statements > 1
+                    || matches!(class.kind, Kind::Call | Kind::Execute | Kind::Unknown));
             return;
         }
         let Some(text) = stored.text() else { return };
         match class.kind {
             Kind::Prepare => {
                 if let Some(parts) = prepare_parts(text, dialect) {
-                    Rc::make_mut(&mut self.state).prepare(&parts.name, text);
+                    let state = Rc::make_mut(&mut self.state);
+                    match parts.source {
+                        PrepareSource::Literal(_) => state.prepare(&parts.name, text),
+                        PrepareSource::Variable(variable) => {
+                            state.prepare_from(&parts.name, text, &variable);
+                        }
+                    }
                 }
             }
             Kind::Deallocate => {
@@ -315,6 +322,9 @@ impl Driver {
             }
             if deferred.user_variables {
                 self.ask_user_variables().await?;
+            }
+            if deferred.variables {
+                self.ask_variables().await?;
             }
         }
         if looks {
@@ -397,11 +407,15 @@ impl Driver {
     /// Asks for user variables right after they were assigned, where nobody can notice it: the statement left no
     /// warnings, and after it ROW_COUNT() says nothing that a hidden SELECT changes.
     pub(super) async fn ask_at_once(&mut self, stored: &Stored, ended: &Ended) {
+        // FOUND_ROWS() is 1 after a hidden SELECT of one row.
+        let one_row = ended.rows.is_none_or(|rows| rows == 1);
         let quiet = ended.error == 0
             && ended.warnings == 0
-            && stored.class.is_some_and(|class| {
-                matches!(class.kind, Kind::Set | Kind::Select)
-                    && !class.uses.contains(Uses::CALC_FOUND_ROWS)
+            && stored.class.is_some_and(|class| match class.kind {
+                Kind::Set => true,
+                Kind::Select => one_row && !class.uses.contains(Uses::CALC_FOUND_ROWS),
+                Kind::Execute => ended.rows == Some(1),
+                _ => false,
             });
         if !(self.deferred.user_variables && quiet) {
             return;
@@ -411,6 +425,35 @@ impl Driver {
             // The next use of the connection finds the loss.
             Err(_) => tracing::debug!(client = %self.peer, "user variables could not be asked for"),
         }
+    }
+
+    /// Asks MariaDB for the system variables that are not what they are globally, or that the session is known to have
+    /// changed.
+    async fn ask_variables(&mut self) -> Result<(), Before> {
+        let known: Vec<String> = self
+            .state
+            .variables()
+            .map(|(name, _)| format!("'{name}'"))
+            .chain(["''".to_owned()])
+            .collect();
+        let text = format!(
+            "SELECT LOWER(VARIABLE_NAME), SESSION_VALUE FROM information_schema.SYSTEM_VARIABLES \
+             WHERE VARIABLE_SCOPE = 'SESSION' AND READ_ONLY = 'NO' AND SESSION_VALUE IS NOT NULL \
+             AND (NOT SESSION_VALUE <=> GLOBAL_VALUE OR VARIABLE_NAME IN ({}))",
+            known.join(", ")
+        );
+        let result = self.query(text.as_bytes()).await?;
+        for row in result.rows {
+            let [Some(name), Some(value)] = row.as_slice() else {
+                continue;
+            };
+            let name = String::from_utf8_lossy(name);
+            if !Hidden::contains(&name) {
+                self.state_mut().set_variable(&name, value);
+            }
+        }
+        self.learn_dialect();
+        Ok(())
     }
 
     /// Asks for the values of user variables that a statement may have assigned.
