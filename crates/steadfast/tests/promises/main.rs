@@ -1,0 +1,18 @@
+//! What Steadfast promises, on real servers, with faults at named points. Each case is named as the statement that
+//! must hold, and runs on MariaDB and on MySQL.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+mod bad_input;
+mod case;
+mod client;
+mod doubt;
+mod gone;
+mod held;
+mod prepared;
+mod protocol;
+mod state;
+mod transaction;

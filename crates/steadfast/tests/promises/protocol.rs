@@ -1,0 +1,61 @@
+//! What a client did not ask for it cannot get, and what it has been given of a result stays true.
+
+use steadfast_sandbox::{Cut, Kind};
+
+use crate::case::{At, Case, on_both_servers};
+use crate::client::CLIENT_MULTI_STATEMENTS;
+
+on_both_servers! {
+    fn multi_statements_need_to_be_asked_for(case) {
+        let mut client = case.client();
+        for round in 0..3 {
+            let answer = client.query("SELECT 1; INSERT INTO t (n) VALUES (1)");
+            assert_eq!(answer.error(), "1064/42000", "round {round}");
+            match round {
+                0 => case.cut(),
+                _ => { client.command(31, b"").good(); }
+            }
+        }
+        assert_eq!(case.rows(), Vec::<String>::new());
+        // COM_SET_OPTION: on, and off again, also across a loss.
+        client.command(27, &[0, 0]).good();
+        case.cut();
+        client.run(&["SELECT 1; INSERT INTO t (n) VALUES (1)"]);
+        client.command(27, &[1, 0]).good();
+        case.cut();
+        client.query("SELECT 1; INSERT INTO t (n) VALUES (1)").fails("1064/42000");
+        let mut multi = case.client_with(CLIENT_MULTI_STATEMENTS);
+        multi.run(&["SELECT 1; INSERT INTO t (n) VALUES (2)"]);
+        assert_eq!(case.rows(), ["1", "2"]);
+    }
+
+    fn a_result_that_was_cut_goes_on_with_the_next_sequence_id(case) {
+        // The client checks each sequence id; a re-run behind a part that was delivered must go on where it was.
+        case.witness().run(&[
+            "SET SESSION cte_max_recursion_depth=1000000, SESSION max_recursive_iterations=1000000"
+        ].map(|sql| if case.is_mariadb() { "SET SESSION max_recursive_iterations=1000000" } else { sql.split(',').next().unwrap() }));
+        case.witness().run(&["INSERT INTO t (n) VALUES (1),(2),(3),(4),(5),(6),(7),(8),(9),(10)"]);
+        let mut client = case.client();
+        let big = "SELECT a.n + 10*b.n + 100*c.n + 1000*d.n AS x, REPEAT('x', 100) FROM t a, t b, t c, t d ORDER BY x, a.id, b.id, c.id";
+        let whole = client.query(big).lines();
+        assert_eq!(whole.len(), 10_000);
+        for bytes in [10, 3_000, 70_000, 600_000] {
+            case.link.cut_after(bytes, Cut::Rst);
+            assert!(client.query(big).lines() == whole, "cut after {bytes} bytes");
+        }
+        let mut several = case.client_with(CLIENT_MULTI_STATEMENTS);
+        case.cut_answer_to(At::Text("SELECT 1; SELECT 2"));
+        several.query("SELECT 1; SELECT 2").fails("1180/08007");
+    }
+
+    fn a_result_that_begins_differently_is_not_joined_to_the_first(case) {
+        case.witness().run(&["INSERT INTO t (n) VALUES (1),(2),(3),(4),(5),(6),(7),(8),(9),(10)"]);
+        let mut client = case.client();
+        case.link.cut_after(400_000, Cut::Rst);
+        let message = client
+            .query("SELECT UUID(), REPEAT('x', 100) FROM t a, t b, t c, t d")
+            .fails("1213/40001");
+        assert!(message.contains("which is different now; run the query again"), "{message}");
+        assert_eq!(client.line("SELECT 1"), "1");
+    }
+}
