@@ -91,6 +91,8 @@ pub enum Reason {
     Diagnostics,
     /// A cursor was open.
     Cursor,
+    /// What a procedure or a statement that is not understood may have left in the session.
+    Unseen,
     /// Somebody killed the connection.
     Killed,
     /// The abandoned connection could not be ended on the server.
@@ -160,6 +162,9 @@ impl Reason {
                 "the connection to the server was lost and what this statement asks about the one before is gone with it"
             }
             Self::Cursor => "the connection to the server was lost and with it an open cursor",
+            Self::Unseen => {
+                "a lock or temporary table that a procedure may have left in this session is gone with the lost connection"
+            }
             Self::Killed => "the connection to the server was killed by somebody",
             Self::Zombie => {
                 "the connection to the server was lost and its transaction could not be ended on the server"
@@ -195,6 +200,7 @@ impl Reason {
             Self::StateRefused => "state-refused",
             Self::Diagnostics => "diagnostics",
             Self::Cursor => "cursor",
+            Self::Unseen => "unseen",
             Self::Killed => "killed",
             Self::Zombie => "zombie",
         }
@@ -220,15 +226,16 @@ impl Failure {
     pub fn message(&self, incident: impl fmt::Display) -> String {
         let advice = match (self.kind, self.reason) {
             (FailureKind::RolledBack, Reason::Diagnostics | Reason::Cursor) => {
-                "nothing was changed; run the statement before again"
+                "an open transaction is rolled back; run it, or the statement before, again"
             }
             (FailureKind::RolledBack, Reason::PartMismatch) => "run the query again",
             (FailureKind::RolledBack, _) => "the transaction is rolled back; retry it",
             (FailureKind::InDoubt, _) => "its outcome is unknown; check before you retry",
             (FailureKind::Killed, _) => "it is not run again",
-            (FailureKind::Unavailable, Reason::Lock | Reason::TemporaryTable) => {
-                "open a new connection or reset this one"
-            }
+            (
+                FailureKind::Unavailable,
+                Reason::Lock | Reason::TemporaryTable | Reason::Unseen | Reason::StateRefused,
+            ) => "open a new connection or reset this one",
             (FailureKind::Unavailable, _) => "try again later",
         };
         format!(

@@ -372,12 +372,13 @@ impl Session {
         if self.stale.intersects(statement.observes) {
             // Nothing of it runs: the answer that the old connection would have given is gone.
             let failure = Failure::new(FailureKind::RolledBack, Reason::Diagnostics);
+            self.stale.remove(statement.observes);
             if self.transaction.is_open() {
                 self.transaction.close();
                 self.drop_connection(actions);
                 actions.push(Action::Settled);
+                self.debt = self.after_rollback_was_told(failure);
             }
-            self.stale.remove(statement.observes);
             actions.push(Action::Fail(failure));
             return;
         }
@@ -472,7 +473,7 @@ impl Session {
                 Target::Now
             },
             replay,
-            catalogue: replay && writes_again,
+            catalogue: replay && (writes_again || self.transaction.has_failed_write()),
         }));
     }
 
@@ -483,6 +484,12 @@ impl Session {
         self.attached = true;
         self.stale = self.gone_with_connection();
         if replay {
+            if self.transaction.has_failed_write() && catalogue.non_transactional_tables {
+                // A statement that failed may have written a part that does not roll back.
+                let failure = Failure::new(FailureKind::RolledBack, Reason::NonTransactional);
+                self.lose_transaction(failure, false, actions);
+                return;
+            }
             if let Some(flight) = flight
                 && flight.may_have_run
                 && catalogue.non_transactional_tables
@@ -533,7 +540,10 @@ impl Session {
             return;
         }
         if let Some(last) = self.transaction.entries().last() {
-            self.stale = remaining_stale(self.gone_with_connection(), last.statement, false);
+            // Hidden statements came after the last one: they have cleared its row count and its warnings.
+            self.stale = remaining_stale(self.gone_with_connection(), last.statement, false)
+                | Observes::ROW_COUNT
+                | Observes::DIAGNOSTICS;
         }
         if self
             .transaction
@@ -543,6 +553,14 @@ impl Session {
         {
             // The replay has set it as the first run did.
             self.stale.remove(Observes::LAST_INSERT_ID);
+        }
+        if let Some(asking) = flight
+            && self.stale.intersects(asking.statement.observes)
+        {
+            self.phase = Phase::Replaying { flight, at };
+            let failure = Failure::new(FailureKind::RolledBack, Reason::Diagnostics);
+            self.lose_transaction(failure, false, actions);
+            return;
         }
         actions.push(Action::EndReplay);
         match flight {
@@ -611,15 +629,22 @@ impl Session {
             if !failed {
                 self.held.remove(statement.releases);
             }
-            // A failed CALL or multi-statement may have got as far as taking a lock.
-            if !failed || matches!(statement.safety, Safety::Never(Reason::NotUnderstood)) {
+            // A statement that failed may have got as far as taking a lock.
+            if !failed || matches!(statement.safety, Safety::Never(_)) {
                 self.held.insert(statement.leaves);
             }
         }
         self.stale = remaining_stale(self.stale, statement, failed);
+        if flight.guarded {
+            self.stale |= Observes::ROW_COUNT | Observes::DIAGNOSTICS;
+        }
         if statement.boundary == Boundary::Reset && !failed {
             self.insert_id_uncertain = false;
-        } else if response.insert_id != 0 || statement.sets_insert_id {
+        } else if response.insert_id != 0
+            || statement.sets_insert_id
+            || statement.leaves.contains(Held::UNSEEN)
+            || statement.safety == Safety::Never(Reason::MultiStatement)
+        {
             self.stale.remove(Observes::LAST_INSERT_ID);
             self.insert_id_uncertain = true;
         }
@@ -677,6 +702,9 @@ impl Session {
         );
         if response.non_transactional {
             self.transaction.give_up(Reason::NonTransactional);
+        }
+        if failed && statement.safety != Safety::Harmless {
+            self.transaction.mark_failed_write();
         }
         if self.transaction.unreplayable().is_none() {
             actions.push(Action::Keep(flight.handle));
@@ -772,6 +800,16 @@ impl Session {
                 // The client has its ERR. 1213 and 1020 roll everything back; after any other the transaction
                 // is taken to live, and the replay proves it.
                 self.phase = Phase::Idle;
+                if flight.statement.boundary.may_commit() && self.transaction.is_open() {
+                    // It may have committed and then failed: nobody can tell any more.
+                    self.transaction.close();
+                    actions.push(Action::Settled);
+                    self.debt = Some(Debt::UntilRollback(Failure::new(
+                        FailureKind::InDoubt,
+                        Reason::Commit,
+                    )));
+                    return;
+                }
                 let rolled_back = matches!(response.error, 1213 | 1020);
                 let mut known = response;
                 known.status = Some(Status {
@@ -847,7 +885,9 @@ impl Session {
     }
 
     fn lost_hold(&self) -> Failure {
-        let reason = if self
+        let reason = if self.held == Held::UNSEEN {
+            Reason::Unseen
+        } else if self
             .held
             .intersects(Held::USER_LOCK | Held::TABLE_LOCK | Held::HANDLER)
         {
@@ -864,7 +904,11 @@ impl Session {
         flight.part_delivered |= loss.delivered > 0;
         flight.tries = flight.tries.saturating_add(1);
         if !loss.may_have_run() && !flight.may_have_run {
-            self.lost_idle(Some(flight), loss, actions);
+            if flight.tries >= self.limits.attempts.saturating_mul(4) {
+                self.give_up(flight, actions);
+            } else {
+                self.lost_idle(Some(flight), loss, actions);
+            }
             return;
         }
         flight.may_have_run = true;
@@ -911,14 +955,7 @@ impl Session {
             return;
         }
         if flight.tries >= self.limits.attempts {
-            let failure = Failure::new(FailureKind::Unavailable, Reason::Attempts);
-            self.phase = Phase::Running(flight);
-            if open {
-                self.lose_transaction(failure, true, actions);
-            } else {
-                self.phase = Phase::Idle;
-                actions.push(Action::Fail(failure));
-            }
+            self.give_up(flight, actions);
             return;
         }
         match statement.boundary {
@@ -950,6 +987,18 @@ impl Session {
                 flight.guarded = statement.safety == Safety::Read;
                 self.attach(Some(flight), false, actions);
             }
+        }
+    }
+
+    /// The command has been lost again and again: the client is told.
+    fn give_up(&mut self, flight: Flight, actions: &mut Actions) {
+        let failure = Failure::new(FailureKind::Unavailable, Reason::Attempts);
+        self.phase = Phase::Running(flight);
+        if self.transaction.is_open() {
+            self.lose_transaction(failure, true, actions);
+        } else {
+            self.phase = Phase::Idle;
+            actions.push(Action::Fail(failure));
         }
     }
 

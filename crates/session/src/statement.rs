@@ -95,6 +95,8 @@ bitflags! {
         const HANDLER = 1 << 3;
         /// XA START.
         const XA = 1 << 4;
+        /// What a procedure, or a statement that is not understood, may have left.
+        const UNSEEN = 1 << 5;
     }
 
     /// What a statement asks of the statement before it, or of the connection.
@@ -189,8 +191,9 @@ impl Statement {
             releases: releases(class),
             observes: observes(class),
             pins: pins(class),
-            sets_insert_id: class.uses.contains(Uses::LAST_INSERT_ID)
-                && class.effects.contains(Effects::SESSION),
+            sets_insert_id: (class.uses.contains(Uses::LAST_INSERT_ID)
+                && class.effects.contains(Effects::SESSION))
+                || class.uses.contains(Uses::UNKNOWN_FUNCTION),
         }
     }
 
@@ -247,6 +250,10 @@ fn safety(class: &Class) -> Safety {
         Control::Unknown => return Safety::Never(Reason::NotUnderstood),
         Control::Xa => return Safety::Never(Reason::Xa),
         Control::ImplicitCommit => return Safety::Never(Reason::Ddl),
+        // `SET autocommit=1, @a=f()`: it switches, and the function may write.
+        Control::SetAutocommit(_) | Control::OneShot if !plain_switch(class) => {
+            return Safety::Never(Reason::NotUnderstood);
+        }
         _ => return Safety::Harmless,
     }
     match class.kind {
@@ -255,6 +262,13 @@ fn safety(class: &Class) -> Safety {
         }
         _ => Safety::Read,
     }
+}
+
+/// Whether a SET that controls transactions does nothing else: its values are plain.
+fn plain_switch(class: &Class) -> bool {
+    (class.uses - Uses::SYSTEM_VARIABLE).is_empty()
+        && class.control != Control::SetAutocommit(None)
+        && (class.effects - (Effects::SESSION | Effects::TRANSACTION)).is_empty()
 }
 
 fn boundary(class: &Class) -> Boundary {
@@ -304,6 +318,11 @@ fn leaves(class: &Class) -> Held {
     );
     held.set(Held::HANDLER, class.kind == Kind::Handler);
     held.set(Held::XA, class.kind == Kind::Xa);
+    held.set(
+        Held::UNSEEN,
+        matches!(class.kind, Kind::Call | Kind::Execute | Kind::Unknown)
+            && class.effects.contains(Effects::UNKNOWN),
+    );
     held
 }
 
@@ -408,5 +427,33 @@ mod tests {
         for text in ["ROLLBACK", "SAVEPOINT a", "SELECT 1", "SET autocommit=0"] {
             assert!(!of(text).boundary.may_commit(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_switch_that_does_more_is_never_run_again() {
+        for text in [
+            "SET autocommit=0",
+            "SET @@session.autocommit=ON",
+            "SET TRANSACTION READ ONLY",
+            "SET @@transaction_isolation='SERIALIZABLE'",
+        ] {
+            assert_eq!(of(text).safety, Safety::Harmless, "{text}");
+        }
+        for text in [
+            "SET @a=f(), autocommit=1",
+            "SET autocommit=0, @a=f()",
+            "SET @@transaction_isolation='SERIALIZABLE', @a=f()",
+            "SET autocommit=(SELECT 1)",
+        ] {
+            assert!(matches!(of(text).safety, Safety::Never(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_seen_may_be_left() {
+        for text in ["CALL p()", "EXECUTE s", "GIBBERISH"] {
+            assert!(of(text).leaves.contains(Held::UNSEEN), "{text}");
+        }
+        assert!(of("UPDATE t SET a=1").leaves.is_empty());
     }
 }

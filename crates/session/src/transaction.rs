@@ -57,6 +57,8 @@ pub struct Transaction {
     entries: Vec<Entry>,
     bytes: u64,
     unreplayable: Option<Reason>,
+    /// A statement that may write has failed: what it wrote to tables without transactions is not rolled back.
+    failed_write: bool,
 }
 
 impl Transaction {
@@ -80,6 +82,11 @@ impl Transaction {
         self.unreplayable
     }
 
+    /// Whether a statement that may write has failed in it.
+    pub fn has_failed_write(&self) -> bool {
+        self.failed_write
+    }
+
     /// Bytes of the commands in the journal.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -91,6 +98,11 @@ impl Transaction {
         self.entries.clear();
         self.bytes = 0;
         self.unreplayable = None;
+        self.failed_write = false;
+    }
+
+    pub(crate) fn mark_failed_write(&mut self) {
+        self.failed_write = true;
     }
 
     pub(crate) fn open(&mut self) {

@@ -1,7 +1,10 @@
 //! The pure crates stay pure: what decides whether a statement may run again has no runtime, no socket and no clock,
 //! so that it can be explored.
 
-#![expect(clippy::expect_used, reason = "a test says by panicking what it could not read")]
+#![expect(
+    clippy::expect_used,
+    reason = "a test says by panicking what it could not read"
+)]
 
 use std::path::Path;
 use std::process::Command;
