@@ -316,4 +316,10 @@ async fn logins_to_mysql() {
     assert_eq!(told("DO 1").await, b"");
     assert_eq!(told("COMMIT").await, b"\x05\x09\x08________");
     assert_eq!(told("SET TRANSACTION READ ONLY").await, b"");
+
+    // A ping between an error and the question about it changes nothing.
+    connection.query(b"SELEKT 1").await.unwrap_err();
+    connection.ping().await.unwrap();
+    let errors = connection.query(b"SHOW ERRORS").await.unwrap();
+    assert_eq!(errors.rows.len(), 1);
 }

@@ -523,9 +523,15 @@ impl Driver {
         Ok(())
     }
 
-    /// Whether the command may be noticed to come after hidden work: it asks about the statement before it.
+    /// Whether the command may be noticed to come after hidden work: it asks about the statement before it, or lets the
+    /// next one ask.
     pub(super) fn asks_about_the_statement_before(stored: &Stored) -> bool {
-        stored.class.is_some_and(|class| {
+        // These leave the diagnostics area as it is for the next one to ask: connector-python pings before each
+        // statement.
+        matches!(
+            stored.payload.first(),
+            Some(&(code::PING | code::STATISTICS))
+        ) || stored.class.is_some_and(|class| {
             class
                 .uses
                 .intersects(Uses::ROW_COUNT | Uses::FOUND_ROWS | Uses::DIAGNOSTICS)
