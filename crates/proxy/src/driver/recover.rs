@@ -26,6 +26,9 @@ pub(super) const ADMISSION: Duration = Duration::from_secs(5);
 /// How long ending the connections of a client that left may take at least, and during a drain at most.
 const END_ORPHANS: Duration = Duration::from_secs(5);
 
+/// How long a command that came just before its KILL QUERY may take to be read.
+const UNREAD: Duration = Duration::from_millis(10);
+
 /// The pause between two attempts at it.
 const ORPHAN_PAUSE: Duration = Duration::from_millis(250);
 
@@ -307,6 +310,16 @@ impl Driver {
 
     /// The connection was lost between two commands: the one that KILL QUERY means has come since, and waits.
     async fn interrupt_waiting(&mut self) -> Result<(), Exit> {
+        if self.client.buffered() == 0 {
+            // It may have come and not have been read yet.
+            match timeout(UNREAD, self.client.fill()).await {
+                Ok(Ok(0)) => {
+                    return Err(Exit::ClientGone(std::io::ErrorKind::UnexpectedEof.into()));
+                }
+                Ok(Err(error)) => return Err(Exit::ClientGone(error)),
+                Ok(Ok(_)) | Err(_) => {}
+            }
+        }
         if !self.client.answer_is_due() {
             return Ok(());
         }
