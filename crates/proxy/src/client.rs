@@ -12,6 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// Bytes that are read from a client at a time, at least.
 const READ: usize = 16 << 10;
 
+/// A packet up to this many bytes is copied out of the read buffer.
+const SMALL: usize = 4 << 10;
+
 /// And at most, once as many have come of the same packet.
 const LONG_READ: usize = 1 << 20;
 
@@ -145,7 +148,14 @@ impl ClientLeg {
                 break;
             }
         }
-        let whole = self.inbound.split_to(at).freeze();
+        let whole = if at <= SMALL {
+            // A command that is kept must not keep the whole read buffer.
+            let copy = Bytes::copy_from_slice(self.inbound.get(..at).unwrap_or_default());
+            self.inbound.advance(at);
+            copy
+        } else {
+            self.inbound.split_to(at).freeze()
+        };
         Ok(Some(Packet {
             payload: payload(whole),
             sequence: first.seq,

@@ -149,9 +149,16 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
                 shared.readiness.server_lost();
             }
             Err(_) => {
-                silent(&shared);
-                connection = None;
                 shared.health.forget();
+                // Only this connection, or this question, may have come to a halt: a server that greets and takes a
+                // login is not dead.
+                connection = timeout(shared.timeouts.dead_after, connect(&shared))
+                    .await
+                    .ok()
+                    .flatten();
+                if connection.is_none() {
+                    silent(&shared);
+                }
             }
         }
     }
@@ -213,7 +220,8 @@ async fn connect(shared: &Shared) -> Option<ServerConnection> {
         Ok(connection) => Some(connection),
         Err(error) => {
             tracing::debug!("the health check cannot log in: {error}");
-            if matches!(error, steadfast_net::LoginError::Refused(_)) {
+            // 1045: the password is no longer right. Any other refusal says nothing about it.
+            if matches!(&error, steadfast_net::LoginError::Refused(error) if error.code == 1045) {
                 shared.vault.forget(&user);
             }
             None

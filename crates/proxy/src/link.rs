@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use steadfast_net::{ConnectError, LoginError, QueryError, ServerConnection, ServerError, greet};
+use steadfast_net::{LoginError, QueryError, ServerConnection, ServerError, greet};
 use steadfast_session::{Catalogue, Hidden, Reason, SessionState};
 use steadfast_wire::Capabilities;
 use steadfast_wire::auth::Password;
@@ -265,11 +265,20 @@ async fn attempt(
     wanted: &Wanted<'_>,
     password: &Password,
 ) -> Result<(Link, Catalogue), Attempt> {
-    let greeted = match greet(&shared.target).await {
-        Ok(greeted) => greeted,
-        Err(error) => return Err(Attempt::Again(connect_error(&error))),
+    let greeted = loop {
+        match greet(&shared.target).await {
+            Ok(greeted) => {
+                let id = greeted.greeting.connection_id;
+                if shared.registry.may_use(wanted.identity.believed_id, id) {
+                    break greeted;
+                }
+                // Another client believes this id to be its own: a KILL of that id must not hit this session. After
+                // a restart the server counts from 1 again, so the next id is soon free.
+                greeted.abandon().await;
+            }
+            Err(error) => return Err(Attempt::Again(error.to_string())),
+        }
     };
-    let id = greeted.greeting.connection_id;
     let login = wanted.identity.login(password, wanted.state.schema());
     let connection = match greeted.login(&login).await {
         Ok(connection) => connection,
@@ -278,13 +287,6 @@ async fn attempt(
         }
         Err(error) => return Err(Attempt::Again(error.to_string())),
     };
-    if !shared.registry.may_use(wanted.identity.believed_id, id) {
-        // Another client believes this id to be its own: a KILL of that id must not hit this session.
-        connection.quit().await;
-        return Err(Attempt::Again(format!(
-            "connection id {id} belongs to another client"
-        )));
-    }
     let mut connection = connection;
     if wanted.identity.reset {
         connection.reset_connection().await?;
@@ -309,10 +311,6 @@ async fn attempt(
     };
     restore(&mut link.connection, wanted.state).await?;
     Ok((link, catalogue))
-}
-
-fn connect_error(error: &ConnectError) -> String {
-    error.to_string()
 }
 
 /// Refusals that a server gives while it starts, shuts down or is crowded: 1040, 1053, 1129, 1152, 1158 to 1161,

@@ -91,7 +91,7 @@ pub enum Reason {
     Diagnostics,
     /// A cursor was open.
     Cursor,
-    /// What a procedure or a statement that is not understood may have left in the session.
+    /// What a statement that is not understood may have left in the session.
     Unseen,
     /// Somebody killed the connection.
     Killed,
@@ -163,7 +163,7 @@ impl Reason {
             }
             Self::Cursor => "the connection to the server was lost and with it an open cursor",
             Self::Unseen => {
-                "a lock or temporary table that a procedure may have left in this session is gone with the lost connection"
+                "a lock or temporary table that a statement which is not understood may have left is gone with the lost connection"
             }
             Self::Killed => "the connection to the server was killed by somebody",
             Self::Zombie => {

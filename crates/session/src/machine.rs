@@ -643,7 +643,10 @@ impl Session {
         } else if response.insert_id != 0
             || statement.sets_insert_id
             || statement.leaves.contains(Held::UNSEEN)
-            || statement.safety == Safety::Never(Reason::MultiStatement)
+            || matches!(
+                statement.safety,
+                Safety::Never(Reason::MultiStatement | Reason::Call)
+            )
         {
             self.stale.remove(Observes::LAST_INSERT_ID);
             self.insert_id_uncertain = true;

@@ -230,7 +230,10 @@ impl Driver {
         let Some(now) = known.server_id else {
             // It is held, or idle without a server connection.
             if known.user != self.identity.user {
-                return Ok(false);
+                // The id that the client knew is by now nobody's, or a stranger's.
+                let text = format!("Unknown thread id: {id}");
+                self.answer_error(1094, *b"HY000", text.as_bytes()).await?;
+                return Ok(true);
             }
             let _ = known.control.try_send(word);
             self.acknowledge().await?;

@@ -75,7 +75,6 @@ impl Driver {
             // The driver keeps every command until its answer: this cannot be, and must not go on if it is.
             return Err(Exit::Closed);
         };
-        self.before = std::rc::Rc::clone(&self.state);
         let exchanged = self.exchange(&stored, flight).await?;
         Ok(match exchanged {
             Exchanged::Ended(ended) => {
@@ -161,6 +160,8 @@ impl Driver {
             }
             Err(Before::Exit(exit)) => return Err(exit),
         };
+        // Hidden work has brought it up to date.
+        self.before = std::rc::Rc::clone(&self.state);
         let order = Order {
             expect: stored.expect,
             // A re-run makes the whole response again; what the client has of it is skipped.
@@ -364,10 +365,8 @@ impl Driver {
                         continue;
                     }
                     Fed::GuardRefused => return Ok(Exchanged::GuardRefused),
-                    Fed::PartDiffers => {
-                        self.sequence = link.relay.client_sequence();
-                        return Ok(Exchanged::PartDiffers);
-                    }
+                    // The client's sequence goes on where it was when the connection was lost.
+                    Fed::PartDiffers => return Ok(Exchanged::PartDiffers),
                     Fed::Goodbye(code) => break steadfast_session::End::Said(code),
                 }
                 if self.client.outbound.len() >= HOLD_BACK {
@@ -491,7 +490,10 @@ impl Driver {
     /// Takes the hidden read-only transaction of a re-run off again.
     async fn end_guard(&mut self) {
         if let Some(link) = &mut self.link
-            && let Err(error) = link.connection.query(b"COMMIT").await
+            && let Err(error) = link
+                .connection
+                .query(b"COMMIT AND NO CHAIN NO RELEASE")
+                .await
         {
             // The next use of the connection finds out.
             tracing::debug!("the read-only transaction of a re-run was not ended: {error}");
