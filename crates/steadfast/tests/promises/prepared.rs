@@ -6,6 +6,7 @@ use crate::case::{At, Case, on_both_servers};
 
 const STMT_FETCH: u8 = 28;
 const STMT_EXECUTE: u8 = 23;
+const RESET_CONNECTION: u8 = 31;
 
 on_both_servers! {
     fn a_prepared_statement_outlives_its_connection_with_its_types(case) {
@@ -114,8 +115,17 @@ on_both_servers! {
     fn a_statement_prepared_from_a_variable_is_what_it_was(case) {
         let mut client = case.client();
         client.run(&["SET @text='SELECT 7'", "PREPARE s FROM @text", "SET @text='SELECT 8'"]);
-        assert_eq!(client.line("EXECUTE s"), "7");
         case.cut();
         assert_eq!(client.line("EXECUTE s"), "7");
+        // Its text is not known to Steadfast: once it ran, it may have taken a lock. Never another result.
+        case.cut();
+        let answer = client.query("EXECUTE s");
+        if answer.error() == "0" {
+            assert_eq!(answer.line(), "7");
+        } else {
+            answer.fails("1053/08S01");
+            client.command(RESET_CONNECTION, b"").good();
+            assert_eq!(client.line("SELECT 9"), "9");
+        }
     }
 }
