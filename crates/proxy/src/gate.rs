@@ -11,11 +11,22 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+/// From when the first of a recovery has its connection, the others are waited for at most this long: one that cannot
+/// come back must not hold up all.
+const STAY: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Default)]
+struct Replaying {
+    /// For each session that has a transaction to replay: the order of the statement that is due next.
+    due: BTreeMap<u64, u64>,
+    /// When the first of them was ready to replay.
+    begun: Option<Instant>,
+}
+
 /// One per server.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
-    /// For each session that has a transaction to replay: the order of the statement that is due next.
-    replaying: Mutex<BTreeMap<u64, u64>>,
+    replaying: Mutex<Replaying>,
     count: AtomicUsize,
     /// Counts the times that somebody began to replay while nobody did.
     wave: AtomicU64,
@@ -69,15 +80,18 @@ impl Gate {
             tokio::pin!(changed);
             // Registered before the look, so that a change between the two is not missed.
             changed.as_mut().enable();
-            if ready(
-                &self
+            let begun = {
+                let replaying = self
                     .replaying
                     .lock()
-                    .unwrap_or_else(PoisonError::into_inner),
-            ) {
-                return true;
-            }
-            if timeout_at(deadline, changed).await.is_err() {
+                    .unwrap_or_else(PoisonError::into_inner);
+                if ready(&replaying.due) {
+                    return true;
+                }
+                replaying.begun
+            };
+            let until = begun.map_or(deadline, |begun| deadline.min(begun + STAY));
+            if timeout_at(until, changed).await.is_err() {
                 return false;
             }
         }
@@ -88,16 +102,29 @@ impl Gate {
             .replaying
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if replaying.is_empty() && order.is_some() {
+        if replaying.due.is_empty() && order.is_some() {
             self.wave.fetch_add(1, Ordering::Relaxed);
         }
         match order {
-            Some(order) => replaying.insert(session, order),
-            None => replaying.remove(&session),
+            Some(order) => replaying.due.insert(session, order),
+            None => replaying.due.remove(&session),
         };
-        self.count.store(replaying.len(), Ordering::Relaxed);
+        if replaying.due.is_empty() {
+            replaying.begun = None;
+        }
+        self.count.store(replaying.due.len(), Ordering::Relaxed);
         drop(replaying);
         self.changed.notify_waiters();
+    }
+
+    fn begin(&self) {
+        let mut replaying = self
+            .replaying
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if replaying.begun.is_none() {
+            replaying.begun = Some(Instant::now());
+        }
     }
 }
 
@@ -112,6 +139,7 @@ impl Turn {
     /// Waits until every statement of an earlier order has been replayed; false if that takes over `at_most`.
     pub(crate) async fn wait(&self, order: u64, at_most: Duration) -> bool {
         self.gate.set(self.session, Some(order));
+        self.gate.begin();
         let deadline = Instant::now() + at_most;
         self.gate
             .wait_until(deadline, |replaying| {
@@ -149,6 +177,23 @@ mod tests {
         assert!(earlier && !later);
         drop(second);
         assert!(first.wait(12, LONG).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_cannot_come_back_holds_up_the_others_for_a_limited_time() {
+        let gate = Arc::new(Gate::default());
+        let stuck = gate.enter(1, 0);
+        let other = gate.enter(2, 1);
+        let begun = Instant::now();
+        for order in 1..50 {
+            other.wait(order, Duration::from_secs(60)).await;
+        }
+        drop(other);
+        for _ in 0..50 {
+            gate.admitted(Duration::from_secs(60)).await;
+        }
+        assert!(begun.elapsed() <= STAY + Duration::from_millis(100));
+        drop(stuck);
     }
 
     #[tokio::test]

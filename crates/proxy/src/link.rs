@@ -214,7 +214,7 @@ pub(crate) async fn attach(
             "its password was not learned".to_owned(),
         ));
     };
-    if wanted.state.has_unknown_user_variables() || wanted.state.has_unknown_prepared() {
+    if !wanted.state.knows_user_variables() || wanted.state.has_unknown_prepared() {
         return Err((
             Reason::StateRefused,
             "the value of a user variable was not known yet".to_owned(),

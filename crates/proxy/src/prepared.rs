@@ -19,6 +19,10 @@ pub(crate) struct Prepared {
     text: Bytes,
     parameters: u16,
     digest: u64,
+    /// The default schema that its names without a schema mean.
+    schema: Option<Box<[u8]>>,
+    /// How its text was lexed.
+    dialect: Dialect,
     class: Cell<(Dialect, Class)>,
     /// Types that the client sent with its last execution that had some.
     types: RefCell<Rc<[u8]>>,
@@ -45,6 +49,7 @@ impl Prepared {
         parameters: u16,
         digest: u64,
         dialect: Dialect,
+        schema: Option<&[u8]>,
     ) -> Self {
         let class = classify(&text, dialect);
         Self {
@@ -52,6 +57,8 @@ impl Prepared {
             text,
             parameters,
             digest,
+            schema: schema.map(Into::into),
+            dialect,
             class: Cell::new((dialect, class)),
             types: RefCell::new(Rc::from([])),
             there: Cell::new(None),
@@ -67,6 +74,16 @@ impl Prepared {
     /// Its SQL.
     pub(crate) fn text(&self) -> &Bytes {
         &self.text
+    }
+
+    /// The default schema that its names without a schema mean; `None` if there was none, and every name has one.
+    pub(crate) fn schema(&self) -> Option<&[u8]> {
+        self.schema.as_deref()
+    }
+
+    /// How its text was lexed when the client prepared it.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// Digest of parameters and columns, as the client was told.

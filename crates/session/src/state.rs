@@ -80,6 +80,9 @@ pub enum UserVariable {
     Known(String),
     /// It was assigned and its value has not been asked for yet.
     Unknown,
+    /// Its value is too long to be kept, or its name is not ASCII and means different variables in different
+    /// character sets: the session cannot be restored while it has it.
+    NotKept,
 }
 
 /// A statement that was prepared by name.
@@ -89,6 +92,8 @@ struct PreparedByName {
     text: Box<[u8]>,
     /// The user variable that it was prepared from, with its value at that time.
     from: Option<(Box<[u8]>, UserVariable)>,
+    /// The default schema that its names without a schema mean.
+    schema: Option<Box<[u8]>>,
 }
 
 /// What a session can observe of itself.
@@ -154,20 +159,36 @@ impl SessionState {
 
     /// A statement may have assigned this user variable.
     pub fn user_variable_assigned(&mut self, name: &[u8]) {
+        let value = if name.is_ascii() {
+            UserVariable::Unknown
+        } else {
+            UserVariable::NotKept
+        };
+        self.user_variables.insert(folded(name), value);
+    }
+
+    /// The value of a user variable is too long to be kept.
+    pub fn user_variable_not_kept(&mut self, name: &[u8]) {
         self.user_variables
-            .insert(folded(name), UserVariable::Unknown);
+            .insert(folded(name), UserVariable::NotKept);
     }
 
     /// The value of a user variable has been asked for: an expression that gives it again.
     pub fn set_user_variable(&mut self, name: &[u8], expression: String) {
-        self.user_variables
-            .insert(folded(name), UserVariable::Known(expression));
+        let value = if name.is_ascii() {
+            UserVariable::Known(expression)
+        } else {
+            UserVariable::NotKept
+        };
+        self.user_variables.insert(folded(name), value);
     }
 
     /// All user variables that are known may have been assigned (CALL, EXECUTE).
     pub fn all_user_variables_assigned(&mut self) {
-        for value in self.user_variables.values_mut() {
-            *value = UserVariable::Unknown;
+        for (name, value) in &mut self.user_variables {
+            if name.is_ascii() {
+                *value = UserVariable::Unknown;
+            }
         }
     }
 
@@ -179,9 +200,16 @@ impl SessionState {
             .map(|(name, _)| name.as_ref())
     }
 
-    /// Whether the value of some user variable is not known.
+    /// Whether the value of some user variable is still to be asked for.
     pub fn has_unknown_user_variables(&self) -> bool {
         self.unknown_user_variables().next().is_some()
+    }
+
+    /// Whether the value of each user variable is known, so that another connection can be given it.
+    pub fn knows_user_variables(&self) -> bool {
+        self.user_variables
+            .values()
+            .all(|value| matches!(value, UserVariable::Known(_)))
     }
 
     /// PREPARE from a literal: `text` is the whole PREPARE statement.
@@ -189,6 +217,7 @@ impl SessionState {
         let prepared = PreparedByName {
             text: text.into(),
             from: None,
+            schema: self.schema.clone(),
         };
         self.prepared.insert(folded(name), prepared);
     }
@@ -205,6 +234,7 @@ impl SessionState {
         let prepared = PreparedByName {
             text: text.into(),
             from: Some((variable, value)),
+            schema: self.schema.clone(),
         };
         self.prepared.insert(folded(name), prepared);
     }
@@ -213,7 +243,7 @@ impl SessionState {
     pub fn has_unknown_prepared(&self) -> bool {
         self.prepared
             .values()
-            .any(|prepared| matches!(&prepared.from, Some((name, value)) if *value == UserVariable::Unknown || !name.is_ascii()))
+            .any(|prepared| matches!(&prepared.from, Some((name, value)) if !matches!(value, UserVariable::Known(_)) || !name.is_ascii()))
     }
 
     /// DEALLOCATE PREPARE.
@@ -312,7 +342,7 @@ impl SessionState {
                     "@{}={expression}",
                     identifier(&String::from_utf8_lossy(name))
                 )),
-                UserVariable::Unknown => None,
+                UserVariable::Unknown | UserVariable::NotKept => None,
             })
             .collect();
         if !user_variables.is_empty() {
@@ -324,7 +354,12 @@ impl SessionState {
         if !variables.is_empty() {
             script.push(format!("SET SESSION {}", variables.join(", ")).into_bytes());
         }
+        let mut schema = self.schema.as_deref();
         for prepared in self.prepared.values() {
+            if prepared.schema.is_some() && prepared.schema.as_deref() != schema {
+                schema = prepared.schema.as_deref();
+                script.extend(schema.map(use_schema));
+            }
             let Some((variable, UserVariable::Known(then))) = &prepared.from else {
                 script.push(prepared.text.to_vec());
                 continue;
@@ -338,6 +373,9 @@ impl SessionState {
             if let Some(UserVariable::Known(now)) = self.user_variables.get(variable) {
                 script.push(set(now));
             }
+        }
+        if schema != self.schema() {
+            script.extend(self.schema().map(use_schema));
         }
         if let Some(value) = &self.frozen_clock {
             script.push([b"SET timestamp=".as_slice(), value].concat());
@@ -368,6 +406,11 @@ fn begins_transaction(text: &[u8]) -> bool {
     !text
         .get(..3)
         .is_some_and(|word| word.eq_ignore_ascii_case(b"SET"))
+}
+
+/// USE. The name is sent as the server reported it, in the connection's character set.
+fn use_schema(name: &[u8]) -> Vec<u8> {
+    format!("USE {}", identifier(&String::from_utf8_lossy(name))).into_bytes()
 }
 
 /// Both servers compare these names without regard to case; ASCII is enough here, because a name that is
@@ -456,6 +499,30 @@ mod tests {
         );
         assert!(script(&state).is_empty());
         assert_eq!(state.opening().count(), 2);
+    }
+
+    #[test]
+    fn a_statement_is_prepared_in_the_schema_that_it_was_prepared_in() {
+        let mut state = SessionState::new(Some(b"a"));
+        state.prepare(b"s", b"PREPARE s FROM 'INSERT INTO t VALUES (1)'");
+        state.set_schema(b"b");
+        assert_eq!(
+            script(&state),
+            [
+                "USE `a`",
+                "PREPARE s FROM 'INSERT INTO t VALUES (1)'",
+                "USE `b`"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_variable_that_is_not_kept_stops_the_restore() {
+        let mut state = SessionState::default();
+        state.set_user_variable(b"a", "1".to_owned());
+        assert!(state.knows_user_variables());
+        state.user_variable_assigned("é".as_bytes());
+        assert!(!state.knows_user_variables() && !state.has_unknown_user_variables());
     }
 
     #[test]

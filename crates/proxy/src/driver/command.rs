@@ -128,9 +128,11 @@ impl Driver {
             return self.out_of_memory(stored.size()).await;
         }
         let statement = stored.statement;
+        let asks = Self::asks_about_the_statement_before(&stored);
         let bytes = stored.size();
         let handle = self.store(stored);
-        let clock = if self.state.clock_is_frozen() {
+        // Setting a time would disturb what the statement asks about the one before it.
+        let clock = if self.state.clock_is_frozen() || asks {
             None
         } else {
             self.shared.clock.now()

@@ -4,7 +4,7 @@ use std::io;
 
 use steadfast_net::QueryError;
 use steadfast_session::{
-    Event, Failure, FailureKind, Flight, Handle, Pins, Reason, Response, Sent, Status,
+    Event, Failure, FailureKind, Flight, Handle, Pins, Reason, Response, Sent, Status, identifier,
 };
 use steadfast_sql::Uses;
 use steadfast_wire::command::code;
@@ -57,6 +57,22 @@ pub(super) enum Before {
         message: Vec<u8>,
     },
     Exit(Exit),
+}
+
+impl Before {
+    /// As the servers say when a statement's tables have changed under it.
+    fn needs_reprepare() -> Self {
+        Self::NotPrepared {
+            code: 1615,
+            sqlstate: *b"HY000",
+            message: b"Prepared statement needs to be re-prepared".to_vec(),
+        }
+    }
+}
+
+/// USE of a schema by the name that the server reported.
+fn use_schema(name: &[u8]) -> Vec<u8> {
+    format!("USE {}", identifier(&String::from_utf8_lossy(name))).into_bytes()
 }
 
 impl From<QueryError> for Before {
@@ -270,6 +286,17 @@ impl Driver {
         if let Some(there) = prepared.on(connection) {
             return Ok(there);
         }
+        if prepared.dialect() != self.dialect {
+            // It would be read by another sql_mode or character set than when the client prepared it.
+            return Err(Before::needs_reprepare());
+        }
+        let elsewhere = prepared
+            .schema()
+            .filter(|schema| self.state.schema() != Some(*schema))
+            .map(use_schema);
+        if let Some(text) = &elsewhere {
+            self.query(text).await?;
+        }
         let mut payload = vec![code::STMT_PREPARE];
         payload.extend_from_slice(prepared.text());
         let order = Order {
@@ -286,6 +313,11 @@ impl Driver {
             Exchanged::Lost(end, _) => return Err(Before::Lost(end)),
             _ => return Err(Before::Lost(steadfast_session::End::Nonsense)),
         };
+        if elsewhere.is_some()
+            && let Some(back) = self.state.schema().map(use_schema)
+        {
+            self.query(&back).await?;
+        }
         match ended.prepared {
             Some(ok) if ended.digest == prepared.digest() => {
                 let there = There {
@@ -295,12 +327,7 @@ impl Driver {
                 prepared.prepared_on(there);
                 Ok(there)
             }
-            // As the servers say when a statement's tables have changed under it.
-            _ => Err(Before::NotPrepared {
-                code: 1615,
-                sqlstate: *b"HY000",
-                message: b"Prepared statement needs to be re-prepared".to_vec(),
-            }),
+            _ => Err(Before::needs_reprepare()),
         }
     }
 
@@ -518,9 +545,16 @@ impl Driver {
         if settings.is_empty() {
             return Ok(());
         }
-        if let Some(link) = &mut self.link {
-            let text = format!("SET {}", settings.join(", "));
-            link.connection.query(text.as_bytes()).await?;
+        let text = format!("SET {}", settings.join(", "));
+        match self.query(text.as_bytes()).await {
+            // A server that does not let the account set its time (MariaDB's secure_timestamp): without a pin the
+            // replay may find other data, and says so.
+            Err(QueryError::Server(error)) if !error.ends_connection() => {
+                tracing::debug!(client = %self.peer, "a statement's time could not be set: {error}");
+                self.deferred.clock = false;
+            }
+            Err(error) => return Err(error),
+            Ok(_) => {}
         }
         Ok(())
     }

@@ -105,6 +105,8 @@ struct Deferred {
     clock: bool,
     /// Steadfast's own settings.
     hide: bool,
+    /// The collation of the connection is to be asked for.
+    collation: bool,
     /// Values of user variables are to be asked for.
     user_variables: bool,
     /// Values of system variables are to be asked for: a statement that failed may have set some.

@@ -81,7 +81,13 @@ impl Driver {
             self.turn = Some(self.shared.gate.enter(self.number, first));
             self.wave = Some(self.shared.gate.wave());
         }
+        let resets = self
+            .store
+            .get(&self.next_handle.saturating_sub(1))
+            .is_some_and(|stored| !self.core.is_idle() && Self::is_reset(stored));
         let state = match attachment.target {
+            // What is about to be reset need not be restored.
+            Target::Now if resets => Arc::new(SessionState::new(self.state.schema())),
             Target::Now => Arc::new(SessionState::clone(&self.state)),
             Target::TransactionStart => Arc::new(SessionState::clone(&self.at_start)),
         };
@@ -137,7 +143,10 @@ impl Driver {
                 self.status
                     .set(StatusFlags::AUTOCOMMIT, self.core.autocommit());
                 self.link = Some(link);
-                self.deferred = super::Deferred::default();
+                self.deferred = super::Deferred {
+                    user_variables: self.state.has_unknown_user_variables(),
+                    ..super::Deferred::default()
+                };
                 Event::Attached(catalogue)
             }
             Err((reason, why)) => {

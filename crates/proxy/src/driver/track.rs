@@ -14,12 +14,17 @@ use steadfast_wire::command::code;
 use steadfast_wire::response::{self, SessionStateChange};
 use steadfast_wire::walk::Expect;
 
+use tokio::time::timeout;
+
 use super::exchange::Before;
 use super::{Deferred, Driver};
 use crate::command::Stored;
 use crate::link::Link;
 use crate::prepared::{Prepared, There};
 use crate::relay::Ended;
+
+/// Bytes of the longest value of a user variable that is kept.
+const KEPT_VARIABLE: usize = 32 << 10;
 
 /// How a server connection lexes text after its login.
 pub(super) fn dialect_of(link: &Link) -> Dialect {
@@ -121,7 +126,14 @@ impl Driver {
         };
         let id = self.next_statement;
         let text = stored.payload.slice(1..);
-        let prepared = Prepared::new(id, text, ok.parameters, ended.digest, self.dialect);
+        let prepared = Prepared::new(
+            id,
+            text,
+            ok.parameters,
+            ended.digest,
+            self.dialect,
+            self.state.schema(),
+        );
         prepared.prepared_on(There {
             connection: link.number,
             id: ok.statement_id,
@@ -259,6 +271,12 @@ impl Driver {
                         assignment.target,
                         Target::System(Scope::Session | Scope::Bare)
                     );
+                    // Not tracked where only the collation changes: SET NAMES … COLLATE.
+                    self.deferred.collation |=
+                        matches!(assignment.target, Target::Names | Target::CharacterSet)
+                            || assignment
+                                .name
+                                .eq_ignore_ascii_case(b"collation_connection");
                     if session && assignment.name.eq_ignore_ascii_case(b"timestamp") {
                         let running = assignment.value.eq_ignore_ascii_case(b"default")
                             || assignment.value == b"0";
@@ -320,6 +338,9 @@ impl Driver {
             if deferred.hide {
                 self.hide_settings().await?;
             }
+            if deferred.collation {
+                self.ask_collation().await?;
+            }
             if deferred.user_variables {
                 self.ask_user_variables().await?;
             }
@@ -333,9 +354,22 @@ impl Driver {
         Ok(())
     }
 
-    async fn query(&mut self, text: &[u8]) -> Result<QueryResult, QueryError> {
+    /// A hidden statement.
+    pub(super) async fn query(&mut self, text: &[u8]) -> Result<QueryResult, QueryError> {
+        let silent = || {
+            QueryError::Lost(
+                steadfast_net::LossKind::Silence,
+                std::io::ErrorKind::TimedOut.into(),
+            )
+        };
         match &mut self.link {
-            Some(link) => link.connection.query(text).await,
+            // Hidden work is small: a server that takes longer than this for it is gone.
+            Some(link) => timeout(
+                2 * self.shared.timeouts.dead_after,
+                link.connection.query(text),
+            )
+            .await
+            .unwrap_or_else(|_| Err(silent())),
             None => Err(QueryError::Lost(
                 steadfast_net::LossKind::Eof,
                 std::io::ErrorKind::UnexpectedEof.into(),
@@ -417,6 +451,15 @@ impl Driver {
                 Kind::Execute => ended.rows == Some(1),
                 _ => false,
             });
+        if self.deferred.collation && quiet {
+            match self.ask_collation().await {
+                Ok(()) => self.deferred.collation = false,
+                Err(_) => {
+                    tracing::debug!(client = %self.peer, "the collation could not be asked for");
+                    return;
+                }
+            }
+        }
         if !(self.deferred.user_variables && quiet) {
             return;
         }
@@ -456,6 +499,44 @@ impl Driver {
         Ok(())
     }
 
+    async fn ask_collation(&mut self) -> Result<(), Before> {
+        let found = self.query(b"SELECT @@SESSION.collation_connection").await?;
+        if let Some(value) = found
+            .rows
+            .into_iter()
+            .next()
+            .and_then(|row| row.into_iter().next()?)
+        {
+            self.state_mut()
+                .set_variable("collation_connection", &value);
+        }
+        Ok(())
+    }
+
+    /// Those of the user variables whose values can be kept; the others are marked.
+    async fn short_enough(&mut self, names: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Before> {
+        let list: Vec<String> = names
+            .iter()
+            .map(|name| {
+                let name = identifier(&String::from_utf8_lossy(name));
+                format!("COALESCE(LENGTH(@{name}), 0) > {KEPT_VARIABLE}")
+            })
+            .collect();
+        let result = self
+            .query(format!("SELECT {}", list.join(", ")).as_bytes())
+            .await?;
+        let row = result.rows.into_iter().next().unwrap_or_default();
+        let mut short = Vec::new();
+        for (name, long) in names.into_iter().zip(row) {
+            if long.as_deref() == Some(b"0") {
+                short.push(name);
+            } else {
+                self.state_mut().user_variable_not_kept(&name);
+            }
+        }
+        Ok(short)
+    }
+
     /// Asks for the values of user variables that a statement may have assigned.
     async fn ask_user_variables(&mut self) -> Result<(), Before> {
         let names: Vec<Vec<u8>> = self
@@ -463,6 +544,10 @@ impl Driver {
             .unknown_user_variables()
             .map(<[u8]>::to_vec)
             .collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let names = self.short_enough(names).await?;
         if names.is_empty() {
             return Ok(());
         }
