@@ -1,0 +1,170 @@
+//! The machine: `step(event) -> actions`. It decides what becomes of a session when its server connection is
+//! lost, and nothing else does.
+//!
+//! One event per command and one per end of a response. The driver owns sockets, bytes and time; it carries
+//! out the actions in order and reports what came of them.
+//!
+//! ```text
+//!            Command            Response
+//!   Idle ──────────────▶ Running ─────────▶ Idle        (ERR inside a transaction: Probing, then Idle)
+//!    │ Lost, in a transaction   │ Lost, may run again
+//!    ▼                          ▼
+//!   Attaching ──Attached──▶ Replaying ──last entry equal──▶ Running or Idle
+//!    │ Refused                  │ unequal
+//!    ▼                          ▼
+//!   the contract's error: told at once to a command in flight, else to the next one
+//! ```
+//!
+//! `words` has the events and actions, `run` the way of a command, `lost` what a loss comes to, `recover` the way back.
+
+mod lost;
+mod recover;
+mod run;
+mod words;
+
+use crate::contract::Failure;
+use crate::statement::{Held, Observes};
+use crate::transaction::Transaction;
+
+pub use words::{
+    Action, Actions, Attachment, Catalogue, Command, Event, Flight, Limits, Refusal, Response,
+    Status, Target,
+};
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Phase {
+    /// No command in flight.
+    Idle,
+    /// A server connection has been asked for.
+    Attaching {
+        flight: Option<Flight>,
+        replay: bool,
+    },
+    /// The journal is being replayed; `at` is the entry that runs, `None` the opening of a chained transaction.
+    Replaying {
+        flight: Option<Flight>,
+        at: Option<u32>,
+    },
+    /// A command runs for the client.
+    Running(Flight),
+    /// A hidden COM_PING runs: the ERR of `flight` did not say whether the transaction lives.
+    Probing { flight: Flight, response: Response },
+}
+
+/// What the client must be told before it can go on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Debt {
+    /// Once, to the next command: the transaction was rolled back while no command was in flight.
+    Once(Failure),
+    /// To every command until ROLLBACK or a reset: a transaction was lost that must not half-commit.
+    UntilRollback(Failure),
+    /// To COMMIT until ROLLBACK, BEGIN or a reset: the client has been told 1213, so its transaction is over and
+    /// statements stand for themselves, as after a native 1213; but a COMMIT now means the transaction that is gone.
+    UntilBegin(Failure),
+    /// To every command until a reset: a lock or a temporary table is gone.
+    UntilReset(Failure),
+}
+
+/// One client's session, whatever server connection it has.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Session {
+    limits: Limits,
+    phase: Phase,
+    attached: bool,
+    autocommit: bool,
+    transaction: Transaction,
+    held: Held,
+    debt: Option<Debt>,
+    /// What went with the last lost connection and has not been made anew.
+    stale: Observes,
+    /// LAST_INSERT_ID() may not be what the last OK said: a row with an explicit id reports that id, too.
+    insert_id_uncertain: bool,
+    /// How often the open transaction has been replayed.
+    replays: u8,
+}
+
+impl Session {
+    /// A session that has just logged in and owns a server connection.
+    pub fn new(limits: Limits, status: Status) -> Self {
+        Self {
+            limits,
+            phase: Phase::Idle,
+            attached: true,
+            autocommit: status.autocommit,
+            transaction: Transaction::default(),
+            held: Held::empty(),
+            debt: None,
+            stale: Observes::empty(),
+            insert_id_uncertain: false,
+            replays: 0,
+        }
+    }
+
+    /// The open transaction.
+    pub fn transaction(&self) -> &Transaction {
+        &self.transaction
+    }
+
+    /// What the session holds that another connection cannot be given.
+    pub fn held(&self) -> Held {
+        self.held
+    }
+
+    /// Whether no command is in flight and nothing is being recovered.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle)
+    }
+
+    /// Whether it has a server connection, as far as it knows.
+    pub fn is_attached(&self) -> bool {
+        self.attached
+    }
+
+    /// Whether autocommit is on.
+    pub fn autocommit(&self) -> bool {
+        self.autocommit
+    }
+
+    /// Whether its server connection could be given back without the client's noticing: idle, no transaction,
+    /// nothing held, nothing that the next statement may ask about.
+    pub fn is_detachable(&self) -> bool {
+        self.is_idle() && !self.transaction.is_open() && self.held.is_empty() && self.debt.is_none()
+    }
+
+    /// The driver has given the server connection back ([`Session::is_detachable`]).
+    pub fn detached(&mut self) {
+        debug_assert!(self.is_detachable());
+        self.attached = false;
+        self.stale = self.gone_with_connection();
+    }
+
+    /// What a new connection cannot be given of the statement before.
+    fn gone_with_connection(&self) -> Observes {
+        let mut gone = Observes::all();
+        gone.set(Observes::LAST_INSERT_ID, self.insert_id_uncertain);
+        gone
+    }
+
+    /// Takes an event; gives what to do.
+    pub fn step(&mut self, event: Event) -> Actions {
+        let mut actions = Actions::default();
+        match event {
+            Event::Command(command) => self.command(command, &mut actions),
+            Event::Attached(catalogue) => self.attached(catalogue, &mut actions),
+            Event::Refused(refusal) => self.refused(refusal, &mut actions),
+            Event::Response(response) => self.response(response, &mut actions),
+            Event::GuardRefused => self.guard_refused(&mut actions),
+            Event::PartDiffers => self.part_differs(&mut actions),
+            Event::Lost(loss) => self.lost(loss, &mut actions),
+            Event::Interrupted => self.interrupted(&mut actions),
+            Event::ReplayTimeout => self.replay_timeout(&mut actions),
+        }
+        actions
+    }
+
+    /// Whether what a command did would be undone by the loss of its connection: it ran in a transaction that
+    /// had not been committed.
+    fn in_scope(&self) -> bool {
+        self.transaction.is_open() || !self.autocommit
+    }
+}

@@ -1,0 +1,223 @@
+//! The way back: another connection, the replay, and what ends them early.
+
+use super::run::remaining_stale;
+use super::{
+    Action, Actions, Attachment, Catalogue, Flight, Phase, Refusal, Response, Session, Target,
+};
+use crate::contract::{Failure, FailureKind, Reason};
+use crate::statement::{Observes, Safety};
+
+impl Session {
+    pub(super) fn attach(&mut self, flight: Option<Flight>, replay: bool, actions: &mut Actions) {
+        let writes_again = flight.is_some_and(|flight| flight.may_have_run)
+            && !matches!(
+                flight.map(|flight| flight.statement.safety),
+                Some(Safety::Harmless)
+            );
+        self.phase = Phase::Attaching { flight, replay };
+        actions.push(Action::Attach(Attachment {
+            target: if replay {
+                Target::TransactionStart
+            } else {
+                Target::Now
+            },
+            replay,
+            catalogue: replay && (writes_again || self.transaction.has_failed_write()),
+        }));
+    }
+
+    pub(super) fn attached(&mut self, catalogue: Catalogue, actions: &mut Actions) {
+        let Phase::Attaching { flight, replay } = self.phase else {
+            return;
+        };
+        self.attached = true;
+        self.stale = self.gone_with_connection();
+        if replay {
+            if self.transaction.has_failed_write() && catalogue.non_transactional_tables {
+                // A statement that failed may have written a part that does not roll back.
+                let failure = Failure::new(FailureKind::RolledBack, Reason::NonTransactional);
+                self.lose_transaction(failure, false, actions);
+                return;
+            }
+            if let Some(flight) = flight
+                && flight.may_have_run
+                && catalogue.non_transactional_tables
+                && (flight.statement.safety == Safety::Write
+                    || (flight.statement.safety == Safety::Read && catalogue.functions))
+            {
+                let failure = Failure::new(FailureKind::InDoubt, Reason::NonTransactional);
+                self.lose_transaction(failure, true, actions);
+                return;
+            }
+            self.replays = self.replays.saturating_add(1);
+            let at = if self.transaction.is_chained() {
+                None
+            } else {
+                Some(0)
+            };
+            self.replay_at(flight, at, actions);
+            return;
+        }
+        match flight {
+            Some(flight) => {
+                if self.stale.intersects(flight.statement.observes) {
+                    self.stale.remove(flight.statement.observes);
+                    self.phase = Phase::Idle;
+                    actions.push(Action::Fail(Failure::new(
+                        FailureKind::RolledBack,
+                        Reason::Diagnostics,
+                    )));
+                    return;
+                }
+                self.phase = Phase::Running(flight);
+                actions.push(Action::Send(flight));
+            }
+            None => self.phase = Phase::Idle,
+        }
+    }
+
+    /// Runs entry `at` of the journal, or ends the replay when there is none.
+    pub(super) fn replay_at(
+        &mut self,
+        flight: Option<Flight>,
+        at: Option<u32>,
+        actions: &mut Actions,
+    ) {
+        let Some(index) = at else {
+            self.phase = Phase::Replaying { flight, at };
+            actions.push(Action::ReplayOpening);
+            return;
+        };
+        if (index as usize) < self.transaction.entries().len() {
+            self.phase = Phase::Replaying { flight, at };
+            actions.push(Action::Replay(index));
+            return;
+        }
+        if let Some(last) = self.transaction.entries().last() {
+            // Hidden statements came after the last one: they have cleared its row count and its warnings.
+            self.stale = remaining_stale(self.gone_with_connection(), last.statement, false)
+                | Observes::ROW_COUNT
+                | Observes::DIAGNOSTICS;
+        }
+        if self
+            .transaction
+            .entries()
+            .iter()
+            .any(|entry| entry.reported_insert_id)
+        {
+            // The replay has set it as the first run did.
+            self.stale.remove(Observes::LAST_INSERT_ID);
+        }
+        if let Some(asking) = flight
+            && self.stale.intersects(asking.statement.observes)
+        {
+            self.phase = Phase::Replaying { flight, at };
+            let failure = Failure::new(FailureKind::RolledBack, Reason::Diagnostics);
+            self.lose_transaction(failure, false, actions);
+            return;
+        }
+        actions.push(Action::EndReplay);
+        match flight {
+            Some(flight) => {
+                self.phase = Phase::Running(flight);
+                actions.push(Action::Send(flight));
+            }
+            None => self.phase = Phase::Idle,
+        }
+    }
+
+    pub(super) fn refused(&mut self, refusal: Refusal, actions: &mut Actions) {
+        let Phase::Attaching { flight, replay } = self.phase else {
+            return;
+        };
+        let failure = Failure::new(FailureKind::Unavailable, refusal.0);
+        if replay {
+            self.lose_transaction(failure, true, actions);
+        } else {
+            self.phase = Phase::Idle;
+            if flight.is_some() {
+                actions.push(Action::Fail(failure));
+            }
+        }
+    }
+
+    pub(super) fn replayed(
+        &mut self,
+        flight: Option<Flight>,
+        at: Option<u32>,
+        response: Response,
+        actions: &mut Actions,
+    ) {
+        let Some(index) = at else {
+            if response.error != 0 {
+                self.mismatch(flight, actions);
+            } else {
+                self.replay_at(flight, Some(0), actions);
+            }
+            return;
+        };
+        let entries = self.transaction.entries();
+        let equal = entries
+            .get(index as usize)
+            .is_some_and(|entry| entry.digest == response.digest);
+        let last = index as usize + 1 == entries.len();
+        let alive = response
+            .status
+            .is_none_or(|status| status.in_transaction || !last);
+        if equal && alive {
+            self.replay_at(flight, Some(index + 1), actions);
+        } else {
+            self.mismatch(flight, actions);
+        }
+    }
+
+    pub(super) fn mismatch(&mut self, flight: Option<Flight>, actions: &mut Actions) {
+        let failure = Failure::new(FailureKind::RolledBack, Reason::Mismatch);
+        self.phase = Phase::Replaying { flight, at: None };
+        self.lose_transaction(failure, false, actions);
+    }
+
+    pub(super) fn guard_refused(&mut self, actions: &mut Actions) {
+        if let Phase::Running(_) = self.phase {
+            self.phase = Phase::Idle;
+            actions.push(Action::Fail(Failure::new(
+                FailureKind::InDoubt,
+                Reason::WritingRead,
+            )));
+        }
+    }
+
+    pub(super) fn part_differs(&mut self, actions: &mut Actions) {
+        if let Phase::Running(_) = self.phase {
+            let failure = Failure::new(FailureKind::RolledBack, Reason::PartMismatch);
+            if self.transaction.is_open() {
+                self.lose_transaction(failure, false, actions);
+            } else {
+                self.phase = Phase::Idle;
+                self.drop_connection(actions);
+                actions.push(Action::Fail(failure));
+            }
+        }
+    }
+
+    pub(super) fn interrupted(&mut self, actions: &mut Actions) {
+        let killed = Failure::new(FailureKind::Killed, Reason::Killed);
+        match &mut self.phase {
+            Phase::Attaching { flight, .. } | Phase::Replaying { flight, .. } => {
+                // As a native 1317: the statement ends, the transaction goes on. A command that may have run
+                // before is in the transaction that is rolled back, or was a read.
+                if flight.take().is_some() {
+                    actions.push(Action::Fail(killed));
+                }
+            }
+            Phase::Idle | Phase::Running(_) | Phase::Probing { .. } => {}
+        }
+    }
+
+    pub(super) fn replay_timeout(&mut self, actions: &mut Actions) {
+        if let Phase::Replaying { .. } = self.phase {
+            let failure = Failure::new(FailureKind::RolledBack, Reason::ReplayTime);
+            self.lose_transaction(failure, false, actions);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What goes into the machine and what comes out of it.
+
+use crate::contract::{Failure, Reason};
+use crate::loss::Loss;
+use crate::statement::Statement;
+use crate::transaction::{Handle, Pins};
+
+/// Limits of one session.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Limits {
+    /// Bytes of commands in the journal of one transaction.
+    pub journal_bytes: u64,
+    /// Commands in the journal of one transaction.
+    pub journal_commands: u32,
+    /// How often one command may be sent before the client is told: a statement may be what ends the server. A
+    /// transaction may be replayed four times as often, because each of its statements may meet a loss.
+    pub attempts: u8,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            journal_bytes: 16 << 20,
+            journal_commands: 10_000,
+            attempts: 4,
+        }
+    }
+}
+
+/// A command from the client.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Command {
+    /// Where the driver keeps it.
+    pub handle: Handle,
+    /// What it is.
+    pub statement: Statement,
+    /// Its length in bytes, as kept for a replay.
+    pub bytes: u64,
+    /// The server's clock when it arrived, microseconds since 1970; `None` when the client has frozen the
+    /// session's clock itself, so that nothing is to be pinned.
+    pub clock: Option<u64>,
+    /// Random bits for the seeds of RAND().
+    pub random: u64,
+}
+
+/// What the status flags at the end of a response said.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Status {
+    /// SERVER_STATUS_IN_TRANS.
+    pub in_transaction: bool,
+    /// SERVER_STATUS_AUTOCOMMIT.
+    pub autocommit: bool,
+}
+
+/// The end of a response.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Response {
+    /// The status flags; `None` after an ERR, which has none.
+    pub status: Option<Status>,
+    /// The error code of an ERR, else 0.
+    pub error: u16,
+    /// Digest of the whole response.
+    pub digest: u64,
+    /// The insert id of its OK, else 0.
+    pub insert_id: u64,
+    /// The transaction has written non-transactional tables (the servers' transaction state tracker).
+    pub non_transactional: bool,
+    /// How many completions of all sessions came before.
+    pub order: u64,
+}
+
+/// What is known of the tables on the server at the time of an attachment.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Catalogue {
+    /// There are tables of engines without transactions, or it is not known that there are none.
+    pub non_transactional_tables: bool,
+    /// There are stored functions, or it is not known that there are none.
+    pub functions: bool,
+}
+
+/// Why no server connection could be had.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Refusal(pub Reason);
+
+/// What happened.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Event {
+    /// The client sent a command that has a response.
+    Command(Command),
+    /// The attachment asked for is there: logged in, state restored, the old connection gone.
+    Attached(Catalogue),
+    /// It could not be had within the limits.
+    Refused(Refusal),
+    /// The response to what was sent last has ended.
+    Response(Response),
+    /// A guarded re-run was refused by the server (1792): the read writes.
+    GuardRefused,
+    /// The result of a re-run does not begin with what the client was given of the first run.
+    PartDiffers,
+    /// The server connection is lost.
+    Lost(Loss),
+    /// KILL QUERY for this client, while its command is held or replayed.
+    Interrupted,
+    /// The replay ran over its time limit.
+    ReplayTimeout,
+}
+
+/// What state a new server connection is to be given.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Target {
+    /// As it is now.
+    Now,
+    /// As it was when the open transaction began; the journal brings it to now.
+    TransactionStart,
+}
+
+/// A server connection that is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Attachment {
+    /// The state to restore.
+    pub target: Target,
+    /// The journal of an open transaction will be replayed: goes before other sessions' statements.
+    pub replay: bool,
+    /// What is known of tables is needed, because a statement that wrote may run again.
+    pub catalogue: bool,
+}
+
+/// A command on its way to its answer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Flight {
+    /// The command.
+    pub handle: Handle,
+    /// What it is.
+    pub statement: Statement,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// What it is given before it runs.
+    pub pins: Pins,
+    /// The server may have got it once.
+    pub may_have_run: bool,
+    /// It runs inside `START TRANSACTION READ ONLY`, hidden from the client.
+    pub guarded: bool,
+    /// The client has been given the beginning of its result.
+    pub part_delivered: bool,
+    /// How often it was sent before.
+    pub tries: u8,
+}
+
+/// What the driver is to do, in this order.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Action {
+    /// Get a server connection; answer with [`Event::Attached`] or [`Event::Refused`].
+    Attach(Attachment),
+    /// Run the command for the client; answer with [`Event::Response`], [`Event::GuardRefused`],
+    /// [`Event::PartDiffers`] or [`Event::Lost`].
+    Send(Flight),
+    /// Set the characteristics of the chained transaction, begin it, then answer with [`Event::Response`]
+    /// (its digest does not matter).
+    ReplayOpening,
+    /// Run this entry of the journal, hidden; answer with [`Event::Response`] or [`Event::Lost`].
+    Replay(u32),
+    /// The journal has been replayed: take the pins off again (before anything else is sent).
+    EndReplay,
+    /// Ask with a hidden COM_PING whether the transaction lives; answer with [`Event::Response`].
+    Probe,
+    /// Give the client this ERR.
+    Fail(Failure),
+    /// Give the client an OK for its ROLLBACK.
+    AcknowledgeRollback,
+    /// End the server connection: whatever is open on it must roll back.
+    Discard,
+    /// A transaction has been opened by the command that just ended: keep the session state of before it.
+    Opened,
+    /// A transaction has been opened by the end of another: keep the session state of now.
+    OpenedChained,
+    /// The command that just ended belongs to the journal: keep it.
+    Keep(Handle),
+    /// No transaction is open any more: forget the journal's commands.
+    Settled,
+}
+
+/// A short list of actions, in the order in which to do them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Actions {
+    list: [Option<Action>; 5],
+    len: usize,
+}
+
+impl Actions {
+    pub(super) fn push(&mut self, action: Action) {
+        debug_assert!(self.len < self.list.len(), "no step needs more actions");
+        if let Some(slot) = self.list.get_mut(self.len) {
+            *slot = Some(action);
+            self.len += 1;
+        }
+    }
+
+    /// The actions, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Action> + use<> {
+        self.list.into_iter().flatten()
+    }
+}
