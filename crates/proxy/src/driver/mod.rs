@@ -7,11 +7,13 @@
 //! - `change_user`: COM_CHANGE_USER;
 //! - `exchange`: one command to the server and its response to the client;
 //! - `recover`: another server connection, the replay of a transaction;
-//! - `track`: what the session is, so that it can be restored.
+//! - `track`: what the session is, so that it can be restored;
+//! - `hidden`: what is asked and set on the server connection without the client's noticing.
 
 mod change_user;
 mod command;
 mod exchange;
+mod hidden;
 mod recover;
 mod track;
 

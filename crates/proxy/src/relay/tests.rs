@@ -1,0 +1,92 @@
+//! Re-runs of results that were cut.
+
+use super::*;
+use steadfast_wire::frame;
+
+const CAPABILITIES: Capabilities = Capabilities::PROTOCOL_41.union(Capabilities::DEPRECATE_EOF);
+
+/// A result of one column with these rows, as a server sends it.
+fn result(rows: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut sequence = frame::write(&mut bytes, 1, &[1]);
+    let column = b"\x03def\0\0\0\x01a\0\x0c\x3f\0\x01\0\0\0\xfd\0\0\0\0\0";
+    sequence = frame::write(&mut bytes, sequence, column);
+    for row in rows {
+        sequence = frame::write(&mut bytes, sequence, row);
+    }
+    frame::write(&mut bytes, sequence, b"\xfe\0\0\x02\0\0\0");
+    bytes
+}
+
+fn order(delivered: Option<Mark>) -> Order {
+    Order {
+        expect: Expect::Query,
+        client_sequence: 1,
+        server_sequence: 1,
+        hidden: false,
+        guarded: false,
+        statement_id: 0,
+        delivered,
+    }
+}
+
+/// Feeds a first run cut after `cut` bytes, then a second run; gives all that the client got, and the end.
+fn rerun(first: &[u8], cut: usize, second: &[u8]) -> (Vec<u8>, Fed) {
+    let mut relay = Relay::new(CAPABILITIES, CAPABILITIES);
+    let tracking = Tracking::default();
+    let mut out = Vec::new();
+    relay.begin(order(None), StatusFlags::AUTOCOMMIT);
+    relay.feed(&first[..cut], &mut out, &tracking).unwrap();
+    let mark = relay.mark();
+    relay.begin(order(mark), StatusFlags::AUTOCOMMIT);
+    let (_, fed) = relay.feed(second, &mut out, &tracking).unwrap();
+    (out, fed)
+}
+
+#[test]
+fn a_result_goes_on_where_it_was_cut() {
+    let whole = result(&[b"\x011", b"\x0222", b"\x03333"]);
+    for cut in 1..whole.len() {
+        let (got, fed) = rerun(&whole, cut, &whole);
+        assert_eq!(got, whole, "cut at {cut}");
+        assert!(matches!(fed, Fed::Ended(_)));
+    }
+}
+
+#[test]
+fn a_long_row_goes_on_where_it_was_cut() {
+    let row = [&[0xfc, 0xff, 0xff][..], &vec![b'x'; 0xffff]].concat();
+    let whole = result(&[&row, b"\x011"]);
+    for cut in [60, 100, 70_000, whole.len() - 20] {
+        let cut = cut.min(whole.len() - 1);
+        assert_eq!(rerun(&whole, cut, &whole).0, whole, "cut at {cut}");
+    }
+}
+
+#[test]
+fn another_result_is_found_out_whatever_its_length() {
+    let first = result(&[b"\x011", b"\x0222", b"\x03333"]);
+    // All rows were delivered, the end was not.
+    let cut = first.len() - 11;
+    let others = [
+        result(&[b"\x011", b"\x0222", b"\x03334"]),
+        result(&[b"\x011", b"\x0222", b"\x0a3333333333"]),
+        result(&[b"\x011", b"\x0222"]),
+        result(&[]),
+    ];
+    for other in &others {
+        let (got, fed) = rerun(&first, cut, other);
+        assert_eq!(fed, Fed::PartDiffers);
+        assert_eq!(
+            got,
+            first[..cut],
+            "nothing of the other result reaches the client"
+        );
+    }
+    let mut refused = Vec::new();
+    frame::write(&mut refused, 1, b"\xff\x7a\x04#42S02No such table");
+    assert_eq!(
+        rerun(&first, cut, &refused),
+        (first[..cut].to_vec(), Fed::PartDiffers)
+    );
+}
