@@ -232,7 +232,9 @@ impl Driver {
         }
         if ended.error != 0 {
             // A part may have set something. MySQL reports it with the next OK, which is that of the probe.
+            // A text that could not be parsed (1064) has set nothing.
             self.deferred.variables |= dialect.server == Server::MariaDb
+                && ended.error != 1064
                 && (class.statements > 1
                     || matches!(class.kind, Kind::Call | Kind::Execute | Kind::Unknown));
             return;
