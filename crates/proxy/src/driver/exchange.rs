@@ -356,6 +356,7 @@ impl Driver {
             Ok(written) => written,
             Err(end) => return Ok(Exchanged::Lost(end, Sent::Nothing)),
         };
+        self.shared.metrics.bytes.server_sent.inc_by(written as u64);
         let end = loop {
             let link = match &mut self.link {
                 Some(link) => link,
@@ -363,6 +364,7 @@ impl Driver {
             };
             let connection = &mut link.connection;
             if !connection.inbound.is_empty() {
+                let made = self.client.outbound.len();
                 let fed = link.relay.feed(
                     &connection.inbound,
                     &mut self.client.outbound,
@@ -376,6 +378,11 @@ impl Driver {
                     }
                 };
                 connection.inbound.drain(..taken);
+                let bytes = &self.shared.metrics.bytes;
+                bytes.server_received.inc_by(taken as u64);
+                bytes
+                    .client_sent
+                    .inc_by((self.client.outbound.len() - made) as u64);
                 match fed {
                     Fed::More => {}
                     Fed::Ended(ended) => {
