@@ -141,46 +141,22 @@ pub(crate) fn understand(
         Command::ChangeUser(_) => Incoming::ChangeUser(payload),
         Command::ProcessKill(id) => Incoming::Kill(id),
         Command::StmtExecute(execute) => {
-            let id = resolve(execute.statement_id);
-            let Some(prepared) = context.prepared(id) else {
+            let Some(prepared) = context.prepared(resolve(execute.statement_id)) else {
                 return Ok(Incoming::NoSuchStatement(
                     execute.statement_id,
                     "mysqld_stmt_execute",
                 ));
             };
-            let class = prepared.class(context.dialect());
-            let types = Some(prepared.types(&payload, capabilities)?);
-            let long_data = context.take_long_data(prepared.id());
-            Incoming::Run(Stored {
-                expect,
-                statement: Statement::of(&class),
-                class: Some(class),
-                prepared: Some(prepared),
-                long_data,
-                types,
-                payload,
-            })
+            execution(payload, capabilities, expect, prepared, context)?
         }
         Command::StmtBulkExecute(bulk) => {
-            let id = resolve(bulk.statement_id);
-            let Some(prepared) = context.prepared(id) else {
+            let Some(prepared) = context.prepared(resolve(bulk.statement_id)) else {
                 return Ok(Incoming::NoSuchStatement(
                     bulk.statement_id,
                     "mysqld_stmt_bulk_execute",
                 ));
             };
-            let class = prepared.class(context.dialect());
-            let types = Some(prepared.types(&payload, capabilities)?);
-            let long_data = context.take_long_data(prepared.id());
-            Incoming::Run(Stored {
-                expect,
-                statement: Statement::of(&class),
-                class: Some(class),
-                prepared: Some(prepared),
-                long_data,
-                types,
-                payload,
-            })
+            execution(payload, capabilities, expect, prepared, context)?
         }
         Command::StmtFetch { statement_id, .. } => {
             let Some(prepared) = context.prepared(resolve(statement_id)) else {
@@ -207,6 +183,29 @@ pub(crate) fn understand(
     })
 }
 
+/// One execution of a prepared statement, or one in bulk.
+fn execution(
+    payload: Bytes,
+    capabilities: Capabilities,
+    expect: Expect,
+    prepared: Rc<Prepared>,
+    context: &mut impl Context,
+) -> Result<Incoming, Error> {
+    let class = prepared.class(context.dialect());
+    let types = Some(prepared.types(&payload, capabilities)?);
+    let long_data = context.take_long_data(prepared.id());
+    Ok(Incoming::Run(Stored {
+        expect,
+        statement: Statement::of(&class),
+        class: Some(class),
+        prepared: Some(prepared),
+        long_data,
+        types,
+        payload,
+    }))
+}
+
+/// A command about a prepared statement that does not execute it.
 fn of_prepared(
     payload: Bytes,
     expect: Expect,

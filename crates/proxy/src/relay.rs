@@ -16,125 +16,16 @@ use steadfast_wire::walk::{Definitions, Expect, ResponseWalker, Seen};
 use steadfast_wire::{Error, error::Peer};
 use xxhash_rust::xxh3::Xxh3;
 
+mod terms;
+mod tracking;
+
+pub(crate) use terms::{Ended, Fed, Mark, Order};
+pub(crate) use tracking::Tracking;
+use tracking::begins_or_ends_explicitly;
+
 /// Packets up to this many payload bytes are passed on whole or not at all; a longer one may be cut by a loss after
 /// its beginning was delivered.
 pub(crate) const WHOLE_PACKET: usize = 64 << 10;
-
-/// What the client wants to see of session tracking.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Tracking {
-    /// `session_track_schema`.
-    pub(crate) schema: bool,
-    /// `session_track_state_change`.
-    pub(crate) state_change: bool,
-    /// `session_track_transaction_info` is CHARACTERISTICS.
-    pub(crate) characteristics: bool,
-    /// `session_track_transaction_info` is STATE or CHARACTERISTICS.
-    pub(crate) transaction_state: bool,
-    /// `session_track_system_variables`: names in lower case.
-    pub(crate) variables: Vec<String>,
-    /// `session_track_system_variables` is `*`.
-    pub(crate) all_variables: bool,
-}
-
-impl Tracking {
-    fn wants(&self, change: &SessionStateChange<'_>) -> bool {
-        match change {
-            SessionStateChange::SystemVariable { name, .. } => {
-                self.all_variables
-                    || self
-                        .variables
-                        .iter()
-                        .any(|wanted| wanted.as_bytes().eq_ignore_ascii_case(name))
-            }
-            SessionStateChange::Schema(_) => self.schema,
-            SessionStateChange::StateChange(_) => self.state_change,
-            SessionStateChange::TransactionCharacteristics(_) => self.characteristics,
-            SessionStateChange::TransactionState(_) => self.transaction_state,
-            SessionStateChange::Gtids { .. } | SessionStateChange::Other { .. } => true,
-        }
-    }
-}
-
-/// How the response to come is treated.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Order {
-    /// What the command is answered with.
-    pub(crate) expect: Expect,
-    /// Sequence id of the first packet to the client.
-    pub(crate) client_sequence: u8,
-    /// Sequence id that the server's first packet must have.
-    pub(crate) server_sequence: u8,
-    /// Nothing goes to the client.
-    pub(crate) hidden: bool,
-    /// The command runs inside a hidden read-only transaction: its traces in the status flags are removed, and ERR
-    /// 1792 is not passed on.
-    pub(crate) guarded: bool,
-    /// The statement id that the client is to be told for COM_STMT_PREPARE.
-    pub(crate) statement_id: u32,
-    /// What the client has been given of this response before.
-    pub(crate) delivered: Option<Mark>,
-}
-
-/// A point in a response up to which it was delivered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Mark {
-    /// Bytes given to the client.
-    bytes: u64,
-    /// Digest of the server's packets that made them.
-    digest: u64,
-    /// The point is inside a packet.
-    inside_packet: bool,
-}
-
-impl Mark {
-    /// Whether the client has the beginning of a packet whose rest is missing: no ERR can be sent there.
-    pub(crate) fn is_inside_packet(&self) -> bool {
-        self.inside_packet
-    }
-
-    /// Bytes given to the client.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-}
-
-/// How a response ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Ended {
-    /// Status flags of its last OK or EOF; `None` after ERR and where the response has none.
-    pub(crate) status: Option<StatusFlags>,
-    /// Error code, or 0.
-    pub(crate) error: u16,
-    /// Digest of the whole response.
-    pub(crate) digest: u64,
-    /// Insert id of its last OK.
-    pub(crate) insert_id: u64,
-    /// Warnings of its last OK or EOF.
-    pub(crate) warnings: u16,
-    /// Rows of all its results; `None`: it had none.
-    pub(crate) rows: Option<u64>,
-    /// The prepared statement, after COM_STMT_PREPARE.
-    pub(crate) prepared: Option<PrepareOk>,
-}
-
-/// What [`Relay::feed`] came to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Fed {
-    /// More bytes of the server are needed.
-    More,
-    /// The response has ended.
-    Ended(Ended),
-    /// The server waits for the client's file: relay the client's packets up to an empty one, tell
-    /// [`Relay::file_sent`], and go on.
-    WantsFile,
-    /// ERR 1792 under the guard: the read writes.
-    GuardRefused,
-    /// The server said that it is ending the connection, with this error code; the ERR was not passed on.
-    Goodbye(u16),
-    /// The result does not begin with what was delivered before.
-    PartDiffers,
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Cut {
@@ -675,17 +566,6 @@ impl Relay {
             .delivered
             .is_some_and(|mark| self.made < mark.bytes)
     }
-}
-
-/// Whether an explicit transaction began or ended. MySQL then tells the transaction's state even if the client does not
-/// track it (measured on 9.7); of what happens inside it tells nothing.
-fn begins_or_ends_explicitly(ok: &OkPacket<'_>) -> bool {
-    let (mut state, mut characteristics) = (false, false);
-    for change in ok.session_state().flatten() {
-        state |= matches!(change, SessionStateChange::TransactionState(_));
-        characteristics |= matches!(change, SessionStateChange::TransactionCharacteristics(_));
-    }
-    state && characteristics
 }
 
 #[derive(Clone, Copy)]

@@ -1,0 +1,85 @@
+//! What a relay is told before a response, and what it tells after it.
+
+use steadfast_wire::capability::StatusFlags;
+use steadfast_wire::response::PrepareOk;
+use steadfast_wire::walk::Expect;
+
+/// How the response to come is treated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Order {
+    /// What the command is answered with.
+    pub(crate) expect: Expect,
+    /// Sequence id of the first packet to the client.
+    pub(crate) client_sequence: u8,
+    /// Sequence id that the server's first packet must have.
+    pub(crate) server_sequence: u8,
+    /// Nothing goes to the client.
+    pub(crate) hidden: bool,
+    /// The command runs inside a hidden read-only transaction: its traces in the status flags are removed, and ERR
+    /// 1792 is not passed on.
+    pub(crate) guarded: bool,
+    /// The statement id that the client is to be told for COM_STMT_PREPARE.
+    pub(crate) statement_id: u32,
+    /// What the client has been given of this response before.
+    pub(crate) delivered: Option<Mark>,
+}
+
+/// A point in a response up to which it was delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Mark {
+    /// Bytes given to the client.
+    pub(super) bytes: u64,
+    /// Digest of the server's packets that made them.
+    pub(super) digest: u64,
+    /// The point is inside a packet.
+    pub(super) inside_packet: bool,
+}
+
+impl Mark {
+    /// Whether the client has the beginning of a packet whose rest is missing: no ERR can be sent there.
+    pub(crate) fn is_inside_packet(&self) -> bool {
+        self.inside_packet
+    }
+
+    /// Bytes given to the client.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// How a response ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ended {
+    /// Status flags of its last OK or EOF; `None` after ERR and where the response has none.
+    pub(crate) status: Option<StatusFlags>,
+    /// Error code, or 0.
+    pub(crate) error: u16,
+    /// Digest of the whole response.
+    pub(crate) digest: u64,
+    /// Insert id of its last OK.
+    pub(crate) insert_id: u64,
+    /// Warnings of its last OK or EOF.
+    pub(crate) warnings: u16,
+    /// Rows of all its results; `None`: it had none.
+    pub(crate) rows: Option<u64>,
+    /// The prepared statement, after COM_STMT_PREPARE.
+    pub(crate) prepared: Option<PrepareOk>,
+}
+
+/// What [`Relay::feed`] came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fed {
+    /// More bytes of the server are needed.
+    More,
+    /// The response has ended.
+    Ended(Ended),
+    /// The server waits for the client's file: relay the client's packets up to an empty one, tell
+    /// [`Relay::file_sent`], and go on.
+    WantsFile,
+    /// ERR 1792 under the guard: the read writes.
+    GuardRefused,
+    /// The server said that it is ending the connection, with this error code; the ERR was not passed on.
+    Goodbye(u16),
+    /// The result does not begin with what was delivered before.
+    PartDiffers,
+}
