@@ -24,6 +24,7 @@
 
 mod cache;
 mod certificates;
+mod clear_password;
 mod error;
 mod fetch;
 mod kind;

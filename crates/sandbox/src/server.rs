@@ -12,7 +12,7 @@ use crate::programs::{self, Programs, option};
 use crate::progress::Progress;
 use crate::template;
 use crate::watchdog::{Signal, Watchdog};
-use crate::{Error, Kind, certificates, port};
+use crate::{Error, Kind, certificates, clear_password, port};
 
 /// How long a server may take to accept connections; crash recovery included.
 const START_LIMIT: Duration = Duration::from_secs(120);
@@ -28,6 +28,7 @@ const ADMIN: &str = "root";
 pub struct Builder {
     kind: Kind,
     options: Vec<String>,
+    clear_password: Option<String>,
     progress: Progress,
 }
 
@@ -37,6 +38,14 @@ impl Builder {
     /// to be changed.
     pub fn option(mut self, option: impl AsRef<str>) -> Self {
         self.options.push(format!("--{}", option.as_ref()));
+        self
+    }
+
+    /// Lets accounts log in with `mysql_clear_password` and this password, on one line:
+    /// [`Server::clear_password_clause`] says how they are made. Needs a C compiler, and on
+    /// MariaDB its PAM plugin (`auth_pam_v1`).
+    pub fn clear_password(mut self, password: impl Into<String>) -> Self {
+        self.clear_password = Some(password.into());
         self
     }
 
@@ -54,7 +63,7 @@ impl Builder {
         let programs = programs::find(self.kind, &self.progress)?;
         let mut attempt = 1;
         loop {
-            match Server::launch(&programs, &self.options, &self.progress) {
+            match Server::launch(&programs, &self) {
                 // Another process took the port between choosing and binding it.
                 Err(Error::Start { log, .. }) if attempt < 5 && log.contains("already in use") => {
                     attempt += 1;
@@ -81,6 +90,7 @@ pub struct Server {
     directory: PathBuf,
     port: u16,
     password: String,
+    clear_password: Option<String>,
     process: Mutex<Process>,
 }
 
@@ -107,32 +117,36 @@ impl Server {
         Builder {
             kind,
             options: Vec::new(),
+            clear_password: None,
             progress: Progress::default(),
         }
     }
 
-    fn launch(
-        programs: &Programs,
-        options: &[String],
-        progress: &Progress,
-    ) -> Result<Server, Error> {
+    fn launch(programs: &Programs, builder: &Builder) -> Result<Server, Error> {
         let directory = private_directory()?;
         let port = port::choose()?;
-        let command = command_line(programs, &directory, port, options);
+        let mut command = command_line(programs, &directory, port, &builder.options);
+        if builder.clear_password.is_some() {
+            command = clear_password::prepare(programs.kind(), command, &directory);
+        }
         let watchdog = Watchdog::spawn(&directory, &command)?;
         let server = Server {
             programs: programs.clone(),
             directory,
             port,
             password: port::random_hex::<12>()?,
+            clear_password: builder.clear_password.clone(),
             process: Mutex::new(Process {
                 watchdog,
                 pid: None,
             }),
         };
-        template::copy_to(&server.data_dir(), programs, progress)?;
+        template::copy_to(&server.data_dir(), programs, &builder.progress)?;
         if programs.kind() == Kind::MariaDb {
             certificates::generate(&server.directory)?;
+        }
+        if let Some(password) = &server.clear_password {
+            clear_password::install(programs.kind(), password, &server.directory)?;
         }
         let tmp = server.directory.join("tmp");
         fs::create_dir(&tmp).map_err(Error::at("create", &tmp))?;
@@ -142,7 +156,27 @@ impl Server {
         server.start_again()?;
         // Emptied, not removed: every later start reads it again.
         fs::write(&init, "").map_err(Error::at("empty", &init))?;
+        if server.clear_password.is_some() {
+            server.check_clear_password()?;
+        }
         Ok(server)
+    }
+
+    /// A server goes on without a plugin that it cannot load.
+    fn check_clear_password(&self) -> Result<(), Error> {
+        let (plugin, cure) = clear_password::plugin(self.kind());
+        let active = self.sql(&format!(
+            "SELECT COUNT(*) FROM information_schema.PLUGINS \
+             WHERE PLUGIN_NAME = '{plugin}' AND PLUGIN_STATUS = 'ACTIVE'"
+        ))?;
+        if active.trim() == "1" {
+            return Ok(());
+        }
+        Err(Error::Start {
+            kind: self.kind(),
+            reason: format!("it could not load its plugin for mysql_clear_password: {cure}"),
+            log: self.log_tail(0),
+        })
     }
 
     /// The kind of server.
@@ -214,6 +248,13 @@ impl Server {
     /// The password of [`Server::admin_user`], different for each server.
     pub fn admin_password(&self) -> &str {
         &self.password
+    }
+
+    /// What follows the account's name in CREATE USER for an account that logs in with
+    /// `mysql_clear_password` and the password of [`Builder::clear_password`]: `None` without that.
+    pub fn clear_password_clause(&self) -> Option<String> {
+        let password = self.clear_password.as_deref()?;
+        Some(clear_password::clause(self.kind(), password))
     }
 
     /// `mysql://user:password@127.0.0.1:port` for the admin account.

@@ -163,3 +163,35 @@ fn a_server_outlives_its_own_end() {
     server.start_again().unwrap();
     assert_eq!(server.sql("SELECT 1").unwrap(), "1\n");
 }
+
+#[test]
+fn accounts_may_log_in_with_a_clear_password() {
+    each(|kind| {
+        let right = "It's \\ a \"pass\" #1";
+        let server = Server::of(kind).clear_password(right).start().unwrap();
+        let clause = server.clear_password_clause().unwrap();
+        server.sql(&format!("CREATE USER clear {clause}")).unwrap();
+        let says = |password: &str| {
+            let mut command = client(kind).unwrap();
+            command
+                .args(["--protocol=tcp", "--host=127.0.0.1", "--user=clear", "-N"])
+                .arg(format!("--port={}", server.port()))
+                .args(["-e", "SELECT CURRENT_USER()"])
+                .env("MYSQL_PWD", password);
+            match kind {
+                Kind::MariaDb => command.args(["--ssl", "--skip-ssl-verify-server-cert"]),
+                Kind::MySql => command.args(["--ssl-mode=REQUIRED", "--enable-cleartext-plugin"]),
+            };
+            let output = command.output().unwrap();
+            String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+        };
+        assert_eq!(says(right), "clear@%\n");
+        for wrong in ["wrong", "It's", "It's \\ a \"pass\" #1 "] {
+            let said = says(wrong);
+            assert!(said.contains("1045 (28000): Access denied"), "{said}");
+        }
+        // A restart has the same plugins.
+        server.restart().unwrap();
+        assert_eq!(says(right), "clear@%\n");
+    });
+}
