@@ -19,7 +19,10 @@ pub enum Error {
         install: &'static str,
     },
     /// The packages could not be fetched.
-    #[error("could not fetch the packages of {kind}: {step} failed: {detail}")]
+    #[error(
+        "could not fetch the packages of {kind}: {step} failed: {detail}; mend that, or {}",
+        kind.by_hand()
+    )]
     Fetch {
         /// The kind of server that was wanted.
         kind: Kind,

@@ -21,6 +21,7 @@ const APT_CONF: &str = "\
 #clear APT::Update::Post-Invoke-Success;
 #clear Acquire::IndexTargets::deb::DEP-11;
 APT::Install-Recommends \"false\";
+APT::Update::Error-Mode \"any\";
 APT::Sandbox::User \"root\";
 Acquire::Languages \"none\";
 Acquire::Retries \"2\";
@@ -231,5 +232,30 @@ impl Apt {
         }
         packages.sort();
         Ok(packages)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_out_of_reach_is_named() {
+        if Command::new("apt-get").arg("--version").output().is_err() {
+            // There is nothing to fetch with, and that has its own message.
+            return;
+        }
+        let into = tempfile::tempdir().unwrap();
+        let source = "deb http://127.0.0.1:9/archive suite main\n";
+        let plan = Plan {
+            kind: Kind::MariaDb,
+            sources: vec![vec![("list", source.to_owned())]],
+            packages: &["mariadb-server-core"],
+            alone: &[],
+        };
+        let quiet = Progress::new(|_| {});
+        let error = plan.fetch(into.path(), &quiet).unwrap_err().to_string();
+        assert!(error.contains("127.0.0.1:9/archive"), "{error}");
+        assert!(error.contains("install MariaDB"), "{error}");
     }
 }

@@ -39,6 +39,16 @@ impl Kind {
         }
     }
 
+    /// What to do where no packages can be fetched.
+    pub(crate) fn by_hand(self) -> &'static str {
+        match self {
+            Kind::MariaDb => {
+                "install MariaDB 10.6 or newer so that `mariadbd` and `mariadb` are in PATH"
+            }
+            Kind::MySql => "install MySQL 8.0 or newer so that `mysqld` and `mysql` are in PATH",
+        }
+    }
+
     /// The kind in a file name.
     pub(crate) fn slug(self) -> &'static str {
         match self {

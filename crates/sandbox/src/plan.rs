@@ -60,19 +60,17 @@ impl Plan {
         let unavailable = |reason: String| Error::Unavailable {
             kind,
             reason,
-            install: match kind {
-                Kind::MariaDb => {
-                    "install MariaDB 10.6 or newer so that `mariadbd` and `mariadb` are in PATH"
-                }
-                Kind::MySql => {
-                    "install MySQL 8.0 or newer so that `mysqld` and `mysql` are in PATH"
-                }
-            },
+            install: kind.by_hand(),
         };
         let release = Release::read();
         let ubuntu = match release.id.as_str() {
             "debian" => false,
             "ubuntu" => true,
+            "" => {
+                return Err(unavailable(
+                    "packages can be fetched on Debian and Ubuntu only".to_owned(),
+                ));
+            }
             other => {
                 return Err(unavailable(format!(
                     "packages can be fetched on Debian and Ubuntu only, and this is `{other}`"
@@ -92,14 +90,11 @@ impl Plan {
             )));
         };
         let components = if ubuntu { "main universe" } else { "main" };
-        let mariadb: &[&str] = &["mariadb-server-core", "mariadb-client-core", "libmariadb3"];
         let (sources, packages, alone): (_, _, &[_]) = match kind {
-            Kind::MariaDb => (
-                vec![own.as_they_are(components)],
-                mariadb,
-                // For its plugins; it depends on much that only its maintainer scripts need.
-                &["mariadb-server"],
-            ),
+            Kind::MariaDb => {
+                let (packages, alone) = mariadb_packages(&release);
+                (vec![own.as_they_are(components)], packages, alone)
+            }
             Kind::MySql if ubuntu => (
                 vec![own.as_they_are(components)],
                 &["mysql-server", "mysql-client"] as &[_],
@@ -118,6 +113,27 @@ impl Plan {
             packages,
             alone,
         })
+    }
+}
+
+/// MariaDB's packages, and the one that is fetched for its plugins alone: it depends on much that
+/// only its maintainer scripts need.
+fn mariadb_packages(release: &Release) -> (&'static [&'static str], &'static [&'static str]) {
+    // The packages' names lost the version with 10.11. Debian 12 has that, Ubuntu 22.04 has 10.6.
+    if release.id == "ubuntu" && release.version.starts_with("22.") {
+        (
+            &[
+                "mariadb-server-core-10.6",
+                "mariadb-client-core-10.6",
+                "libmariadb3",
+            ],
+            &["mariadb-server-10.6"],
+        )
+    } else {
+        (
+            &["mariadb-server-core", "mariadb-client-core", "libmariadb3"],
+            &["mariadb-server"],
+        )
     }
 }
 
@@ -212,6 +228,20 @@ mod tests {
         );
         assert!(text.contains("Suites: bookworm-security\n"), "{text}");
         assert!(!text.contains("packages.test"), "{text}");
+    }
+
+    #[test]
+    fn packages_of_mariadb_are_named_as_the_release_names_them() {
+        let of = |id: &str, version: &str| {
+            mariadb_packages(&Release {
+                id: id.to_owned(),
+                version: version.to_owned(),
+                codename: String::new(),
+            })
+        };
+        assert_eq!(of("ubuntu", "22.04").1, ["mariadb-server-10.6"]);
+        assert_eq!(of("ubuntu", "24.04").1, ["mariadb-server"]);
+        assert_eq!(of("debian", "12").1, ["mariadb-server"]);
     }
 
     #[test]

@@ -56,6 +56,13 @@ pub(crate) fn find(kind: Kind, progress: &Progress) -> Result<Programs, Error> {
     if let Some(programs) = slot {
         return Ok(programs.clone());
     }
+    if !Path::new("/proc/self/stat").exists() {
+        return Err(Error::Unavailable {
+            kind,
+            reason: "its process could not be watched, for want of Linux's /proc".to_owned(),
+            install: "use a Linux system with /proc mounted",
+        });
+    }
     let programs = match installed(kind) {
         Some(programs) => programs,
         None => fetched(kind, progress)?,
