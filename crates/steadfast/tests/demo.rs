@@ -35,9 +35,13 @@ fn assert_empties(directory: &Path) {
 fn steadfast_keeps_its_promise_on(server: &str) {
     let temporary = tempfile::tempdir().unwrap();
     let arguments = ["--server", server, "--seconds", "15", "--json"];
-    let output = demo(&arguments, temporary.path()).output().unwrap();
+    let output = demo(&arguments, temporary.path())
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{text}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{text}{said}");
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(report["kept"], true, "{text}");
     for side in ["direct", "steadfast"] {
