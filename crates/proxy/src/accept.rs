@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use steadfast_net::{Greeted, LoginError, Peer, ServerConnection, ServerError, Stream, greet};
 use steadfast_sql::ClassCache;
-use steadfast_wire::auth::Password;
+use steadfast_wire::auth::{Password, Plugin};
 use steadfast_wire::handshake::{ClientHello, Greeting, HandshakeResponse};
 use steadfast_wire::response::{ErrPacket, OkPacket};
 use steadfast_wire::{Capabilities, StatusFlags};
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::client::ClientLeg;
 use crate::driver::{Driver, Start};
 use crate::link::{self, Identity};
-use crate::login::{Ask, FirstAnswer, Shown, learn};
+use crate::login::{Ask, FirstAnswer, NO_PLUGIN, Shown, learn, refusal};
 use crate::metrics::LoginRefusal;
 use crate::registry::{Claim, Control};
 use crate::relayed::{self, RelayFailed};
@@ -517,16 +517,7 @@ async fn by_password(
     let login = identity.login(password, database);
     match timeout(shared.timeouts.handshake, greeted.login(&login)).await {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(LoginError::Refused(error))) => Err(Failed::Told(LoginRefusal::Server, error)),
-        Ok(Err(error)) => Err(Failed::Told(
-            match &error {
-                LoginError::UnsupportedPlugin(_) | LoginError::InsecurePlugin(_) => {
-                    LoginRefusal::Plugin
-                }
-                _ => LoginRefusal::NoServer,
-            },
-            own_error(1053, b"08S01", format!("the login failed: {error}")),
-        )),
+        Ok(Err(error)) => Err(Failed::Told(reason(&error), refusal(error))),
         Err(_) => Err(Failed::Told(
             LoginRefusal::NoServer,
             own_error(
@@ -551,19 +542,32 @@ async fn by_relay(
     let nonce = greeted.greeting.scramble;
     let login = identity.login(&nobody, hello.database.as_deref());
     let relayed = async {
-        let step = greeted
-            .login_relayed(&login, &hello.response, &hello.plugin)
-            .await?;
+        // A password that came in the clear is not passed on before it is known how the server's leg is protected.
+        let (answer, plugin) = match Plugin::from_name(&hello.plugin) {
+            Plugin::ClearPassword => (&[][..], NO_PLUGIN),
+            _ => (&*hello.response, &*hello.plugin),
+        };
+        let step = greeted.login_relayed(&login, answer, plugin).await?;
         relayed::relay(client, step, nonce, sequence, vault).await
     };
-    relayed.await.map_err(|error| match error {
-        RelayFailed::Client(error) => error.into(),
-        RelayFailed::Server(LoginError::Refused(error)) => {
-            Failed::Told(LoginRefusal::Server, error)
+    relayed.await.map_err(|error: RelayFailed| {
+        let counts_as = match &error {
+            RelayFailed::Server(error) => reason(error),
+            RelayFailed::Unprotected => LoginRefusal::TlsRequired,
+            RelayFailed::Client(_) => LoginRefusal::Gone,
+        };
+        match error.refusal() {
+            Ok(told) => Failed::Told(counts_as, told),
+            Err(error) => error.into(),
         }
-        RelayFailed::Server(other) => Failed::Told(
-            LoginRefusal::NoServer,
-            own_error(1053, b"08S01", format!("the login failed: {other}")),
-        ),
     })
+}
+
+/// What a failed login counts as.
+fn reason(error: &LoginError) -> LoginRefusal {
+    match error {
+        LoginError::Refused(_) => LoginRefusal::Server,
+        LoginError::UnsupportedPlugin(_) | LoginError::InsecurePlugin(_) => LoginRefusal::Plugin,
+        _ => LoginRefusal::NoServer,
+    }
 }

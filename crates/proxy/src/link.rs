@@ -282,7 +282,7 @@ async fn attempt(
     let login = wanted.identity.login(password, wanted.state.schema());
     let connection = match greeted.login(&login).await {
         Ok(connection) => connection,
-        Err(LoginError::Refused(error)) if !is_passing(&error) => {
+        Err(error) if is_final(&error) => {
             return Err(Attempt::Final(Reason::LoginRefused, error.to_string()));
         }
         Err(error) => return Err(Attempt::Again(error.to_string())),
@@ -311,6 +311,16 @@ async fn attempt(
     };
     restore(&mut link.connection, wanted.state).await?;
     Ok((link, catalogue))
+}
+
+/// Whether there is no use in trying to log in again: the account is refused, or has a plugin that cannot be answered
+/// on this connection.
+pub(crate) fn is_final(error: &LoginError) -> bool {
+    match error {
+        LoginError::Refused(error) => !is_passing(error),
+        LoginError::UnsupportedPlugin(_) | LoginError::InsecurePlugin(_) => true,
+        _ => false,
+    }
 }
 
 /// Refusals that a server gives while it starts, shuts down or is crowded: 1040, 1053, 1129, 1152, 1158 to 1161,

@@ -17,6 +17,7 @@
 use std::io;
 use std::net::IpAddr;
 
+use steadfast_net::{LoginError, ServerError};
 use steadfast_wire::auth::{
     FAST_AUTH_SUCCESS, PERFORM_FULL_AUTH, Password, Plugin, REQUEST_PUBLIC_KEY,
     REQUEST_PUBLIC_KEY_SHA256, password_from_clear, verify_caching_sha2, verify_native,
@@ -25,6 +26,9 @@ use steadfast_wire::handshake::{AuthMoreData, AuthSwitchRequest, NONCE_LEN};
 
 use crate::client::ClientLeg;
 use crate::vault::Vault;
+
+/// A plugin that no account has: the server answers with the account's, and a nonce.
+pub(crate) const NO_PLUGIN: &[u8] = b"none";
 
 /// Bytes of a password that was encrypted with Steadfast's key.
 const RSA_LENGTH: usize = 256;
@@ -95,6 +99,37 @@ pub(crate) enum Shown {
         /// Sequence id that is due next to the client.
         sequence: u8,
     },
+}
+
+/// What a client is told of a login that came to nothing: the server's own words where there are any, else with the
+/// servers' code for that: 3159 where a connection must be encrypted, 1251 where a plugin is missing.
+pub(crate) fn refusal(error: LoginError) -> ServerError {
+    let (code, sqlstate, text) = match error {
+        LoginError::Refused(error) => return error,
+        LoginError::InsecurePlugin(plugin) => (
+            3159,
+            *b"HY000",
+            format!(
+                "the server wants this account's password in the clear ({plugin}), and Steadfast's connection to it \
+                 has no TLS; give the server a certificate, and do not set backend.tls = \"disabled\""
+            ),
+        ),
+        LoginError::UnsupportedPlugin(_) => (
+            1251,
+            *b"08004",
+            format!("the login failed: {error}; give the account another plugin"),
+        ),
+        _ => (
+            1053,
+            *b"08S01",
+            format!("the login failed: {error}; try again"),
+        ),
+    };
+    ServerError {
+        code,
+        sqlstate: Some(sqlstate),
+        message: format!("Steadfast: {text}").into_bytes(),
+    }
 }
 
 /// Tells the client that its first answer was right. libmariadb insists on it before the OK.

@@ -3,11 +3,13 @@
 //! Where the server wants the password itself (the full authentication of `caching_sha2_password`, and
 //! `sha256_password`), the client sends it to Steadfast, under the protection of its own leg, and Steadfast to the
 //! server under that of the other: one leg may have TLS where the other has none. So the password is learned here too.
+//! `mysql_clear_password` has no protection of its own, so it is passed on only where nobody can read along on either
+//! leg.
 
 use std::io;
 
 use bytes::Bytes;
-use steadfast_net::{LoginError, Pending, RelayStep, ServerConnection};
+use steadfast_net::{LoginError, Pending, RelayStep, ServerConnection, ServerError};
 use steadfast_wire::auth::{
     FAST_AUTH_SUCCESS, PERFORM_FULL_AUTH, Password, Plugin, REQUEST_PUBLIC_KEY,
     REQUEST_PUBLIC_KEY_SHA256, password_from_clear,
@@ -15,6 +17,7 @@ use steadfast_wire::auth::{
 use steadfast_wire::handshake::{AuthMoreData, AuthSwitchRequest, NONCE_LEN};
 
 use crate::client::ClientLeg;
+use crate::login::refusal;
 use crate::vault::Vault;
 
 /// Why a relayed login came to nothing.
@@ -24,6 +27,8 @@ pub(crate) enum RelayFailed {
     Server(LoginError),
     /// The client left, or makes no sense.
     Client(io::Error),
+    /// The server wants the password as it is, and others could read what the client sends.
+    Unprotected,
 }
 
 impl From<LoginError> for RelayFailed {
@@ -35,6 +40,23 @@ impl From<LoginError> for RelayFailed {
 impl From<io::Error> for RelayFailed {
     fn from(error: io::Error) -> Self {
         Self::Client(error)
+    }
+}
+
+impl RelayFailed {
+    /// What the client is told, unless it is the reason itself.
+    pub(crate) fn refusal(self) -> Result<ServerError, io::Error> {
+        match self {
+            Self::Client(error) => Err(error),
+            Self::Server(error) => Ok(refusal(error)),
+            Self::Unprotected => Ok(ServerError {
+                code: 3159,
+                sqlstate: Some(*b"HY000"),
+                message: b"Steadfast: the server wants this account's password in the clear (mysql_clear_password), and \
+                    this connection has no TLS; connect with TLS, or over Steadfast's Unix socket"
+                    .to_vec(),
+            }),
+        }
     }
 }
 
@@ -64,11 +86,24 @@ pub(crate) async fn relay(
                     plugin: &plugin,
                     data: &data,
                 };
+                let wanted = Plugin::from_name(&plugin);
+                if wanted == Plugin::ClearPassword {
+                    if !client.is_secure() {
+                        return Err(RelayFailed::Unprotected);
+                    }
+                    if !pending.is_secure() {
+                        let plugin = String::from_utf8_lossy(&plugin).into_owned();
+                        return Err(LoginError::InsecurePlugin(plugin).into());
+                    }
+                }
                 // Nonces of other lengths belong to plugins that send no password.
                 nonce = request.nonce().try_into().unwrap_or(nonce);
                 *sequence = client.queue(*sequence, |out| request.write(out));
                 let mut answer = ask(client, sequence).await?;
-                if Plugin::from_name(&plugin) == Plugin::Sha256 {
+                if wanted == Plugin::ClearPassword {
+                    return finish(*pending, password_from_clear(&answer)).await;
+                }
+                if wanted == Plugin::Sha256 {
                     let wants_key = REQUEST_PUBLIC_KEY_SHA256;
                     let shown = shown(client, answer, wants_key, &nonce, sequence, vault).await?;
                     answer = match shown {

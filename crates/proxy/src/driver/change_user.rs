@@ -14,14 +14,11 @@ use tokio::time::{Instant, sleep};
 
 use super::{Driver, Exit, track};
 use crate::link;
-use crate::login::{Ask, FirstAnswer, Shown, learn};
-use crate::relayed::{self, RelayFailed};
+use crate::login::{Ask, FirstAnswer, NO_PLUGIN, Shown, learn, refusal};
+use crate::relayed;
 
 /// Between two attempts to reach a server.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// A plugin that no account has: the server answers with the account's, and a nonce.
-const NO_PLUGIN: &[u8] = b"none";
 
 /// Why nobody is logged in.
 enum Failed {
@@ -123,9 +120,9 @@ impl Driver {
         if let Some(link) = &mut self.link {
             match link.connection.change_user(&login).await {
                 Ok(()) => return self.take_connection(),
-                Err(LoginError::Refused(error)) => {
+                Err(error) if is_final(&error) => {
                     self.discard();
-                    return Err(error.into());
+                    return Err(refusal(error).into());
                 }
                 // Lost on the way: the server has yet to judge the password.
                 Err(_) => self.discard(),
@@ -141,9 +138,7 @@ impl Driver {
                     return Ok(connection);
                 }
                 Ok(connection) => connection.quit().await,
-                Err(LoginError::Refused(error)) if !link::is_passing(&error) => {
-                    return Err(error.into());
-                }
+                Err(error) if link::is_final(&error) => return Err(refusal(error).into()),
                 Err(_) => sleep(PAUSE).await,
             }
         }
@@ -171,7 +166,7 @@ impl Driver {
                 greeted
                     .login_relayed(&login, &[], NO_PLUGIN)
                     .await
-                    .map_err(lost)?
+                    .map_err(refusal)?
             }
         };
         let vault = &self.shared.vault;
@@ -183,9 +178,9 @@ impl Driver {
             vault,
         )
         .await
-        .map_err(|error| match error {
-            RelayFailed::Client(error) => Failed::Exit(Exit::ClientGone(error)),
-            RelayFailed::Server(error) => lost(error),
+        .map_err(|error| match error.refusal() {
+            Ok(told) => Failed::Told(told),
+            Err(error) => Failed::Exit(Exit::ClientGone(error)),
         })
     }
 
@@ -252,13 +247,7 @@ impl Driver {
     }
 }
 
-fn lost(error: LoginError) -> Failed {
-    match error {
-        LoginError::Refused(error) => Failed::Told(error),
-        other => Failed::Told(ServerError {
-            code: 1053,
-            sqlstate: Some(*b"08S01"),
-            message: format!("Steadfast: the login failed: {other}; try again").into_bytes(),
-        }),
-    }
+/// Whether COM_CHANGE_USER on the connection that there is has been answered with no: a refusal ends it.
+fn is_final(error: &LoginError) -> bool {
+    matches!(error, LoginError::Refused(_)) || link::is_final(error)
 }

@@ -6,177 +6,20 @@
     reason = "a test fails by panicking"
 )]
 
+mod bench;
+mod clear_password;
+
 use std::time::Duration;
 
-use steadfast_net::tls::{Connector, Verify};
-use steadfast_net::{
-    Greeted, Login, LoginError, Pending, RelayStep, ServerConnection, Target, greet,
-};
-use steadfast_proxy::config::{Address, Config, Overrides};
-use steadfast_proxy::serve;
-use steadfast_sandbox::{Kind, Server};
-use steadfast_wire::Capabilities;
+use steadfast_net::tls::Verify;
+use steadfast_net::{LoginError, RelayStep};
+use steadfast_sandbox::Kind;
 use steadfast_wire::auth::{
     FAST_AUTH_SUCCESS, PERFORM_FULL_AUTH, Password, REQUEST_PUBLIC_KEY, caching_sha2_response,
     native_response, rsa_encrypt_password,
 };
-use steadfast_wire::handshake::AuthSwitchRequest;
-use tokio::sync::oneshot;
 
-const CACHING_SHA2: &[u8] = b"caching_sha2_password";
-const NATIVE: &[u8] = b"mysql_native_password";
-
-/// A server behind Steadfast.
-struct Bench {
-    server: Server,
-    clients: Address,
-    _state: tempfile::TempDir,
-}
-
-impl Bench {
-    async fn start(kind: Kind, accounts: &str) -> Self {
-        let server = Server::of(kind).start().unwrap();
-        server.sql(accounts).unwrap();
-        let state = tempfile::tempdir().unwrap();
-        let overrides = Overrides {
-            backend: Some(server.addr().into()),
-            listen: vec!["127.0.0.1:0".parse().unwrap()],
-            admin: Some("off".parse().unwrap()),
-            state_dir: Some(state.path().to_owned()),
-            ..Overrides::default()
-        };
-        let config = Config::load(None, overrides).unwrap();
-        let (ready, listening) = oneshot::channel();
-        tokio::spawn(async move { serve(config, ready).await.unwrap() });
-        let clients = listening.await.unwrap().clients.remove(0);
-        Self {
-            server,
-            clients,
-            _state: state,
-        }
-    }
-
-    async fn greeted(&self, verify: Verify) -> Greeted {
-        let target = Target::new(self.clients.clone(), Connector::new(verify).unwrap());
-        greet(&target).await.unwrap()
-    }
-
-    async fn log_in(&self, user: &str, password: &str) -> Result<ServerConnection, LoginError> {
-        let password = Password::new(password);
-        let greeted = self.greeted(Verify::Disabled).await;
-        greeted.login(&login(user, &password, &[])).await
-    }
-
-    /// A login of which the first answer is made from the password, or empty, by this plugin.
-    async fn first(
-        &self,
-        user: &str,
-        attributes: &[(Vec<u8>, Vec<u8>)],
-        answer: Answer,
-    ) -> RelayStep {
-        let greeted = self.greeted(Verify::Disabled).await;
-        let nonce = greeted.greeting.scramble;
-        let (bytes, plugin) = match answer {
-            Answer::Native(password) => (native_response(&Password::new(password), &nonce), NATIVE),
-            Answer::CachingSha2(password) => {
-                let password = Password::new(password);
-                (caching_sha2_response(&password, &nonce), CACHING_SHA2)
-            }
-            Answer::Bytes(bytes) => (bytes.to_vec(), CACHING_SHA2),
-        };
-        let nobody = Password::default();
-        let login = login(user, &nobody, attributes);
-        greeted.login_relayed(&login, &bytes, plugin).await.unwrap()
-    }
-
-    /// Takes all server connections of a user away.
-    fn cut(&self, user: &str) {
-        let ids = self
-            .server
-            .sql(&format!(
-                "SELECT CONCAT('KILL ', ID, ';') FROM information_schema.PROCESSLIST WHERE USER = '{user}'"
-            ))
-            .unwrap();
-        let kills: Vec<&str> = ids
-            .lines()
-            .filter(|line| line.starts_with("KILL"))
-            .collect();
-        assert!(!kills.is_empty(), "{ids}");
-        self.server.sql(&kills.join("\n")).unwrap();
-    }
-}
-
-enum Answer {
-    Native(&'static str),
-    CachingSha2(&'static str),
-    Bytes(&'static [u8]),
-}
-
-fn login<'a>(
-    user: &'a str,
-    password: &'a Password,
-    attributes: &'a [(Vec<u8>, Vec<u8>)],
-) -> Login<'a> {
-    Login {
-        user: user.as_bytes(),
-        password,
-        database: None,
-        capabilities: Capabilities::SESSION_TRACK | Capabilities::CONNECT_ATTRS,
-        collation: 45,
-        max_packet_size: 1 << 24,
-        attributes,
-        first_plugin: None,
-    }
-}
-
-fn switched(step: RelayStep) -> (Vec<u8>, [u8; 20], Box<Pending>) {
-    match step {
-        RelayStep::AuthSwitch {
-            plugin,
-            data,
-            pending,
-        } => {
-            let request = AuthSwitchRequest {
-                plugin: &plugin,
-                data: &data,
-            };
-            let nonce = request.nonce().try_into().unwrap();
-            (plugin, nonce, pending)
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-fn more(step: RelayStep) -> (Vec<u8>, Box<Pending>) {
-    match step {
-        RelayStep::MoreData { data, pending } => (data, pending),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn done(step: RelayStep) -> ServerConnection {
-    match step {
-        RelayStep::Done(connection) => *connection,
-        other => panic!("{other:?}"),
-    }
-}
-
-async fn user_of(connection: &mut ServerConnection) -> String {
-    let result = connection
-        .query(b"SELECT SUBSTRING_INDEX(CURRENT_USER(), '@', 1)")
-        .await
-        .unwrap();
-    String::from_utf8(result.value().unwrap().to_vec()).unwrap()
-}
-
-async fn survives(bench: &Bench, user: &str, mut connection: ServerConnection) {
-    connection.query(b"SET @kept = 7").await.unwrap();
-    bench.cut(user);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let result = connection.query(b"SELECT @kept").await.unwrap();
-    assert_eq!(result.value(), Some(&b"7"[..]), "{user}");
-    assert_eq!(user_of(&mut connection).await, user);
-}
+use bench::{Answer, Bench, CACHING_SHA2, NATIVE, done, login, more, survives, switched, user_of};
 
 #[tokio::test]
 async fn logins_to_mariadb() {
