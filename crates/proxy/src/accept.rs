@@ -6,8 +6,11 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use steadfast_net::{Greeted, LoginError, Peer, ServerConnection, ServerError, Stream, greet};
+use steadfast_net::{
+    Greeted, LoginError, Peer, QueryError, ServerConnection, ServerError, Stream, greet,
+};
 use steadfast_sql::ClassCache;
 use steadfast_wire::auth::{Password, Plugin};
 use steadfast_wire::handshake::{ClientHello, Greeting, HandshakeResponse};
@@ -18,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::ClientLeg;
 use crate::driver::{Driver, Start};
-use crate::link::{self, Identity};
+use crate::link::{self, Identity, Link};
 use crate::login::{Ask, FirstAnswer, NO_PLUGIN, Shown, learn, refusal};
 use crate::metrics::LoginRefusal;
 use crate::registry::{Claim, Control};
@@ -28,6 +31,10 @@ use crate::vault::Vault;
 
 /// Payload bytes of the largest packet before the login is done: a client without a password must not cost memory.
 const LOGIN_PACKET: u64 = 64 << 10;
+
+/// First pause between two attempts to reach a server; each further one is twice as long, up to [`MAX_PAUSE`].
+const MIN_PAUSE: Duration = Duration::from_millis(20);
+const MAX_PAUSE: Duration = Duration::from_millis(250);
 
 /// Words from outside that may wait for a session.
 const CONTROLS: usize = 8;
@@ -170,7 +177,7 @@ struct LoggedIn {
     capabilities: Capabilities,
     identity: Identity,
     nonce: [u8; 20],
-    link: link::Link,
+    link: Link,
     status: StatusFlags,
     schema: Option<Vec<u8>>,
     claim: Claim,
@@ -268,23 +275,25 @@ async fn log_in(
         believed_id: claim.id(),
         reset: false,
     };
-    let connection = match shown {
+    let link = match shown {
         Shown::Password {
             password,
             sequence: next,
         } => {
             *sequence = next;
-            let connection = by_password(
+            let database = hello.database.as_deref();
+            let link = by_password(
                 shared,
                 greeted,
                 &identity,
+                capabilities,
                 &password,
-                hello.database.as_deref(),
+                database,
             )
             .await?;
             shared.vault.learn(&identity.user, &password);
             identity.password = Some(password);
-            connection
+            link
         }
         Shown::Answer { sequence: next } => {
             *sequence = next;
@@ -307,20 +316,14 @@ async fn log_in(
                      use TLS, or name the password in the users file"
                 );
             }
-            connection
+            link::set_up(shared, connection, capabilities)
+                .await
+                .map_err(|error| no_server(format!("the login was lost: {error}")))?
         }
     };
     claim.set_user(&identity.user);
-    let status = connection.login_ok.status;
-    let ok = connection.login_ok.clone();
-    let link = link::set_up(shared, connection, capabilities)
-        .await
-        .map_err(|error| {
-            Failed::Told(
-                LoginRefusal::NoServer,
-                own_error(1053, b"08S01", format!("the login was lost: {error}")),
-            )
-        })?;
+    let ok = link.connection.login_ok.clone();
+    let status = ok.status;
     shared.metrics.server_connections.inc();
     claim.set_server_id(Some(link.id()));
     shared.readiness.server_reached();
@@ -353,19 +356,22 @@ async fn greeted(
     control: &mpsc::Sender<Control>,
 ) -> Result<(Greeted, Claim), Failed> {
     let deadline = Instant::now() + shared.timeouts.hold;
-    let mut pause = std::time::Duration::from_millis(20);
+    loop {
+        let greeted = reached(shared, deadline).await?;
+        let id = greeted.greeting.connection_id;
+        match shared.registry.claim(id, control.clone()) {
+            Some(claim) => return Ok((greeted, claim)),
+            None => greeted.abandon().await,
+        }
+    }
+}
+
+/// A server's greeting. Waits for a server until `deadline`.
+async fn reached(shared: &Shared, deadline: Instant) -> Result<Greeted, Failed> {
+    let mut pause = MIN_PAUSE;
     loop {
         let why = match greet(&shared.target).await {
-            Ok(greeted) => {
-                match shared
-                    .registry
-                    .claim(greeted.greeting.connection_id, control.clone())
-                {
-                    Some(claim) => return Ok((greeted, claim)),
-                    None => greeted.abandon().await,
-                }
-                continue;
-            }
+            Ok(greeted) => return Ok(greeted),
             // The server's own words: too many connections, host blocked, host not allowed.
             Err(steadfast_net::ConnectError::Refused(error)) => {
                 return Err(Failed::Told(LoginRefusal::Server, error));
@@ -387,21 +393,18 @@ async fn greeted(
         };
         shared.readiness.server_lost();
         if Instant::now() + pause >= deadline {
-            return Err(Failed::Told(
-                LoginRefusal::NoServer,
-                own_error(
-                    1053,
-                    b"08S01",
-                    format!(
-                        "no server at {} within {:?} ({why}); try again later",
-                        shared.target.address, shared.timeouts.hold
-                    ),
-                ),
-            ));
+            return Err(no_server(format!(
+                "no server at {} within {:?} ({why}); try again later",
+                shared.target.address, shared.timeouts.hold
+            )));
         }
         sleep(pause).await;
-        pause = (pause * 2).min(std::time::Duration::from_millis(250));
+        pause = (pause * 2).min(MAX_PAUSE);
     }
+}
+
+fn no_server(text: String) -> Failed {
+    Failed::Told(LoginRefusal::NoServer, own_error(1053, b"08S01", text))
 }
 
 fn offered(greeting: &steadfast_net::OwnedGreeting, shared: &Shared) -> Capabilities {
@@ -506,26 +509,60 @@ async fn start_tls(
     Ok(())
 }
 
-/// Logs in to the server with the password that the client has shown; the server says whether it is right.
+/// Logs in to the server with the password that the client has shown, which the server judges, and makes the
+/// connection a session's. One that is lost on the way is followed by another, until `hold` is over.
 async fn by_password(
     shared: &Shared,
     greeted: Greeted,
     identity: &Identity,
+    client: Capabilities,
     password: &Password,
     database: Option<&[u8]>,
-) -> Result<ServerConnection, Failed> {
+) -> Result<Link, Failed> {
     let login = identity.login(password, database);
-    match timeout(shared.timeouts.handshake, greeted.login(&login)).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(Failed::Told(reason(&error), refusal(error))),
-        Err(_) => Err(Failed::Told(
-            LoginRefusal::NoServer,
-            own_error(
-                1053,
-                b"08S01",
-                "the server did not answer the login; try again later".to_owned(),
-            ),
-        )),
+    let deadline = Instant::now() + shared.timeouts.hold;
+    let mut pause = MIN_PAUSE;
+    let mut greeted = greeted;
+    loop {
+        let attempt = async {
+            let connection = greeted.login(&login).await.map_err(|error| {
+                let lost = is_lost(&error);
+                (lost, Failed::Told(reason(&error), refusal(error)))
+            })?;
+            let link = link::set_up(shared, connection, client).await;
+            link.map_err(|error| {
+                let lost = !matches!(&error, QueryError::Server(error) if !error.ends_connection());
+                (lost, no_server(format!("the login was lost: {error}")))
+            })
+        };
+        let unanswered = "the server did not answer the login; try again later";
+        let (lost, failed) = match timeout(shared.timeouts.handshake, attempt).await {
+            Ok(Ok(link)) => return Ok(link),
+            Ok(Err(failed)) => failed,
+            Err(_) => (true, no_server(unanswered.to_owned())),
+        };
+        if !lost || Instant::now() + pause >= deadline {
+            return Err(failed);
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(MAX_PAUSE);
+        greeted = loop {
+            let next = reached(shared, deadline).await?;
+            let id = next.greeting.connection_id;
+            if shared.registry.may_use(identity.believed_id, id) {
+                break next;
+            }
+            next.abandon().await;
+        };
+    }
+}
+
+/// Whether the server went away during the login, or was on its way down.
+fn is_lost(error: &LoginError) -> bool {
+    match error {
+        LoginError::Lost(..) => true,
+        LoginError::Refused(error) => error.ends_connection(),
+        _ => false,
     }
 }
 

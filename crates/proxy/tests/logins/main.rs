@@ -8,6 +8,7 @@
 
 mod bench;
 mod clear_password;
+mod lost;
 
 use std::time::Duration;
 
