@@ -5,6 +5,7 @@
 //! and a server connection whose id another live client believes to be its own is never used.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
@@ -24,6 +25,8 @@ pub(crate) enum Control {
 struct Entry {
     user: Vec<u8>,
     server_id: Option<u32>,
+    /// The order in which sessions got their server connections.
+    since: u64,
     control: mpsc::Sender<Control>,
 }
 
@@ -42,6 +45,8 @@ pub(crate) struct Known {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     sessions: Mutex<HashMap<u32, Entry>>,
+    /// Counts server connections.
+    connections: AtomicU64,
 }
 
 impl Registry {
@@ -61,6 +66,7 @@ impl Registry {
             Entry {
                 user: Vec::new(),
                 server_id: Some(id),
+                since: self.connections.fetch_add(1, Ordering::Relaxed),
                 control,
             },
         );
@@ -85,7 +91,13 @@ impl Registry {
     pub(crate) fn find(&self, id: u32) -> Option<Known> {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.get(&id).map(|entry| Known {
-            server_id: entry.server_id,
+            // A server gives an id again only when the connection that had it is gone: Steadfast has not heard of it
+            // yet, when a host vanished and came back.
+            server_id: entry.server_id.filter(|_| {
+                !sessions
+                    .values()
+                    .any(|other| other.server_id == entry.server_id && other.since > entry.since)
+            }),
             user: entry.user.clone(),
             control: entry.control.clone(),
         })
@@ -133,7 +145,11 @@ impl Claim {
 
     /// The session has this server connection now, or none.
     pub(crate) fn set_server_id(&self, id: Option<u32>) {
-        self.update(|entry| entry.server_id = id);
+        let since = self.registry.connections.fetch_add(1, Ordering::Relaxed);
+        self.update(|entry| {
+            entry.server_id = id;
+            entry.since = since;
+        });
     }
 
     fn update(&self, change: impl FnOnce(&mut Entry)) {
@@ -172,6 +188,11 @@ mod tests {
         assert!(registry.may_use(5, 5));
         claim.set_server_id(Some(99));
         assert_eq!(registry.find(5).unwrap().server_id, Some(99));
+        // The server gave the id to another session's connection: this one's is gone.
+        let other = registry.claim(99, control.clone()).unwrap();
+        assert_eq!(registry.find(5).unwrap().server_id, None);
+        assert_eq!(registry.find(99).unwrap().server_id, Some(99));
+        drop(other);
         drop(claim);
         assert!(
             registry
