@@ -220,6 +220,12 @@ pub(crate) async fn attach(
             "the value of a user variable was not known yet".to_owned(),
         ));
     }
+    if !wanted.state.knows_collation() {
+        return Err((
+            Reason::StateRefused,
+            "the collation of the connection was not known yet".to_owned(),
+        ));
+    }
     let mut pause = MIN_PAUSE;
     loop {
         let failed = match timeout(

@@ -96,6 +96,19 @@ struct PreparedByName {
     schema: Option<Box<[u8]>>,
 }
 
+/// Whether the collation of the connection is known. The servers do not tell it when a statement changes nothing but
+/// it: SET NAMES … COLLATE.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+enum Collation {
+    /// It is, or follows from the character sets.
+    #[default]
+    Known,
+    /// This statement makes it again, after the system variables.
+    Made(Box<[u8]>),
+    /// It is still to be asked for.
+    Unknown,
+}
+
 /// What a session can observe of itself.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct SessionState {
@@ -104,6 +117,7 @@ pub struct SessionState {
     user_variables: BTreeMap<Box<[u8]>, UserVariable>,
     prepared: BTreeMap<Box<[u8]>, PreparedByName>,
     role: Option<Box<[u8]>>,
+    collation: Collation,
     characteristics: Box<[u8]>,
     frozen_clock: Option<Box<[u8]>>,
     insert_id: u64,
@@ -140,6 +154,9 @@ impl SessionState {
         if NOT_RESTORED.contains(&name.as_str()) {
             return;
         }
+        if name == "collation_connection" {
+            self.collation = Collation::Known;
+        }
         if self
             .variables
             .get(name.as_str())
@@ -148,6 +165,25 @@ impl SessionState {
             return;
         }
         self.variables.insert(name.into(), value.into());
+    }
+
+    /// A statement may have set the collation of the connection, and the server has not told. `statement`: the SET
+    /// that does so, alone and with a literal.
+    pub fn collation_assigned(&mut self, statement: Option<Vec<u8>>) {
+        self.collation = match statement.filter(|text| text.is_ascii()) {
+            Some(text) => Collation::Made(text.into()),
+            None => Collation::Unknown,
+        };
+    }
+
+    /// Whether the collation of the connection is still to be asked for.
+    pub fn has_unasked_collation(&self) -> bool {
+        self.collation != Collation::Known
+    }
+
+    /// Whether another connection can be given the collation of this one.
+    pub fn knows_collation(&self) -> bool {
+        self.collation != Collation::Unknown
     }
 
     /// The variables that the session has changed, by name.
@@ -354,6 +390,9 @@ impl SessionState {
         if !variables.is_empty() {
             script.push(format!("SET SESSION {}", variables.join(", ")).into_bytes());
         }
+        if let Collation::Made(text) = &self.collation {
+            script.push(text.to_vec());
+        }
         let mut schema = self.schema.as_deref();
         for prepared in self.prepared.values() {
             if prepared.schema.is_some() && prepared.schema.as_deref() != schema {
@@ -523,6 +562,25 @@ mod tests {
         assert!(state.knows_user_variables());
         state.user_variable_assigned("é".as_bytes());
         assert!(!state.knows_user_variables() && !state.has_unknown_user_variables());
+    }
+
+    #[test]
+    fn a_collation_that_was_not_asked_for_is_made_again() {
+        let mut state = SessionState::default();
+        state.set_variable("character_set_connection", b"utf8mb3");
+        state.collation_assigned(Some(b"SET NAMES utf8mb3 COLLATE utf8mb3_bin".to_vec()));
+        assert_eq!(
+            script(&state),
+            [
+                "SET SESSION character_set_connection='utf8mb3'",
+                "SET NAMES utf8mb3 COLLATE utf8mb3_bin"
+            ]
+        );
+        state.collation_assigned(None);
+        assert!(!state.knows_collation());
+        state.set_variable("collation_connection", b"utf8mb3_bin");
+        assert!(state.knows_collation());
+        assert_eq!(script(&state).len(), 1);
     }
 
     #[test]

@@ -19,7 +19,20 @@ impl Driver {
     pub(super) async fn work_off(&mut self, stored: &Stored) -> Result<(), Before> {
         let looks = self.looks_at_hidden_settings(stored);
         if self.deferred != Deferred::default() && !Self::asks_about_the_statement_before(stored) {
-            let deferred = std::mem::take(&mut self.deferred);
+            let mut deferred = std::mem::take(&mut self.deferred);
+            if self.turn.is_some() {
+                // The connection is not yet what the session is: its transaction is being replayed.
+                self.deferred = Deferred {
+                    clock: false,
+                    hide: false,
+                    ..deferred
+                };
+                deferred = Deferred {
+                    clock: deferred.clock,
+                    hide: deferred.hide,
+                    ..Deferred::default()
+                };
+            }
             if deferred.clock && !self.state.clock_is_frozen() {
                 self.query(b"SET timestamp=DEFAULT").await?;
             }

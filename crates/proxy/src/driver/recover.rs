@@ -38,13 +38,13 @@ const ROLLBACK_TO_SAVEPOINT: &[u8] = b"ROLLBACK TO SAVEPOINT `steadfast pin`";
 const RELEASE_SAVEPOINT: &[u8] = b"RELEASE SAVEPOINT `steadfast pin`";
 
 /// What can end a wait.
-enum Word {
+pub(super) enum Word {
     Interrupt,
     Exit(Exit),
 }
 
 /// Waits for the client to leave, or for a word from outside. What the client sends meanwhile is buffered.
-async fn listen(
+pub(super) async fn listen(
     client: &mut ClientLeg,
     control: &mut tokio::sync::mpsc::Receiver<Control>,
 ) -> Word {
@@ -145,6 +145,7 @@ impl Driver {
                 self.link = Some(link);
                 self.deferred = super::Deferred {
                     user_variables: self.state.has_unknown_user_variables(),
+                    collation: self.state.has_unasked_collation(),
                     ..super::Deferred::default()
                 };
                 Event::Attached(catalogue)

@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use steadfast_session::{Handle, Hidden, Session, SessionState, Status};
 use steadfast_sql::{
-    Charset, Class, Dialect, Kind, PrepareSource, Scope, Server, Target, Uses, deallocate_name,
-    literal_assignments, prepare_parts, set_assignments, user_variables,
+    Assignment, Charset, Class, Dialect, Kind, PrepareSource, Scope, Server, Target, Uses,
+    deallocate_name, execute_name, literal_assignments, prepare_parts, set_assignments,
+    user_variables,
 };
 use steadfast_wire::command::code;
 use steadfast_wire::response::{self, SessionStateChange};
@@ -239,6 +240,7 @@ impl Driver {
                     || matches!(class.kind, Kind::Call | Kind::Execute | Kind::Unknown));
             return;
         }
+        self.note_collation(stored, class);
         let Some(text) = stored.text() else { return };
         match class.kind {
             Kind::Prepare => {
@@ -264,12 +266,6 @@ impl Driver {
                         assignment.target,
                         Target::System(Scope::Session | Scope::Bare)
                     );
-                    // Not tracked where only the collation changes: SET NAMES … COLLATE.
-                    self.deferred.collation |=
-                        matches!(assignment.target, Target::Names | Target::CharacterSet)
-                            || assignment
-                                .name
-                                .eq_ignore_ascii_case(b"collation_connection");
                     if session && assignment.name.eq_ignore_ascii_case(b"timestamp") {
                         let running = assignment.value.eq_ignore_ascii_case(b"default")
                             || assignment.value == b"0";
@@ -288,6 +284,44 @@ impl Driver {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A statement that may have set the collation of the connection: the servers do not tell where nothing else
+    /// changes, as with SET NAMES … COLLATE.
+    fn note_collation(&mut self, stored: &Stored, class: Class) {
+        let made = match class.kind {
+            Kind::Set => {
+                let text = match &stored.prepared {
+                    Some(prepared) => prepared.text(),
+                    None => stored.payload.get(1..).unwrap_or_default(),
+                };
+                collation_made(text, self.dialect)
+            }
+            Kind::Execute => self.collation_made_by_execute(stored),
+            _ => return,
+        };
+        let made = match made {
+            Made::No => return,
+            Made::By(statement) => Some(statement),
+            Made::Somehow => None,
+        };
+        self.state_mut().collation_assigned(made);
+        self.deferred.collation = true;
+    }
+
+    fn collation_made_by_execute(&self, stored: &Stored) -> Made {
+        let prepared = stored
+            .text()
+            .and_then(|text| execute_name(text, self.dialect))
+            .and_then(|name| self.state.prepared(&name));
+        let source = prepared
+            .and_then(|prepare| prepare_parts(prepare, self.dialect))
+            .map(|parts| parts.source);
+        match source {
+            Some(PrepareSource::Literal(text)) => collation_made(&text, self.dialect),
+            // Its text is not known.
+            Some(PrepareSource::Variable(_)) | None => Made::Somehow,
         }
     }
 
@@ -330,7 +364,7 @@ impl Driver {
                 autocommit: true,
             },
         );
-        self.turn = None;
+        self.forget_journal();
         self.store.clear();
         self.forget_session_data(state);
     }
@@ -349,6 +383,44 @@ impl Driver {
         }
         self.learn_settings();
     }
+}
+
+/// How a text sets the collation of the connection.
+enum Made {
+    /// It does not.
+    No,
+    /// As this statement does.
+    By(Vec<u8>),
+    /// In a way that is not understood.
+    Somehow,
+}
+
+fn collation_made(text: &[u8], dialect: Dialect) -> Made {
+    let mut assignments = set_assignments(text, dialect);
+    let (Some(first), None) = (assignments.next(), assignments.next()) else {
+        let some = set_assignments(text, dialect).any(|assignment| sets_collation(&assignment));
+        return if some { Made::Somehow } else { Made::No };
+    };
+    if !sets_collation(&first) {
+        return Made::No;
+    }
+    let words: &[u8] = match first.target {
+        Target::Names => b"SET NAMES ",
+        Target::CharacterSet => b"SET CHARACTER SET ",
+        _ if first.literal => b"SET collation_connection=",
+        _ => return Made::Somehow,
+    };
+    Made::By([words, first.value].concat())
+}
+
+fn sets_collation(assignment: &Assignment<'_>) -> bool {
+    matches!(assignment.target, Target::Names | Target::CharacterSet)
+        || (matches!(
+            assignment.target,
+            Target::System(Scope::Session | Scope::Bare)
+        ) && assignment
+            .name
+            .eq_ignore_ascii_case(b"collation_connection"))
 }
 
 /// A literal whose value does not depend on the session: a number, NULL, TRUE, FALSE.
