@@ -9,6 +9,8 @@ use steadfast_wire::frame::{self, HEADER_LEN, Header, MAX_FRAME};
 use steadfast_wire::{Error, Peer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::metrics::Bytes as ByteCounters;
+
 /// Bytes that are read from a client at a time, at least.
 const READ: usize = 16 << 10;
 
@@ -40,6 +42,8 @@ pub(crate) struct ClientLeg {
     pub(crate) outbound: Vec<u8>,
     /// Payload bytes of the largest packet that is taken.
     pub(crate) limit: u64,
+    /// Where its bytes are counted, after the login.
+    counters: Option<ByteCounters>,
 }
 
 impl ClientLeg {
@@ -51,7 +55,14 @@ impl ClientLeg {
             inbound: BytesMut::new(),
             outbound: Vec::new(),
             limit,
+            counters: None,
         }
+    }
+
+    /// From now on its bytes are counted there; those that it has sent ahead too.
+    pub(crate) fn count(&mut self, counters: &ByteCounters) {
+        counters.client_received.inc_by(self.inbound.len() as u64);
+        self.counters = Some(counters.clone());
     }
 
     /// Whether nobody between the client and Steadfast can read along: TLS or a Unix socket.
@@ -89,7 +100,11 @@ impl ClientLeg {
         self.inbound
             .reserve(missing.clamp(READ, LONG_READ.min(READ.max(self.inbound.len()))));
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        stream.read_buf(&mut self.inbound).await
+        let read = stream.read_buf(&mut self.inbound).await?;
+        if let Some(counters) = &self.counters {
+            counters.client_received.inc_by(read as u64);
+        }
+        Ok(read)
     }
 
     /// Bytes that are waiting to be taken.
@@ -192,6 +207,9 @@ impl ClientLeg {
         if !self.outbound.is_empty() {
             let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
             stream.write_all(&self.outbound).await?;
+            if let Some(counters) = &self.counters {
+                counters.client_sent.inc_by(self.outbound.len() as u64);
+            }
             self.outbound.clear();
             if self.outbound.capacity() > 4 * READ {
                 self.outbound = Vec::new();

@@ -103,6 +103,14 @@ pub(crate) fn failure_text(failure: Failure) -> String {
     )
 }
 
+/// What became of a loss that the client could not be told of.
+pub(crate) fn closed_text(failure: Failure) -> String {
+    format!(
+        "the client's connection had to be closed, in the middle of a row ({})",
+        failure.reason.name()
+    )
+}
+
 /// Milliseconds since 1970 for `SystemTime`, and a duration in whole milliseconds.
 pub(crate) fn millis(time: SystemTime, waited: Duration) -> (u64, u64) {
     let at = time

@@ -40,7 +40,7 @@ pub struct Metrics {
     pub commands: Counter,
     /// Commands sent to the server again by replays.
     pub replayed_commands: Counter,
-    /// Bytes of packets, by leg and direction.
+    /// Bytes of packets, by leg and direction. See [`Bytes`].
     pub bytes: Bytes,
     /// Bytes of commands that are kept for replay now.
     pub journal_bytes: Gauge,
@@ -53,7 +53,8 @@ pub struct Metrics {
     hold: Histogram,
 }
 
-/// Bytes on the two legs.
+/// Bytes on the two legs, frames included, without TLS's own. Logins are not counted, nor, on the server's leg, what
+/// Steadfast asks and sets for itself; what is run again after a loss is counted again.
 #[derive(Clone, Default, Debug)]
 pub struct Bytes {
     /// From clients.
@@ -267,7 +268,7 @@ impl Metrics {
         ] {
             registry.register(
                 format!("{leg}_{direction}_bytes"),
-                format!("Bytes {direction} on the leg to the {leg}"),
+                format!("Bytes of commands and responses {direction} on the leg to the {leg}"),
                 counter.clone(),
             );
         }

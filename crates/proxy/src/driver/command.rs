@@ -40,11 +40,6 @@ impl Driver {
         self.sequence = packet.next_sequence;
         self.mark = None;
         self.shared.metrics.commands.inc();
-        self.shared
-            .metrics
-            .bytes
-            .client_received
-            .inc_by(packet.payload.len() as u64);
         if packet.sequence != 0 {
             self.answer_error(1156, *b"08S01", b"Got packets out of order")
                 .await?;

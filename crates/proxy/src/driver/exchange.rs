@@ -231,6 +231,8 @@ impl Driver {
             if let Err(error) = link.connection.stream.write_all(&bytes).await {
                 return Err(Before::Lost(end_of_io(&error)));
             }
+            let counter = &self.shared.metrics.bytes.server_sent;
+            counter.inc_by(bytes.len() as u64);
         }
         let types = stored
             .types
@@ -295,7 +297,18 @@ impl Driver {
             .filter(|schema| self.state.schema() != Some(*schema))
             .map(use_schema);
         if let Some(text) = &elsewhere {
-            self.query(text).await?;
+            match self.query(text).await {
+                Ok(_) => {}
+                // The schema is gone, and the statement with it; the connection is in order.
+                Err(QueryError::Server(error)) if !error.ends_connection() => {
+                    return Err(Before::NotPrepared {
+                        code: error.code,
+                        sqlstate: error.sqlstate.unwrap_or(*b"HY000"),
+                        message: error.message,
+                    });
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         let mut payload = vec![code::STMT_PREPARE];
         payload.extend_from_slice(prepared.text());
@@ -364,7 +377,6 @@ impl Driver {
             };
             let connection = &mut link.connection;
             if !connection.inbound.is_empty() {
-                let made = self.client.outbound.len();
                 let fed = link.relay.feed(
                     &connection.inbound,
                     &mut self.client.outbound,
@@ -378,11 +390,11 @@ impl Driver {
                     }
                 };
                 connection.inbound.drain(..taken);
-                let bytes = &self.shared.metrics.bytes;
-                bytes.server_received.inc_by(taken as u64);
-                bytes
-                    .client_sent
-                    .inc_by((self.client.outbound.len() - made) as u64);
+                self.shared
+                    .metrics
+                    .bytes
+                    .server_received
+                    .inc_by(taken as u64);
                 match fed {
                     Fed::More => {}
                     Fed::Ended(ended) => {
@@ -509,6 +521,9 @@ impl Driver {
                 server_sequence = frame::write(&mut bytes, server_sequence, &packet.payload);
                 if let Err(error) = link.connection.stream.write_all(&bytes).await {
                     lost = Some(end_of_io(&error));
+                } else {
+                    let counter = &self.shared.metrics.bytes.server_sent;
+                    counter.inc_by(bytes.len() as u64);
                 }
             }
             if packet.payload.is_empty() {
@@ -537,28 +552,27 @@ impl Driver {
 
     /// Gives the statement its time and its seeds.
     pub(super) async fn pin(&mut self, pins: Pins) -> Result<(), QueryError> {
-        let mut settings = Vec::new();
-        if let Some(time) = pins.timestamp {
-            settings.push(format!(
-                "timestamp={}.{:06}",
-                time / 1_000_000,
-                time % 1_000_000
-            ));
-            self.deferred.clock = true;
-        }
-        if let Some((first, second)) = pins.seeds {
-            settings.push(format!("rand_seed1={first}, rand_seed2={second}"));
-        }
-        if settings.is_empty() {
-            return Ok(());
-        }
-        let text = format!("SET {}", settings.join(", "));
+        let time = pins
+            .timestamp
+            .map(|time| format!("timestamp={}.{:06}", time / 1_000_000, time % 1_000_000));
+        let seeds = pins
+            .seeds
+            .map(|(first, second)| format!("rand_seed1={first}, rand_seed2={second}"));
+        self.deferred.clock |= time.is_some();
+        let text = match (&time, &seeds) {
+            (Some(time), Some(seeds)) => format!("SET {time}, {seeds}"),
+            (Some(one), None) | (None, Some(one)) => format!("SET {one}"),
+            (None, None) => return Ok(()),
+        };
         match self.query(text.as_bytes()).await {
             // A server that does not let the account set its time (MariaDB's secure_timestamp): without a pin the
             // replay may find other data, and says so.
             Err(QueryError::Server(error)) if !error.ends_connection() => {
                 tracing::debug!(client = %self.peer, "a statement's time could not be set: {error}");
                 self.deferred.clock = false;
+                if let (Some(_), Some(seeds)) = (time, seeds) {
+                    self.query(format!("SET {seeds}").as_bytes()).await?;
+                }
             }
             Err(error) => return Err(error),
             Ok(_) => {}

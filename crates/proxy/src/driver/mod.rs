@@ -41,7 +41,7 @@ use tokio::time::Instant;
 use crate::client::{ClientLeg, Packet};
 use crate::command::Stored;
 use crate::gate::Turn;
-use crate::incident::{Incident, IncidentId, end_text, failure_text, millis};
+use crate::incident::{Incident, IncidentId, closed_text, end_text, failure_text, millis};
 use crate::link::{Identity, Link, Zombie};
 use crate::memory::Memory;
 use crate::metrics::{Phase, Recovery};
@@ -115,6 +115,14 @@ struct Deferred {
     variables: bool,
 }
 
+/// What an idle session meets next.
+enum Next {
+    /// A command of the client.
+    Command(Packet),
+    /// The loss of its server connection.
+    Lost(End),
+}
+
 /// A loss that is being recovered from, or has been and waits to be told as an incident.
 #[derive(Debug)]
 struct Outage {
@@ -186,8 +194,10 @@ impl Driver {
         };
         let state = Rc::new(SessionState::new(start.schema.as_deref()));
         let number = start.shared.number();
+        let mut client = start.client;
+        client.count(&start.shared.metrics.bytes);
         let mut driver = Self {
-            client: start.client,
+            client,
             capabilities: start.capabilities,
             identity: start.identity,
             peer: start.peer,
@@ -235,8 +245,8 @@ impl Driver {
         let exit = loop {
             let step = self.next_command().await;
             let outcome = match step {
-                Ok(Some(packet)) => self.command(packet).await,
-                Ok(None) => self.lost_while_idle().await,
+                Ok(Next::Command(packet)) => self.command(packet).await,
+                Ok(Next::Lost(end)) => self.lost_while_idle(end).await,
                 Err(exit) => Err(exit),
             };
             if let Err(exit) = outcome {
@@ -246,13 +256,12 @@ impl Driver {
         self.end(exit).await;
     }
 
-    /// The next command; `None`: the server connection is lost.
-    async fn next_command(&mut self) -> Result<Option<Packet>, Exit> {
+    async fn next_command(&mut self) -> Result<Next, Exit> {
         loop {
             if let Some(packet) = self.client.take().map_err(|error| {
                 Exit::ClientGone(std::io::Error::new(std::io::ErrorKind::InvalidData, error))
             })? {
-                return Ok(Some(packet));
+                return Ok(Next::Command(packet));
             }
             let mut draining = self.shared.draining.subscribe();
             if *draining.borrow_and_update()
@@ -273,7 +282,10 @@ impl Driver {
             tokio::select! {
                 biased;
                 // What a server says while nothing is asked ends the connection, and so does its end.
-                _ = server => return Ok(None),
+                read = server => return Ok(Next::Lost(match read {
+                    Ok(_) => self.unsolicited(),
+                    Err(error) => end_of_io(&error),
+                })),
                 read = self.client.fill() => match read {
                     Ok(0) => return Err(Exit::ClientGone(std::io::ErrorKind::UnexpectedEof.into())),
                     Ok(_) => {
@@ -296,8 +308,7 @@ impl Driver {
         }
     }
 
-    async fn lost_while_idle(&mut self) -> Result<(), Exit> {
-        let end = self.unsolicited();
+    async fn lost_while_idle(&mut self, end: End) -> Result<(), Exit> {
         let event = self.lost(end, Sent::Nothing).await;
         self.carry_out(event).await
     }
@@ -498,12 +509,18 @@ impl Driver {
 
     /// Tells the client that its loss could not be hidden.
     async fn fail(&mut self, failure: Failure) -> Result<(), Exit> {
+        let in_half_a_row = self.mark.is_some_and(|mark| mark.is_inside_packet());
         let incident = match self.outage.take() {
             Some(outage) => {
                 self.shared.metrics.sessions_held.dec();
                 let waited = outage.since.elapsed();
                 self.shared.metrics.failed(failure, waited);
-                self.record(&outage, failure_text(failure), failure.kind.code(), waited);
+                let text = if in_half_a_row {
+                    closed_text(failure)
+                } else {
+                    failure_text(failure)
+                };
+                self.record(&outage, text, failure.kind.code(), waited);
                 self.last_incident = Some(outage.incident);
                 outage.incident
             }
@@ -513,7 +530,7 @@ impl Driver {
                     .unwrap_or_else(|| self.shared.incidents.next_id())
             }
         };
-        if self.mark.is_some_and(|mark| mark.is_inside_packet()) {
+        if in_half_a_row {
             // The rest of a row of over 64 KiB does not come again: no packet can follow half a packet.
             return Err(Exit::Closed);
         }
@@ -608,7 +625,13 @@ impl Driver {
         self.forget_journal();
         drop(self.client);
         if !orphans.is_empty() {
-            recover::end_orphans(&self.shared, &self.identity, &orphans).await;
+            // By itself, because that may take as long as an outage: the client's place is free. A drain waits for the
+            // claim.
+            let (shared, identity, claim) = (self.shared, self.identity, self.claim);
+            tokio::task::spawn_local(async move {
+                recover::end_orphans(&shared, &identity, &orphans).await;
+                drop(claim);
+            });
         }
     }
 }
