@@ -15,10 +15,11 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::programs::option;
+use crate::programs::{Programs, option};
 use crate::template::last_lines;
 use crate::{Error, Kind};
 
@@ -30,6 +31,9 @@ const SERVICE: &str = "sandbox";
 
 /// MySQL's plugin, as `plugin.c` names it.
 const MYSQL_PLUGIN: &str = "sandbox_clear";
+
+/// Its file.
+const LIBRARY: &str = "sandbox_clear.so";
 
 /// The directory with all of this in it, within the server's.
 const DIRECTORY: &str = "clear-password";
@@ -68,7 +72,7 @@ pub(crate) fn prepare(kind: Kind, server: Command, directory: &Path) -> Command 
             let mut command = server;
             command
                 .arg(option("--plugin-dir", &directory))
-                .arg(format!("--plugin-load-add={MYSQL_PLUGIN}=plugin.so"));
+                .arg(format!("--plugin-load-add={MYSQL_PLUGIN}={LIBRARY}"));
             command
         }
     }
@@ -78,7 +82,8 @@ pub(crate) fn prepare(kind: Kind, server: Command, directory: &Path) -> Command 
 ///
 /// # Errors
 /// There is no C compiler, or the directory cannot be written.
-pub(crate) fn install(kind: Kind, password: &str, directory: &Path) -> Result<(), Error> {
+pub(crate) fn install(programs: &Programs, password: &str, directory: &Path) -> Result<(), Error> {
+    let kind = programs.kind();
     let directory = directory.join(DIRECTORY);
     fs::create_dir(&directory).map_err(Error::at("create", &directory))?;
     let library = library(kind, &directory);
@@ -103,7 +108,38 @@ pub(crate) fn install(kind: Kind, password: &str, directory: &Path) -> Result<()
             );
             write(&directory.join(SERVICE), &service)
         }
-        Kind::MySql => compile(kind, PLUGIN, &[], &library),
+        Kind::MySql => {
+            // Its own too: without its `component_reference_cache.so`, FLUSH PRIVILEGES leaves the cache of
+            // `caching_sha2_password` as it was (9.7).
+            let own = plugin_directory(programs)?;
+            for entry in fs::read_dir(&own).map_err(Error::at("list", &own))? {
+                let path = entry.map_err(Error::at("list", &own))?.path();
+                let link = directory.join(path.file_name().unwrap_or_default());
+                symlink(&path, &link).map_err(Error::at("create", &link))?;
+            }
+            compile(kind, PLUGIN, &[], &library)
+        }
+    }
+}
+
+/// Where a server's plugins are, as it says itself.
+fn plugin_directory(programs: &Programs) -> Result<PathBuf, Error> {
+    let what = || "find the plugins of a server";
+    let output = programs
+        .server_command()
+        .args(["--verbose", "--help"])
+        .output()
+        .map_err(Error::io(what()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let directory = text
+        .lines()
+        .find_map(|line| line.strip_prefix("plugin-dir "));
+    match directory {
+        Some(directory) => Ok(PathBuf::from(directory.trim())),
+        None => Err(Error::io(what())(io::Error::other(last_lines(
+            &String::from_utf8_lossy(&output.stderr),
+            3,
+        )))),
     }
 }
 
@@ -118,7 +154,7 @@ pub(crate) const fn plugin(kind: Kind) -> (&'static str, &'static str) {
 fn library(kind: Kind, directory: &Path) -> PathBuf {
     directory.join(match kind {
         Kind::MariaDb => "pam.so",
-        Kind::MySql => "plugin.so",
+        Kind::MySql => LIBRARY,
     })
 }
 

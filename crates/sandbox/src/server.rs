@@ -146,7 +146,7 @@ impl Server {
             certificates::generate(&server.directory)?;
         }
         if let Some(password) = &server.clear_password {
-            clear_password::install(programs.kind(), password, &server.directory)?;
+            clear_password::install(programs, password, &server.directory)?;
         }
         let tmp = server.directory.join("tmp");
         fs::create_dir(&tmp).map_err(Error::at("create", &tmp))?;

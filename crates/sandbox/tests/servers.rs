@@ -171,24 +171,37 @@ fn accounts_may_log_in_with_a_clear_password() {
         let server = Server::of(kind).clear_password(right).start().unwrap();
         let clause = server.clear_password_clause().unwrap();
         server.sql(&format!("CREATE USER clear {clause}")).unwrap();
-        let says = |password: &str| {
-            let mut command = client(kind).unwrap();
-            command
-                .args(["--protocol=tcp", "--host=127.0.0.1", "--user=clear", "-N"])
+        let says_to = |user: &str, password: &str, options: &[&str]| {
+            let output = client(kind)
+                .unwrap()
+                .args(["--protocol=tcp", "--host=127.0.0.1", "-N"])
                 .arg(format!("--port={}", server.port()))
+                .arg(format!("--user={user}"))
+                .args(options)
                 .args(["-e", "SELECT CURRENT_USER()"])
-                .env("MYSQL_PWD", password);
-            match kind {
-                Kind::MariaDb => command.args(["--ssl", "--skip-ssl-verify-server-cert"]),
-                Kind::MySql => command.args(["--ssl-mode=REQUIRED", "--enable-cleartext-plugin"]),
-            };
-            let output = command.output().unwrap();
+                .env("MYSQL_PWD", password)
+                .output()
+                .unwrap();
             String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
         };
+        let tls: &[&str] = match kind {
+            Kind::MariaDb => &["--ssl", "--skip-ssl-verify-server-cert"],
+            Kind::MySql => &["--ssl-mode=REQUIRED", "--enable-cleartext-plugin"],
+        };
+        let says = |password: &str| says_to("clear", password, tls);
         assert_eq!(says(right), "clear@%\n");
         for wrong in ["wrong", "It's", "It's \\ a \"pass\" #1 "] {
             let said = says(wrong);
             assert!(said.contains("1045 (28000): Access denied"), "{said}");
+        }
+        if kind == Kind::MySql {
+            // The server has its own plugins too: one of them empties the cache of passwords.
+            server.sql("CREATE USER cached IDENTIFIED BY 'p'").unwrap();
+            let plain = ["--ssl-mode=DISABLED"];
+            assert_eq!(says_to("cached", "p", tls), "cached@%\n");
+            assert_eq!(says_to("cached", "p", &plain), "cached@%\n");
+            server.sql("FLUSH PRIVILEGES").unwrap();
+            assert!(says_to("cached", "p", &plain).contains("ERROR 2061"));
         }
         // A restart has the same plugins.
         server.restart().unwrap();
