@@ -163,6 +163,7 @@ function open(login) {
     database: login.database,
     ssl: login.tls ? { rejectUnauthorized: false } : undefined,
     multipleStatements: Boolean(login.multi),
+    enableCleartextPlugin: Boolean(login.clear_password),
     supportBigNumbers: true,
     bigNumberStrings: true,
   });

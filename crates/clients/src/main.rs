@@ -10,6 +10,7 @@ mod drive;
 mod install;
 mod lose;
 mod operations;
+mod overhear;
 mod proxy;
 mod report;
 mod request;
@@ -26,8 +27,9 @@ use serde_json::Value;
 use steadfast_sandbox::{Kind, Server};
 
 use accounts::Account;
+use overhear::Leg;
 use proxy::Proxy;
-use report::{Logins, Operations, Report};
+use report::{Logins, Operations, Overheard, Report};
 use request::{Login, Op, Request};
 use run::Ready;
 
@@ -133,7 +135,7 @@ struct Bench {
     /// Where transcripts are kept.
     transcripts: Option<PathBuf>,
     /// Removed with everything in it at the end.
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 fn matrix(args: &Args) -> anyhow::Result<Report> {
@@ -141,7 +143,7 @@ fn matrix(args: &Args) -> anyhow::Result<Report> {
         Some(ServerKind::Mysql) => Kind::MySql,
         Some(ServerKind::Mariadb) | None => Kind::MariaDb,
     };
-    let accounts = accounts::chosen(kind, args.plugin.as_deref())?;
+    let mut accounts = accounts::chosen(kind, args.plugin.as_deref())?;
     let clients = chosen_clients(&args.client)?;
     let mut report = Report::default();
     let mut ready = Vec::new();
@@ -163,7 +165,8 @@ fn matrix(args: &Args) -> anyhow::Result<Report> {
             reasons.collect::<Vec<_>>().join("; ")
         );
     }
-    let mut bench = prepare(args, kind, &accounts)?;
+    let server = start(kind, &mut accounts, &mut report)?;
+    let mut bench = prepare(args, server, &accounts)?;
     report.server = format!("{kind} {}", bench.server.version());
     report.through = match (&args.serve, args.forward, args.through) {
         (Some(binary), ..) => format!("{} serve", binary.display()),
@@ -190,13 +193,14 @@ fn matrix(args: &Args) -> anyhow::Result<Report> {
         for (name, ready) in &ready {
             eprintln!("clients: {name}, logins");
             for tls in tls_of(&[false, true]) {
-                report
-                    .logins
-                    .extend(log_in(&bench, name, ready, &accounts, tls)?);
+                report.proxy_ended = report.proxy_ended.or(bench.forget_passwords(args)?);
+                let (logins, overheard) = log_in(&bench, name, ready, &accounts, tls)?;
+                report.logins.extend(logins);
+                report.overheard.push(overheard);
             }
         }
     }
-    report.proxy_ended = bench.proxy.ended()?;
+    report.proxy_ended = report.proxy_ended.or(bench.proxy.ended()?);
     Ok(report)
 }
 
@@ -213,18 +217,38 @@ fn chosen_clients(names: &[String]) -> anyhow::Result<Vec<catalog::Client>> {
     Ok(clients)
 }
 
-fn prepare(args: &Args, kind: Kind, accounts: &[Account]) -> anyhow::Result<Bench> {
+/// Starts the server; without the account that it cannot have here.
+fn start(kind: Kind, accounts: &mut Vec<Account>, report: &mut Report) -> anyhow::Result<Server> {
+    if !accounts.iter().any(Account::is_clear) {
+        return Ok(builder(kind).start()?);
+    }
+    let error = match builder(kind).clear_password(accounts::PASSWORD).start() {
+        Ok(server) => return Ok(server),
+        Err(error) => error,
+    };
+    accounts.retain(|account| !account.is_clear());
+    if accounts.is_empty() {
+        return Err(error.into());
+    }
+    let name = format!("logins with {}", operations::CLEAR_PASSWORD);
+    report.absent.push((name, error.to_string()));
+    Ok(builder(kind).start()?)
+}
+
+fn builder(kind: Kind) -> steadfast_sandbox::Builder {
     // Nothing here asks for durability, and it costs most of the time.
     let server = Server::of(kind)
         .option("max_allowed_packet=128M")
         .option("innodb_flush_log_at_trx_commit=0")
         .option("sync_binlog=0");
-    let server = match kind {
+    match kind {
         // MySQL refuses blobs of more than a tenth of its redo log.
         Kind::MySql => server.option("innodb_redo_log_capacity=512M"),
         Kind::MariaDb => server,
-    };
-    let server = server.start()?;
+    }
+}
+
+fn prepare(args: &Args, server: Server, accounts: &[Account]) -> anyhow::Result<Bench> {
     script(&server, operations::STATIC_SCHEMA)?;
     accounts::create(&server, accounts)?;
     let directory = tempfile::tempdir()?;
@@ -237,7 +261,7 @@ fn prepare(args: &Args, kind: Kind, accounts: &[Account]) -> anyhow::Result<Benc
         load_file,
         keeps: args.serve.is_some() || args.through.is_some(),
         transcripts: args.transcripts.clone(),
-        _directory: directory,
+        directory,
     })
 }
 
@@ -283,6 +307,7 @@ fn request(addr: SocketAddr, account: &Account, tls: bool, ops: &[Op]) -> Reques
         database: Some(operations::DATABASE.to_owned()),
         tls,
         multi: false,
+        clear_password: account.is_clear(),
     };
     Request {
         login,
@@ -314,14 +339,15 @@ fn operate(
     })
 }
 
-/// The logins to all accounts on both sides. Each side begins with the server's cache of passwords empty.
+/// The logins to all accounts on both sides. Each side begins with no password known: not to the server's cache, and
+/// with --serve not to Steadfast.
 fn log_in(
     bench: &Bench,
     name: &str,
     ready: &Ready,
     accounts: &[Account],
     tls: bool,
-) -> anyhow::Result<Vec<Logins>> {
+) -> anyhow::Result<(Vec<Logins>, Overheard)> {
     let first = accounts.first().context("there are no accounts")?;
     let lost = tempfile::tempdir()?;
     let attempts = |account: &Account| {
@@ -335,12 +361,22 @@ fn log_in(
     };
     let ops: Vec<_> = accounts.iter().flat_map(attempts).collect();
     let run = format!("{name}-logins-{}", report::on_off(tls));
+    let directly = Leg::to(bench.server.addr())?;
+    let through = Leg::to(bench.proxy.addr)?;
     let sides = bench.both_sides(&run, ready, Some(lost.path()), |addr| {
+        let leg = if addr == bench.proxy.addr { &through } else { &directly };
         bench.server.sql(
             "CREATE DATABASE IF NOT EXISTS matrix; CREATE DATABASE IF NOT EXISTS matrix_lost; FLUSH PRIVILEGES",
         )?;
-        Ok(request(addr, first, tls, &ops))
+        Ok(request(leg.addr(), first, tls, &ops))
     })?;
+    let overheard = Overheard {
+        client: name.to_owned(),
+        tls,
+        directly: directly.heard(),
+        // A forwarder hides nothing.
+        through: bench.keeps && through.heard(),
+    };
     let logins = accounts.iter().map(|account| {
         let outcomes = compare::compare(&attempts(account), &sides.direct, &sides.through);
         Logins {
@@ -353,7 +389,7 @@ fn log_in(
             failures: sides.failures.clone(),
         }
     });
-    Ok(logins.collect())
+    Ok((logins.collect(), overheard))
 }
 
 /// The transcripts of a client's two runs.
@@ -364,6 +400,20 @@ struct Sides {
 }
 
 impl Bench {
+    /// Starts another Steadfast, so that no client's login is recognised by a password that another's has shown. Gives
+    /// why the one before had ended, if it had.
+    fn forget_passwords(&mut self, args: &Args) -> anyhow::Result<Option<String>> {
+        let Some(binary) = &args.serve else {
+            return Ok(None);
+        };
+        let ended = self.proxy.ended()?;
+        // It ends before the next begins: they share a directory.
+        let server = self.server.addr();
+        self.proxy = Proxy::none(server);
+        self.proxy = Proxy::serve(binary, server, self.directory.path())?;
+        Ok(ended)
+    }
+
     /// Runs a client on both sides. Sessions that wait for files in `lost` are told to go on, through the proxy after
     /// their server connections were taken away.
     fn both_sides(

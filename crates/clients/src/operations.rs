@@ -378,6 +378,12 @@ fn load_data(file: &Path) -> Op {
 /// The logins to one account of the logins matrix: the right password, the same again (a server may have cached it),
 /// a wrong one, and one whose server connection is lost meanwhile; the files that say so are in `lost`.
 pub(crate) fn logins(plugin: &str, user: &str, right: &str, wrong: &str, lost: &Path) -> Vec<Op> {
+    let login = |password: &str| LoginChange {
+        user: Some(user.to_owned()),
+        password: Some(password.to_owned()),
+        multi: false,
+        clear_password: plugin == CLEAR_PASSWORD,
+    };
     let attempts = [
         ("login", right),
         ("login again", right),
@@ -385,21 +391,13 @@ pub(crate) fn logins(plugin: &str, user: &str, right: &str, wrong: &str, lost: &
     ];
     let attempt = |(name, password): (&str, &str)| Op {
         name: format!("{plugin}, {name}"),
-        login: LoginChange {
-            user: Some(user.to_owned()),
-            password: Some(password.to_owned()),
-            multi: false,
-        },
+        login: login(password),
         steps: vec![query("SELECT CURRENT_USER(), USER()")],
     };
     let mut ops: Vec<Op> = attempts.map(attempt).into();
     ops.push(Op {
         name: format!("{plugin}, {SURVIVES}"),
-        login: LoginChange {
-            user: Some(user.to_owned()),
-            password: Some(right.to_owned()),
-            multi: false,
-        },
+        login: login(right),
         steps: vec![
             query(&format!("SET @kept = '{KEPT}'")),
             query(&format!("USE {LOST_DATABASE}")),
@@ -412,6 +410,8 @@ pub(crate) fn logins(plugin: &str, user: &str, right: &str, wrong: &str, lost: &
     ops
 }
 
+/// The plugin that clients must be told to allow.
+pub(crate) const CLEAR_PASSWORD: &str = "mysql_clear_password";
 /// The last of [`logins`].
 pub(crate) const SURVIVES: &str = "survives";
 /// What the last of [`logins`] shows at its end, if it survived.

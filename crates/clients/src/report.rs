@@ -45,6 +45,44 @@ impl Logins {
     }
 }
 
+/// Where the password of a client's logins was sent in the clear.
+pub(crate) struct Overheard {
+    pub(crate) client: String,
+    pub(crate) tls: bool,
+    /// On a direct connection.
+    pub(crate) directly: bool,
+    /// Between the client and the proxy.
+    pub(crate) through: bool,
+}
+
+/// Without TLS it answers a request for `caching_sha2_password` with the password itself. Steadfast asks it only on
+/// the same machine (docs/logins.md).
+const CARELESS: &str = "connector-pure";
+
+impl Overheard {
+    fn is_failure(&self) -> bool {
+        self.through && (self.tls || self.client != CARELESS)
+    }
+
+    fn note(&self) -> Option<String> {
+        let legs = [
+            (self.directly, "on a direct connection"),
+            (self.through, "to the proxy"),
+        ];
+        let heard = legs.iter().filter(|leg| leg.0).map(|leg| leg.1);
+        let heard: Vec<_> = heard.collect();
+        let wrong = if self.is_failure() { ": WRONG" } else { "" };
+        (!heard.is_empty()).then(|| {
+            format!(
+                "password in the clear: {} ({}), {}{wrong}",
+                self.client,
+                on_off(self.tls),
+                heard.join(" and ")
+            )
+        })
+    }
+}
+
 /// Everything that was found with one server.
 #[derive(Default)]
 pub(crate) struct Report {
@@ -52,6 +90,7 @@ pub(crate) struct Report {
     pub(crate) through: String,
     pub(crate) operations: Vec<Operations>,
     pub(crate) logins: Vec<Logins>,
+    pub(crate) overheard: Vec<Overheard>,
     /// Clients that cannot run on this machine, and why.
     pub(crate) absent: Vec<(String, String)>,
     /// Why the proxy ended before its time.
@@ -77,7 +116,8 @@ impl Report {
             .iter()
             .filter(|login| login.is_failure())
             .count();
-        operations + logins + usize::from(self.proxy_ended.is_some())
+        let overheard = self.overheard.iter().filter(|o| o.is_failure()).count();
+        operations + logins + overheard + usize::from(self.proxy_ended.is_some())
     }
 
     /// Differences, tables and what could not run.
@@ -101,6 +141,9 @@ impl Report {
         if !self.logins.is_empty() {
             println!("{}", self.logins_table());
             for note in self.refusals() {
+                println!("{note}");
+            }
+            for note in self.overheard.iter().filter_map(Overheard::note) {
                 println!("{note}");
             }
             println!(
@@ -252,6 +295,7 @@ impl Report {
             "through": self.through,
             "operations": operations.collect::<Vec<_>>(),
             "logins": logins.collect::<Vec<_>>(),
+            "in_the_clear": self.overheard.iter().filter_map(Overheard::note).collect::<Vec<_>>(),
             "not_run": absent.collect::<Vec<_>>(),
             "proxy_ended": self.proxy_ended,
             "cells": self.cells(),

@@ -28,6 +28,9 @@ pub(crate) struct Login {
     /// Whether the client negotiates CLIENT_MULTI_STATEMENTS.
     #[serde(default)]
     pub(crate) multi: bool,
+    /// Whether the client is told to allow `mysql_clear_password`.
+    #[serde(default)]
+    pub(crate) clear_password: bool,
 }
 
 impl Login {
@@ -41,6 +44,7 @@ impl Login {
             login.password.clone_from(password);
         }
         login.multi |= other.multi;
+        login.clear_password |= other.clear_password;
         login
     }
 }
@@ -54,6 +58,8 @@ pub(crate) struct LoginChange {
     pub(crate) password: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) multi: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) clear_password: bool,
 }
 
 /// A command line client: program, leading arguments, environment.

@@ -146,6 +146,9 @@ impl CommandLine {
         command.args(tls);
         if program.mysql {
             command.args(["--commands=ON", "--system-command=ON"]);
+            if login.clear_password {
+                command.arg("--enable-cleartext-plugin");
+            }
         }
         if let Some(database) = &login.database {
             command.arg(format!("--database={database}"));

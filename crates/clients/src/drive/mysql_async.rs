@@ -97,6 +97,7 @@ async fn open(login: &Login) -> Result<Conn, Error> {
         .pass(Some(login.password.clone()))
         .db_name(login.database.clone())
         .prefer_socket(false)
+        .enable_cleartext_plugin(login.clear_password)
         .local_infile_handler(Some(ReadFile))
         .ssl_opts(login.tls.then_some(tls));
     Conn::new(options).await
