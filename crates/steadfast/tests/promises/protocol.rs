@@ -51,7 +51,8 @@ on_both_servers! {
     fn a_result_that_begins_differently_is_not_joined_to_the_first(case) {
         case.witness().run(&["INSERT INTO t (n) VALUES (1),(2),(3),(4),(5),(6),(7),(8),(9),(10)"]);
         let mut client = case.client();
-        case.link.cut_after(400_000, Cut::Rst);
+        // Not with RST: that also throws away what Steadfast has not read yet, which may be all.
+        case.link.cut_after(400_000, Cut::Fin);
         let message = client
             .query("SELECT UUID(), REPEAT('x', 100) FROM t a, t b, t c, t d")
             .fails("1213/40001");
