@@ -244,7 +244,10 @@ fn builder(kind: Kind) -> steadfast_sandbox::Builder {
     match kind {
         // MySQL refuses blobs of more than a tenth of its redo log.
         Kind::MySql => server.option("innodb_redo_log_capacity=512M"),
-        Kind::MariaDb => server,
+        // A session whose handshake names a collation that MariaDB does not know (the mysql client's 255) is reset by
+        // COM_RESET_CONNECTION to the character set of the session that its cached thread served before (10.11): two
+        // sides would differ by chance. A thread of its own resets to the server's.
+        Kind::MariaDb => server.option("thread_cache_size=0"),
     }
 }
 

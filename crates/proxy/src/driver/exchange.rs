@@ -583,24 +583,27 @@ impl Driver {
     /// Whether the command may be noticed to come after hidden work: it asks about the statement before it, or lets the
     /// next one ask.
     pub(super) fn asks_about_the_statement_before(stored: &Stored) -> bool {
-        // These leave the diagnostics area as it is for the next one to ask: connector-python pings before each
-        // statement.
-        matches!(
-            stored.payload.first(),
-            Some(&(code::PING | code::STATISTICS))
-        ) || stored.class.is_some_and(|class| {
+        // Commands without a text leave what is there: connector-python pings before each statement, and others prepare
+        // the question.
+        stored.class.is_none_or(|class| {
             class
                 .uses
                 .intersects(Uses::ROW_COUNT | Uses::FOUND_ROWS | Uses::DIAGNOSTICS)
         })
     }
 
-    /// COM_PING after an ERR: does the transaction live?
+    /// After an ERR: does the transaction live? Asked by a COM_SET_OPTION that changes nothing: it leaves the
+    /// diagnostics area alone, and ROW_COUNT() at -1 as the ERR did, where COM_PING leaves 0 (both servers).
     pub(super) async fn probe(&mut self) -> Result<Event, Exit> {
+        let several = self.state.multi_statements().unwrap_or_else(|| {
+            let capabilities = self.identity.capabilities;
+            capabilities.contains(Capabilities::MULTI_STATEMENTS)
+        });
         let Some(link) = &mut self.link else {
             return Ok(self.lost(steadfast_session::End::Fin, Sent::Nothing).await);
         };
-        match link.connection.ping().await {
+        let question = [code::SET_OPTION, u8::from(!several), 0];
+        match link.connection.command(&question).await {
             Ok(ok) => {
                 self.status = ok.status;
                 self.note_late_changes(&ok.session_state);

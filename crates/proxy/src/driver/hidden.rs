@@ -1,9 +1,18 @@
 //! Hidden work on the server connection: settings that the client does not see, and questions about what servers do not
-//! track. It waits until nobody can notice it.
+//! track.
+//!
+//! What a statement leaves for the next one to ask must be what the client's own statement left:
+//!
+//! - ROW_COUNT() and the diagnostics area: MySQL replaces them with each statement, MariaDB 10.11 keeps warnings over
+//!   statements without tables. So hidden work has no tables, and is done right before a command that replaces them;
+//!   right after one only where a last hidden statement can leave what it left.
+//! - FOUND_ROWS(): is the last SELECT's, on both servers. What it was before a hidden SELECT is remembered, and made
+//!   again before it is asked for.
+//! - LAST_INSERT_ID(): no hidden statement moves it.
 
 use steadfast_net::{QueryError, QueryResult};
 use steadfast_session::{Hidden, bytes_expression, identifier};
-use steadfast_sql::{Kind, Uses};
+use steadfast_sql::{Effects, Kind, Uses};
 use tokio::time::timeout;
 
 use super::exchange::Before;
@@ -13,6 +22,34 @@ use crate::relay::Ended;
 
 /// Bytes of the longest value of a user variable that is kept.
 const KEPT_VARIABLE: usize = 32 << 10;
+
+/// FOUND_ROWS() above this is not made again: the rows would have to be sent.
+const REMADE_ROWS: u64 = 10_000;
+
+/// What ROW_COUNT() is to be after hidden questions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum RowCount {
+    /// What a SELECT leaves: -1.
+    OfSelect,
+    /// What a SET leaves.
+    Zero,
+    /// What a SELECT INTO this variable leaves.
+    One(Vec<u8>),
+}
+
+impl RowCount {
+    /// The statement that leaves it.
+    fn statement(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::OfSelect => None,
+            Self::Zero => Some(b"DO 0".to_vec()),
+            Self::One(name) => {
+                let name = identifier(&String::from_utf8_lossy(name));
+                Some(format!("SELECT @{name} INTO @{name}").into_bytes())
+            }
+        }
+    }
+}
 
 impl Driver {
     /// Hidden work that waited for a moment when nobody can notice it, and what this command needs done before it.
@@ -36,27 +73,40 @@ impl Driver {
             if deferred.clock && !self.state.clock_is_frozen() {
                 self.query(b"SET timestamp=DEFAULT").await?;
             }
+            if deferred.variables {
+                self.hear_of_variables().await?;
+            }
             if deferred.hide {
                 self.hide_settings().await?;
             }
             if deferred.collation {
-                self.ask_collation().await?;
+                self.ask_collation(&RowCount::OfSelect).await?;
             }
             if deferred.user_variables {
-                self.ask_user_variables().await?;
-            }
-            if deferred.variables {
-                self.ask_variables().await?;
+                self.ask_user_variables(&RowCount::OfSelect).await?;
             }
         }
         if looks {
             self.show_settings().await?;
+        }
+        if let Some(rows) = self.found_rows
+            && may_look_at_found_rows(stored)
+        {
+            self.find_rows_again(rows).await?;
         }
         Ok(())
     }
 
     /// A hidden statement.
     pub(super) async fn query(&mut self, text: &[u8]) -> Result<QueryResult, QueryError> {
+        let mut results = self.query_all(&[text]).await?;
+        results
+            .pop()
+            .ok_or_else(|| QueryError::Nonsense("the server's answer is missing".to_owned()))
+    }
+
+    /// Hidden statements, in one round trip.
+    async fn query_all(&mut self, texts: &[&[u8]]) -> Result<Vec<QueryResult>, QueryError> {
         let silent = || {
             QueryError::Lost(
                 steadfast_net::LossKind::Silence,
@@ -67,7 +117,7 @@ impl Driver {
             // Hidden work is small: a server that takes longer than this for it is gone.
             Some(link) => timeout(
                 2 * self.shared.timeouts.dead_after,
-                link.connection.query(text),
+                link.connection.query_all(texts),
             )
             .await
             .unwrap_or_else(|_| Err(silent())),
@@ -76,6 +126,56 @@ impl Driver {
                 std::io::ErrorKind::UnexpectedEof.into(),
             )),
         }
+    }
+
+    /// Hidden SELECTs; gives their rows in order. What the client's FOUND_ROWS() was is remembered.
+    async fn ask(
+        &mut self,
+        texts: &[&[u8]],
+        leave: &RowCount,
+    ) -> Result<Vec<QueryResult>, QueryError> {
+        let last = leave.statement();
+        let mut all: Vec<&[u8]> = Vec::with_capacity(texts.len() + 2);
+        let known = self.found_rows.is_some();
+        if !known {
+            all.push(b"SELECT FOUND_ROWS()");
+        }
+        all.extend_from_slice(texts);
+        all.extend(last.as_deref());
+        let mut results = self.query_all(&all).await?;
+        if !known {
+            let found = results.remove(0).rows.into_iter().next();
+            let rows = found.and_then(|row| {
+                std::str::from_utf8(row.first()?.as_deref()?)
+                    .ok()?
+                    .parse()
+                    .ok()
+            });
+            // A hidden SELECT of one row leaves 1.
+            self.found_rows = rows.filter(|rows| *rows != 1);
+        }
+        results.truncate(texts.len());
+        Ok(results)
+    }
+
+    /// Makes FOUND_ROWS() what the client's last SELECT left.
+    async fn find_rows_again(&mut self, rows: u64) -> Result<(), Before> {
+        self.found_rows = None;
+        let ten = ["SELECT 1"; 10].join(" UNION ALL ");
+        let text = match rows {
+            0 => "SELECT 1 FROM DUAL WHERE FALSE".to_owned(),
+            // Without tables: MariaDB keeps the warnings.
+            1..=10 => vec!["SELECT 1"; rows as usize].join(" UNION ALL "),
+            11..=REMADE_ROWS => {
+                format!("SELECT 1 FROM ({ten}) a, ({ten}) b, ({ten}) c, ({ten}) d LIMIT {rows}")
+            }
+            _ => {
+                tracing::debug!(client = %self.peer, "FOUND_ROWS() is too large to be made again: {rows}");
+                return Ok(());
+            }
+        };
+        self.query(text.as_bytes()).await?;
+        Ok(())
     }
 
     /// Whether a command's result may show settings that Steadfast made for itself.
@@ -122,8 +222,8 @@ impl Driver {
 
     /// Makes Steadfast's settings again. What is found there that is not Steadfast's is the client's.
     async fn hide_settings(&mut self) -> Result<(), Before> {
-        let found = self.query(Hidden::query().as_bytes()).await?;
-        let row = found.rows.into_iter().next().unwrap_or_default();
+        let query = Hidden::query();
+        let row = first_row(self.ask(&[query.as_bytes()], &RowCount::OfSelect).await?);
         for ((name, ours), value) in Hidden::SETTINGS.iter().zip(row) {
             let value = value.unwrap_or_default();
             let ours = ours.trim_matches('\'').as_bytes();
@@ -139,21 +239,32 @@ impl Driver {
         Ok(())
     }
 
-    /// Asks for user variables right after they were assigned, where nobody can notice it: the statement left no
-    /// warnings, and after it ROW_COUNT() says nothing that a hidden SELECT changes.
+    /// Asks for what a statement may have changed right after it, so that a loss cannot take it, where nobody can notice
+    /// it: the statement left no warnings, and the ROW_COUNT() that it left can be made again.
     pub(super) async fn ask_at_once(&mut self, stored: &Stored, ended: &Ended) {
-        // FOUND_ROWS() is 1 after a hidden SELECT of one row.
-        let one_row = ended.rows.is_none_or(|rows| rows == 1);
-        let quiet = ended.error == 0
-            && ended.warnings == 0
-            && stored.class.is_some_and(|class| match class.kind {
-                Kind::Set => true,
-                Kind::Select => one_row && !class.uses.contains(Uses::CALC_FOUND_ROWS),
-                Kind::Execute => ended.rows == Some(1),
-                _ => false,
-            });
-        if self.deferred.collation && quiet {
-            match self.ask_collation().await {
+        if Self::is_reset(stored) && ended.error == 0 {
+            if self.begin_again().await.is_err() {
+                // The next use of the connection finds the loss.
+                tracing::debug!(client = %self.peer, "settings could not be made after a reset");
+            }
+            return;
+        }
+        let Some(class) = stored.class else { return };
+        if ended.error != 0 || ended.warnings != 0 || class.statements > 1 {
+            return;
+        }
+        let leave = match class.kind {
+            Kind::Set => RowCount::Zero,
+            Kind::Select | Kind::Execute if ended.rows.is_some() => RowCount::OfSelect,
+            // It has found one row: else there would be a warning.
+            Kind::Select => match self.state.unknown_user_variables().next() {
+                Some(name) => RowCount::One(name.to_vec()),
+                None => return,
+            },
+            _ => return,
+        };
+        if self.deferred.collation {
+            match self.ask_collation(&leave).await {
                 Ok(()) => self.deferred.collation = false,
                 Err(_) => {
                     tracing::debug!(client = %self.peer, "the collation could not be asked for");
@@ -161,53 +272,71 @@ impl Driver {
                 }
             }
         }
-        if !(self.deferred.user_variables && quiet) {
+        if !self.deferred.user_variables {
             return;
         }
-        match self.ask_user_variables().await {
+        match self.ask_user_variables(&leave).await {
             Ok(()) => self.deferred.user_variables = false,
-            // The next use of the connection finds the loss.
             Err(_) => tracing::debug!(client = %self.peer, "user variables could not be asked for"),
         }
     }
 
-    /// Asks MariaDB for the system variables that are not what they are globally, or that the session is known to have
-    /// changed.
-    async fn ask_variables(&mut self) -> Result<(), Before> {
-        let known: Vec<String> = self
-            .state
-            .variables()
-            .map(|(name, _)| format!("'{name}'"))
-            .chain(["''".to_owned()])
-            .collect();
-        let text = format!(
-            "SELECT LOWER(VARIABLE_NAME), SESSION_VALUE FROM information_schema.SYSTEM_VARIABLES \
-             WHERE VARIABLE_SCOPE = 'SESSION' AND READ_ONLY = 'NO' AND SESSION_VALUE IS NOT NULL \
-             AND (NOT SESSION_VALUE <=> GLOBAL_VALUE OR VARIABLE_NAME IN ({}))",
-            known.join(", ")
-        );
-        let result = self.query(text.as_bytes()).await?;
-        for row in result.rows {
-            let [Some(name), Some(value)] = row.as_slice() else {
-                continue;
-            };
-            let name = String::from_utf8_lossy(name);
-            if !Hidden::contains(&name) {
-                self.state_mut().set_variable(&name, value);
-            }
+    /// Lets MariaDB report the variables that an earlier statement set before it failed: it does so with the next change
+    /// (10.11). Not a change of session_track_system_variables, with which it forgets them.
+    async fn hear_of_variables(&mut self) -> Result<(), Before> {
+        let set = self.query(b"SET SESSION session_track_schema=1").await?;
+        if let Some(ok) = set.ok {
+            self.note_late_changes(&ok.session_state);
         }
-        self.learn_dialect();
         Ok(())
     }
 
-    async fn ask_collation(&mut self) -> Result<(), Before> {
-        let found = self.query(b"SELECT @@SESSION.collation_connection").await?;
-        if let Some(value) = found
-            .rows
+    /// After COM_RESET_CONNECTION: Steadfast's settings, and what the connection has of its own now. The global settings
+    /// may have changed since the login, and a MariaDB that did not know the collation of the client's handshake
+    /// resets to the character set of whichever session its thread served before (10.11, `THD::org_charset` and the
+    /// thread cache).
+    async fn begin_again(&mut self) -> Result<(), Before> {
+        let hidden = Hidden::query();
+        let own = b"SELECT @@SESSION.sql_mode, @@SESSION.character_set_client, \
+            @@SESSION.character_set_results, @@SESSION.collation_connection";
+        let mut rows = self
+            .ask(&[hidden.as_bytes(), own], &RowCount::OfSelect)
+            .await?
             .into_iter()
-            .next()
-            .and_then(|row| row.into_iter().next()?)
-        {
+            .map(|result| first_row(vec![result]));
+        let mut values = |wanted: usize| -> Vec<Vec<u8>> {
+            let row = rows.next().unwrap_or_default();
+            let mut row: Vec<_> = row.into_iter().map(Option::unwrap_or_default).collect();
+            row.resize(wanted, Vec::new());
+            row
+        };
+        let hidden = values(Hidden::SETTINGS.len());
+        let mut own = values(4);
+        let set = Hidden::set();
+        self.query(set.as_bytes()).await?;
+        self.deferred.hide = false;
+        for name in [
+            "collation_connection",
+            "character_set_results",
+            "character_set_client",
+        ] {
+            let value = own.pop().unwrap_or_default();
+            self.state_mut().set_variable(name, &value);
+        }
+        if let Some(link) = &mut self.link {
+            link.own.hidden = hidden;
+            link.own.sql_mode = own.pop().unwrap_or_default();
+            self.dialect = super::track::dialect_of(link);
+        }
+        self.learn_dialect();
+        self.learn_settings();
+        Ok(())
+    }
+
+    async fn ask_collation(&mut self, leave: &RowCount) -> Result<(), Before> {
+        let question: &[u8] = b"SELECT @@SESSION.collation_connection";
+        let row = first_row(self.ask(&[question], leave).await?);
+        if let Some(value) = row.into_iter().next().flatten() {
             self.state_mut()
                 .set_variable("collation_connection", &value);
         }
@@ -215,7 +344,11 @@ impl Driver {
     }
 
     /// Those of the user variables whose values can be kept; the others are marked.
-    async fn short_enough(&mut self, names: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Before> {
+    async fn short_enough(
+        &mut self,
+        names: Vec<Vec<u8>>,
+        leave: &RowCount,
+    ) -> Result<Vec<Vec<u8>>, Before> {
         let list: Vec<String> = names
             .iter()
             .map(|name| {
@@ -223,10 +356,8 @@ impl Driver {
                 format!("COALESCE(LENGTH(@{name}), 0) > {KEPT_VARIABLE}")
             })
             .collect();
-        let result = self
-            .query(format!("SELECT {}", list.join(", ")).as_bytes())
-            .await?;
-        let row = result.rows.into_iter().next().unwrap_or_default();
+        let question = format!("SELECT {}", list.join(", "));
+        let row = first_row(self.ask(&[question.as_bytes()], leave).await?);
         let mut short = Vec::new();
         for (name, long) in names.into_iter().zip(row) {
             if long.as_deref() == Some(b"0") {
@@ -239,7 +370,7 @@ impl Driver {
     }
 
     /// Asks for the values of user variables that a statement may have assigned.
-    async fn ask_user_variables(&mut self) -> Result<(), Before> {
+    async fn ask_user_variables(&mut self, leave: &RowCount) -> Result<(), Before> {
         let names: Vec<Vec<u8>> = self
             .state
             .unknown_user_variables()
@@ -248,7 +379,7 @@ impl Driver {
         if names.is_empty() {
             return Ok(());
         }
-        let names = self.short_enough(names).await?;
+        let names = self.short_enough(names, leave).await?;
         if names.is_empty() {
             return Ok(());
         }
@@ -259,9 +390,10 @@ impl Driver {
                 format!("@{name}, HEX(@{name}), CHARSET(@{name}), COLLATION(@{name})")
             })
             .collect();
-        let result = self
-            .query(format!("SELECT {}", list.join(", ")).as_bytes())
-            .await?;
+        let question = format!("SELECT {}", list.join(", "));
+        let Some(result) = self.ask(&[question.as_bytes()], leave).await?.pop() else {
+            return Ok(());
+        };
         let Some(row) = result.rows.first() else {
             return Ok(());
         };
@@ -275,6 +407,29 @@ impl Driver {
         }
         Ok(())
     }
+}
+
+/// The first row of the first result.
+fn first_row(results: Vec<QueryResult>) -> Vec<Option<Vec<u8>>> {
+    results
+        .into_iter()
+        .next()
+        .and_then(|result| result.rows.into_iter().next())
+        .unwrap_or_default()
+}
+
+/// Whether FOUND_ROWS() must be the client's before a command. Not before one that asks what a statement that makes it
+/// again would disturb.
+fn may_look_at_found_rows(stored: &Stored) -> bool {
+    stored.class.is_some_and(|class| {
+        !class.uses.intersects(Uses::ROW_COUNT | Uses::DIAGNOSTICS)
+            && (class
+                .uses
+                .intersects(Uses::FOUND_ROWS | Uses::UNKNOWN_FUNCTION)
+                || class.effects.contains(Effects::UNKNOWN)
+                || class.statements > 1
+                || matches!(class.kind, Kind::Call | Kind::Execute | Kind::Show))
+    })
 }
 
 /// The value of a user variable as an expression, from `@x, HEX(@x), CHARSET(@x), COLLATION(@x)`.

@@ -111,7 +111,7 @@ struct Deferred {
     collation: bool,
     /// Values of user variables are to be asked for.
     user_variables: bool,
-    /// Values of system variables are to be asked for: a statement that failed may have set some.
+    /// A statement that failed may have set system variables that MariaDB reports with the next change.
     variables: bool,
 }
 
@@ -166,6 +166,8 @@ pub(crate) struct Driver {
     tracking: Tracking,
     status: StatusFlags,
     deferred: Deferred,
+    /// FOUND_ROWS() as the client's last SELECT left it, where a hidden SELECT has left another since.
+    found_rows: Option<u64>,
     zombies: Vec<Zombie>,
     /// When a KILL for the server connection was last relayed.
     killed: Option<Instant>,
@@ -223,6 +225,7 @@ impl Driver {
             tracking: Tracking::default(),
             status: start.status,
             deferred: Deferred::default(),
+            found_rows: None,
             zombies: Vec::new(),
             killed: None,
             memory: Memory::new(Arc::clone(&start.shared.command_memory)),

@@ -107,6 +107,12 @@ impl Driver {
             self.state_mut().set_multi_statements(option == 0);
         }
         if let Some(class) = stored.class {
+            // MySQL runs DO as a SELECT of one row.
+            let does = class.kind == Kind::Do && self.dialect.server == Server::MySql;
+            let selects = ended.rows.is_some() || class.kind == Kind::Select || does;
+            if selects && ended.error == 0 {
+                self.found_rows = None;
+            }
             self.take_text(stored, class, ended);
         }
         let _ = handle;
@@ -235,7 +241,7 @@ impl Driver {
             // A part may have set something. MySQL reports it with the next OK, which is that of the probe.
             // A text that could not be parsed (1064) has set nothing.
             self.deferred.variables |= dialect.server == Server::MariaDb
-                && ended.error != 1064
+                && !(ended.error == 1064 && class.kind == Kind::Unknown)
                 && (class.statements > 1
                     || matches!(class.kind, Kind::Call | Kind::Execute | Kind::Unknown));
             return;
@@ -370,6 +376,11 @@ impl Driver {
     }
 
     fn forget_session_data(&mut self, state: Rc<SessionState>) {
+        let mut state = state;
+        if let Some(on) = self.state.multi_statements() {
+            // A capability of the connection: neither a reset nor another user takes it away.
+            Rc::make_mut(&mut state).set_multi_statements(on);
+        }
         self.before = Rc::clone(&state);
         self.at_start = Rc::clone(&state);
         self.state = state;

@@ -335,13 +335,25 @@ impl Client {
     /// COM_CHANGE_USER to the same account.
     #[track_caller]
     pub(crate) fn change_user(&mut self) -> Answer {
-        let mut body = self.user.clone().into_bytes();
+        let user = self.user.clone();
+        self.start_change_user(&user);
+        self.user_changed()
+    }
+
+    /// Sends COM_CHANGE_USER and does not wait.
+    #[track_caller]
+    pub(crate) fn start_change_user(&mut self, user: &str) {
+        let mut body = user.as_bytes().to_vec();
         body.extend_from_slice(&[0, 0]);
         body.extend_from_slice(self.database.as_bytes());
         body.push(0);
         body.extend_from_slice(&45u16.to_le_bytes());
         body.extend_from_slice(b"mysql_native_password\0");
         self.start(17, &body);
+    }
+
+    /// What COM_CHANGE_USER comes to, with an empty password.
+    pub(crate) fn user_changed(&mut self) -> Answer {
         match self.finish_login() {
             Ok(()) => Answer::Ok {
                 affected: 0,
@@ -351,12 +363,30 @@ impl Client {
         }
     }
 
-    /// COM_STMT_PREPARE.
+    /// COM_STATISTICS; gives its text.
+    #[track_caller]
+    pub(crate) fn statistics(&mut self) -> String {
+        self.start(9, b"");
+        let text = self.packet().expect("an answer to STATISTICS");
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// COM_STMT_PREPARE; panics if that is refused.
     #[track_caller]
     pub(crate) fn prepare(&mut self, sql: &str) -> Prepared {
+        match self.try_prepare(sql) {
+            Ok(prepared) => prepared,
+            Err(answer) => panic!("{sql}: {answer:?}"),
+        }
+    }
+
+    /// COM_STMT_PREPARE.
+    pub(crate) fn try_prepare(&mut self, sql: &str) -> Result<Prepared, Answer> {
         self.start(22, sql.as_bytes());
         let first = self.packet().expect("an answer to PREPARE");
-        assert_eq!(first.first(), Some(&0), "{sql}: {:?}", err(&first));
+        if first.first() != Some(&0) {
+            return Err(err(&first));
+        }
         let short = |at: usize| u16::from_le_bytes([first[at], first[at + 1]]);
         let (columns, parameters) = (short(5), short(7));
         for count in [parameters, columns] {
@@ -366,10 +396,10 @@ impl Client {
                 }
             }
         }
-        Prepared {
+        Ok(Prepared {
             id: u32::from_le_bytes(first[1..5].try_into().unwrap()),
             parameters,
-        }
+        })
     }
 
     /// COM_STMT_EXECUTE with string parameters (`None`: sent as long data before); `types` says whether the types are

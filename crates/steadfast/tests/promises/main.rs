@@ -9,6 +9,7 @@
 mod bad_input;
 mod case;
 mod client;
+mod diagnostics;
 mod doubt;
 mod gone;
 mod held;
