@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use steadfast_session::{End, Failure};
 
+use crate::metrics::Recovery;
+
 /// Names an incident: shown in errors and in the log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct IncidentId(u32);
@@ -91,6 +93,21 @@ pub(crate) fn end_text(end: End) -> String {
         End::Said(4031) => "the server ended the idle connection (4031)".to_owned(),
         End::Said(code) => format!("the server ended the connection with error {code}"),
         End::Nonsense => "the server's bytes made no sense".to_owned(),
+    }
+}
+
+impl Recovery {
+    /// What became of a loss that the client did not notice; `replayed` statements.
+    pub(crate) fn outcome(self, replayed: u32) -> String {
+        let what = match self {
+            Self::Replay => {
+                format!("the open transaction was replayed ({replayed} statements)")
+            }
+            Self::Idle => "the session was idle".to_owned(),
+            Self::Rerun => "the statement was run again".to_owned(),
+            Self::Resend => "the statement had not been sent".to_owned(),
+        };
+        format!("{what}, the client saw nothing")
     }
 }
 

@@ -83,6 +83,13 @@ impl Driver {
             Ok(logged_in) => logged_in,
             Err(Failed::Exit(exit)) => return Err(exit),
             Err(Failed::Told(error)) => {
+                if let Some((outage, waited)) = self.end_outage() {
+                    let text = format!(
+                        "the client was told {} when it changed its user",
+                        error.code
+                    );
+                    self.record(&outage, text, error.code, waited);
+                }
                 let sqlstate = error.sqlstate.unwrap_or(*b"HY000");
                 self.answer_error(error.code, sqlstate, &error.message)
                     .await?;
@@ -101,6 +108,7 @@ impl Driver {
         self.end_what_is_left(before, connection.greeting.connection_id)
             .await;
         self.begin_anew(connection).await;
+        self.settle_outage();
         let status = self.status - StatusFlags::SESSION_STATE_CHANGED;
         self.sequence = self.client.queue(self.sequence, |out| {
             OkPacket::new(status).write(out, self.capabilities);

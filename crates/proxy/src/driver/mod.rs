@@ -6,6 +6,7 @@
 //! - `command`: what arrives, and the commands that are answered here (KILL, long data);
 //! - `change_user`: COM_CHANGE_USER;
 //! - `exchange`: one command to the server and its response to the client;
+//! - `outage`: a loss, and what is counted and told of it;
 //! - `recover`: another server connection, the replay of a transaction;
 //! - `track`: what the session is, so that it can be restored;
 //! - `hidden`: what is asked and set on the server connection without the client's noticing.
@@ -14,6 +15,7 @@ mod change_user;
 mod command;
 mod exchange;
 mod hidden;
+mod outage;
 mod recover;
 mod track;
 
@@ -22,13 +24,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_net::{LossKind, QueryError};
-use steadfast_session::{
-    Action, End, Event, Failure, Handle, Loss, Sent, Session, SessionState, Status,
-};
+use steadfast_session::{Action, End, Event, Handle, Sent, Session, SessionState, Status};
 use steadfast_sql::{ClassCache, Dialect};
 use steadfast_wire::command::code;
 use steadfast_wire::handshake::NONCE_LEN;
@@ -38,13 +38,13 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use self::outage::{Outage, Stage};
 use crate::client::{ClientLeg, Packet};
 use crate::command::Stored;
 use crate::gate::Turn;
-use crate::incident::{Incident, IncidentId, closed_text, end_text, failure_text, millis};
 use crate::link::{Identity, Link, Zombie};
 use crate::memory::Memory;
-use crate::metrics::{Phase, Recovery};
+use crate::metrics::Recovery;
 use crate::prepared::Prepared;
 use crate::registry::{Claim, Control};
 use crate::relay::{Mark, Tracking};
@@ -123,17 +123,6 @@ enum Next {
     Lost(End),
 }
 
-/// A loss that is being recovered from, or has been and waits to be told as an incident.
-#[derive(Debug)]
-struct Outage {
-    incident: IncidentId,
-    at: SystemTime,
-    since: Instant,
-    phase: Phase,
-    loss: Loss,
-    replayed: u32,
-}
-
 /// See the module.
 pub(crate) struct Driver {
     shared: Arc<Shared>,
@@ -157,7 +146,8 @@ pub(crate) struct Driver {
     next_handle: u64,
     /// Bytes of commands in the journal, as counted in the metric.
     journal_bytes: i64,
-    last_incident: Option<IncidentId>,
+    /// The last one that the client was told of.
+    last_outage: Option<Outage>,
     prepared: HashMap<u32, Rc<Prepared>>,
     next_statement: u32,
     last_prepared: u32,
@@ -216,7 +206,7 @@ impl Driver {
             store: BTreeMap::new(),
             next_handle: 0,
             journal_bytes: 0,
-            last_incident: None,
+            last_outage: None,
             prepared: HashMap::new(),
             next_statement: 1,
             last_prepared: 0,
@@ -313,7 +303,13 @@ impl Driver {
 
     async fn lost_while_idle(&mut self, end: End) -> Result<(), Exit> {
         let event = self.lost(end, Sent::Nothing).await;
-        self.carry_out(event).await
+        self.carry_out(event).await?;
+        if let Some(outage) = &self.outage
+            && outage.stage == Stage::Idle
+        {
+            self.record(outage, Recovery::Idle.outcome(0), 0, Duration::ZERO);
+        }
+        Ok(())
     }
 
     /// What the server said before it closed, while nothing was asked.
@@ -346,7 +342,11 @@ impl Driver {
             }
         }
         if self.core.is_idle() {
-            self.settle_outage();
+            match self.outage.as_ref().map(|outage| outage.stage) {
+                Some(_) if self.core.owes_a_loss() => self.enter(Stage::Owed),
+                Some(Stage::Waits | Stage::IdleNoMore) => self.settle_outage(),
+                Some(Stage::Idle | Stage::Owed) | None => {}
+            }
         }
         Ok(())
     }
@@ -411,140 +411,6 @@ impl Driver {
         self.store.retain(|handle, _| *handle == running);
     }
 
-    /// The server connection is lost: what is known of it.
-    async fn lost(&mut self, end: End, sent: Sent) -> Event {
-        let delivered = self.mark.map_or(0, |mark| mark.bytes());
-        let lost_at = std::time::Instant::now();
-        let mut loss = Loss {
-            end,
-            sent,
-            delivered,
-            killed: end == End::Said(1927)
-                || self
-                    .killed
-                    .take()
-                    .is_some_and(|relayed| relayed.elapsed() < KILL_TAKES),
-        };
-        if let Some(link) = self.link.take() {
-            self.shared.metrics.server_connections.dec();
-            if self.zombies.len() < MAX_ZOMBIES {
-                self.zombies.push(link.zombie());
-            }
-        }
-        self.claim.set_server_id(None);
-        let in_use = !self.core.is_idle() || self.core.transaction().is_open();
-        if end == End::Fin && in_use && !loss.killed && self.outage.is_none() {
-            loss.killed = self.shared.health.killed(lost_at).await;
-        }
-        let phase = self.phase(delivered);
-        self.shared.metrics.lost(end, phase);
-        if self.outage.is_none() {
-            self.outage = Some(Outage {
-                incident: self.shared.incidents.next_id(),
-                at: SystemTime::now(),
-                since: Instant::now(),
-                phase,
-                loss,
-                replayed: 0,
-            });
-            self.shared.metrics.sessions_held.inc();
-        }
-        Event::Lost(loss)
-    }
-
-    fn phase(&self, delivered: u64) -> Phase {
-        if self.outage.is_some() {
-            Phase::Recovery
-        } else if delivered > 0 {
-            Phase::Response
-        } else if !self.core.is_idle() {
-            Phase::Command
-        } else if self.core.transaction().is_open() {
-            Phase::Transaction
-        } else {
-            Phase::Idle
-        }
-    }
-
-    /// The loss is over: counts it and tells it.
-    fn settle_outage(&mut self) {
-        let Some(outage) = self.outage.take() else {
-            return;
-        };
-        self.shared.metrics.sessions_held.dec();
-        let waited = outage.since.elapsed();
-        let how = match outage.phase {
-            _ if outage.replayed > 0 => Recovery::Replay,
-            Phase::Idle | Phase::Transaction | Phase::Login | Phase::Recovery => Recovery::Idle,
-            Phase::Command | Phase::Response if outage.loss.may_have_run() => Recovery::Rerun,
-            Phase::Command | Phase::Response => Recovery::Resend,
-        };
-        self.shared.metrics.recovered(how, waited);
-        let outcome = match how {
-            Recovery::Replay => format!(
-                "the open transaction was replayed ({} statements), the client saw nothing",
-                outage.replayed
-            ),
-            Recovery::Idle => "the session was idle, the client saw nothing".to_owned(),
-            Recovery::Rerun => "the statement was run again, the client saw nothing".to_owned(),
-            Recovery::Resend => {
-                "the statement had not been sent, the client saw nothing".to_owned()
-            }
-        };
-        self.record(&outage, outcome, 0, waited);
-    }
-
-    fn record(&self, outage: &Outage, outcome: String, error: u16, waited: Duration) {
-        let (at_ms, waited_ms) = millis(outage.at, waited);
-        self.shared.incidents.record(Incident {
-            id: outage.incident.to_string(),
-            at_ms,
-            user: String::from_utf8_lossy(&self.identity.user).into_owned(),
-            client: self.peer.clone(),
-            connection: self.claim.id(),
-            phase: outage.phase.name(),
-            end: end_text(outage.loss.end),
-            outcome,
-            error,
-            waited_ms,
-        });
-    }
-
-    /// Tells the client that its loss could not be hidden.
-    async fn fail(&mut self, failure: Failure) -> Result<(), Exit> {
-        let in_half_a_row = self.mark.is_some_and(|mark| mark.is_inside_packet());
-        let incident = match self.outage.take() {
-            Some(outage) => {
-                self.shared.metrics.sessions_held.dec();
-                let waited = outage.since.elapsed();
-                self.shared.metrics.failed(failure, waited);
-                let text = if in_half_a_row {
-                    closed_text(failure)
-                } else {
-                    failure_text(failure)
-                };
-                self.record(&outage, text, failure.kind.code(), waited);
-                self.last_incident = Some(outage.incident);
-                outage.incident
-            }
-            None => {
-                self.shared.metrics.failed(failure, Duration::ZERO);
-                self.last_incident
-                    .unwrap_or_else(|| self.shared.incidents.next_id())
-            }
-        };
-        if in_half_a_row {
-            // The rest of a row of over 64 KiB does not come again: no packet can follow half a packet.
-            return Err(Exit::Closed);
-        }
-        self.answer_error(
-            failure.kind.code(),
-            *failure.kind.sqlstate(),
-            failure.message(incident).as_bytes(),
-        )
-        .await
-    }
-
     async fn answer_error(
         &mut self,
         code: u16,
@@ -594,8 +460,11 @@ impl Driver {
             }
             Exit::Quit | Exit::Closed => {}
         }
-        if self.outage.take().is_some() {
-            self.shared.metrics.sessions_held.dec();
+        if let Some((outage, waited)) = self.end_outage() {
+            match outage.stage {
+                Stage::Idle => self.shared.metrics.recovered(Recovery::Idle, waited),
+                _ => self.record(&outage, "the client left".to_owned(), 0, waited),
+            }
         }
         self.turn = None;
         let busy = !self.core.is_idle();

@@ -13,6 +13,7 @@ use steadfast_wire::auth::Password;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::exchange::{Before, Exchanged};
+use super::outage::Stage;
 use super::{Driver, Exit, end_of};
 use crate::client::ClientLeg;
 use crate::link::{self, Identity, Wanted, Zombie};
@@ -71,6 +72,7 @@ impl Driver {
     /// Gets a server connection with the session's state.
     pub(super) async fn attach(&mut self, attachment: Attachment) -> Result<Event, Exit> {
         self.discard();
+        self.client_waits();
         if attachment.replay && self.turn.is_none() {
             let first = self
                 .core
@@ -148,6 +150,10 @@ impl Driver {
                     collation: self.state.has_unasked_collation(),
                     ..super::Deferred::default()
                 };
+                if self.outage.map(|outage| outage.stage) == Some(Stage::IdleNoMore) {
+                    // How long the command takes is its own matter.
+                    self.settle_outage();
+                }
                 Event::Attached(catalogue)
             }
             Err((reason, why)) => {

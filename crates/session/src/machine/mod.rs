@@ -125,6 +125,14 @@ impl Session {
         self.autocommit
     }
 
+    /// Whether the next command is told of a loss, whatever it is.
+    pub fn owes_a_loss(&self) -> bool {
+        matches!(
+            self.debt,
+            Some(Debt::Once(_) | Debt::UntilRollback(_) | Debt::UntilReset(_))
+        )
+    }
+
     /// Whether its server connection could be given back without the client's noticing: idle, no transaction,
     /// nothing held, nothing that the next statement may ask about.
     pub fn is_detachable(&self) -> bool {

@@ -1,0 +1,216 @@
+//! A loss from its moment to what the client got: counted once, and told once as an incident.
+
+use std::time::{Duration, SystemTime};
+
+use steadfast_session::{End, Event, Failure, Loss, Sent};
+use tokio::time::Instant;
+
+use super::{Driver, Exit, KILL_TAKES, MAX_ZOMBIES};
+use crate::incident::{Incident, IncidentId, closed_text, end_text, failure_text, millis};
+use crate::metrics::{Phase, Recovery};
+
+/// A loss that is being recovered from, or is to be when the next command comes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outage {
+    pub(super) incident: IncidentId,
+    at: SystemTime,
+    pub(super) since: Instant,
+    phase: Phase,
+    loss: Loss,
+    pub(super) replayed: u32,
+    pub(super) stage: Stage,
+}
+
+/// Who waits because of a loss.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    /// The client, or its open transaction.
+    Waits,
+    /// Nobody before the next command: the session was idle. It is in the log.
+    Idle,
+    /// Nobody now: the session was idle, and its client waits now that its next command has come.
+    IdleNoMore,
+    /// Nobody: the next command is told.
+    Owed,
+}
+
+impl Stage {
+    /// Whether the session counts as held.
+    pub(super) fn is_held(self) -> bool {
+        matches!(self, Self::Waits | Self::IdleNoMore)
+    }
+}
+
+impl Driver {
+    /// The server connection is lost: what is known of it.
+    pub(super) async fn lost(&mut self, end: End, sent: Sent) -> Event {
+        let delivered = self.mark.map_or(0, |mark| mark.bytes());
+        let lost_at = std::time::Instant::now();
+        let mut loss = Loss {
+            end,
+            sent,
+            delivered,
+            killed: end == End::Said(1927)
+                || self
+                    .killed
+                    .take()
+                    .is_some_and(|relayed| relayed.elapsed() < KILL_TAKES),
+        };
+        if let Some(link) = self.link.take() {
+            self.shared.metrics.server_connections.dec();
+            if self.zombies.len() < MAX_ZOMBIES {
+                self.zombies.push(link.zombie());
+            }
+        }
+        self.claim.set_server_id(None);
+        let in_use = !self.core.is_idle() || self.core.transaction().is_open();
+        if end == End::Fin && in_use && !loss.killed && self.outage.is_none() {
+            loss.killed = self.shared.health.killed(lost_at).await;
+        }
+        let phase = self.phase(delivered);
+        self.shared.metrics.lost(end, phase);
+        if self.outage.is_none() {
+            self.outage = Some(Outage {
+                incident: self.shared.incidents.next_id(),
+                at: SystemTime::now(),
+                since: Instant::now(),
+                phase,
+                loss,
+                replayed: 0,
+                stage: Stage::Idle,
+            });
+            if in_use {
+                self.enter(Stage::Waits);
+            }
+        }
+        Event::Lost(loss)
+    }
+
+    fn phase(&self, delivered: u64) -> Phase {
+        if self.outage.is_some() {
+            Phase::Recovery
+        } else if delivered > 0 {
+            Phase::Response
+        } else if !self.core.is_idle() {
+            Phase::Command
+        } else if self.core.transaction().is_open() {
+            Phase::Transaction
+        } else {
+            Phase::Idle
+        }
+    }
+
+    /// The loss is over: counts it and tells it.
+    pub(super) fn settle_outage(&mut self) {
+        let Some((outage, waited)) = self.end_outage() else {
+            return;
+        };
+        let how = match outage.phase {
+            _ if outage.replayed > 0 => Recovery::Replay,
+            Phase::Idle | Phase::Transaction | Phase::Login | Phase::Recovery => Recovery::Idle,
+            Phase::Command | Phase::Response if outage.loss.may_have_run() => Recovery::Rerun,
+            Phase::Command | Phase::Response => Recovery::Resend,
+        };
+        self.shared.metrics.recovered(how, waited);
+        if !matches!(outage.stage, Stage::Idle | Stage::IdleNoMore) {
+            self.record(&outage, how.outcome(outage.replayed), 0, waited);
+        }
+    }
+
+    pub(super) fn record(&self, outage: &Outage, outcome: String, error: u16, waited: Duration) {
+        let (at_ms, waited_ms) = millis(outage.at, waited);
+        self.shared.incidents.record(Incident {
+            id: outage.incident.to_string(),
+            at_ms,
+            user: String::from_utf8_lossy(&self.identity.user).into_owned(),
+            client: self.peer.clone(),
+            connection: self.claim.id(),
+            phase: outage.phase.name(),
+            end: end_text(outage.loss.end),
+            outcome,
+            error,
+            waited_ms,
+        });
+    }
+
+    /// Tells the client that its loss could not be hidden.
+    pub(super) async fn fail(&mut self, failure: Failure) -> Result<(), Exit> {
+        let in_half_a_row = self.mark.is_some_and(|mark| mark.is_inside_packet());
+        let incident = match self.end_outage() {
+            Some((outage, waited)) => {
+                self.shared.metrics.failed(failure, waited);
+                let text = if in_half_a_row {
+                    closed_text(failure)
+                } else {
+                    failure_text(failure)
+                };
+                self.record(&outage, text, failure.kind.code(), waited);
+                self.last_outage = Some(outage);
+                outage.incident
+            }
+            None => {
+                self.shared.metrics.failed(failure, Duration::ZERO);
+                self.last_outage
+                    .map(|outage| outage.incident)
+                    .unwrap_or_else(|| self.shared.incidents.next_id())
+            }
+        };
+        if in_half_a_row {
+            // The rest of a row of over 64 KiB does not come again: no packet can follow half a packet.
+            return Err(Exit::Closed);
+        }
+        self.answer_error(
+            failure.kind.code(),
+            *failure.kind.sqlstate(),
+            failure.message(incident).as_bytes(),
+        )
+        .await
+    }
+
+    /// A command waits for another server connection.
+    pub(super) fn client_waits(&mut self) {
+        match self.outage.map(|outage| outage.stage) {
+            Some(Stage::Idle) => self.enter(Stage::IdleNoMore),
+            Some(Stage::Owed) => self.enter(Stage::Waits),
+            Some(Stage::Waits | Stage::IdleNoMore) => {}
+            // The client was told of the loss, and tries again.
+            None => {
+                self.outage = self.last_outage.map(|outage| Outage {
+                    stage: Stage::Idle,
+                    ..outage
+                });
+                self.enter(Stage::IdleNoMore);
+            }
+        }
+    }
+
+    /// The outage comes to this stage.
+    pub(super) fn enter(&mut self, stage: Stage) {
+        let Some(outage) = &mut self.outage else {
+            return;
+        };
+        let gauge = &self.shared.metrics.sessions_held;
+        match (outage.stage.is_held(), stage.is_held()) {
+            (false, true) => {
+                outage.since = Instant::now();
+                gauge.inc();
+            }
+            (true, false) => {
+                gauge.dec();
+            }
+            _ => {}
+        }
+        outage.stage = stage;
+    }
+
+    /// The outage is over, and this long somebody has waited.
+    pub(super) fn end_outage(&mut self) -> Option<(Outage, Duration)> {
+        let outage = self.outage.take()?;
+        if !outage.stage.is_held() {
+            return Some((outage, Duration::ZERO));
+        }
+        self.shared.metrics.sessions_held.dec();
+        let waited = outage.since.elapsed();
+        Some((outage, waited))
+    }
+}
