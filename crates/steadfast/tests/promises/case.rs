@@ -2,8 +2,8 @@
 //! the two, and a database and an account of its own, so that cases cannot see each other's tables.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -18,32 +18,38 @@ use crate::client::Client;
 const WITNESS: &str = "witness";
 
 /// The servers of this run. They end with the process: the sandbox sees to it.
-static MARIADB: OnceLock<Server> = OnceLock::new();
-static MYSQL: OnceLock<Server> = OnceLock::new();
+static MARIADB: OnceLock<Arc<Server>> = OnceLock::new();
+static MYSQL: OnceLock<Arc<Server>> = OnceLock::new();
 static CASES: AtomicU32 = AtomicU32::new(1);
 
-fn server(kind: Kind) -> &'static Server {
+fn server(kind: Kind) -> Arc<Server> {
     let place = match kind {
         Kind::MariaDb => &MARIADB,
         Kind::MySql => &MYSQL,
     };
-    place.get_or_init(|| {
-        let server = Server::of(kind).start().unwrap();
-        server
-            .sql(&format!(
-                "CREATE USER {WITNESS}@'%' IDENTIFIED BY ''; \
-                 GRANT ALL ON *.* TO {WITNESS}@'%' WITH GRANT OPTION; \
-                 SET GLOBAL log_bin_trust_function_creators = 1;"
-            ))
-            .unwrap();
-        server
-    })
+    Arc::clone(place.get_or_init(|| start(kind, &[])))
+}
+
+fn start(kind: Kind, options: &[&str]) -> Arc<Server> {
+    let builder = options
+        .iter()
+        .fold(Server::of(kind), |builder, option| builder.option(option));
+    let server = builder.start().unwrap();
+    server
+        .sql(&format!(
+            "CREATE USER {WITNESS}@'%' IDENTIFIED BY ''; \
+             GRANT ALL ON *.* TO {WITNESS}@'%' WITH GRANT OPTION; \
+             SET GLOBAL log_bin_trust_function_creators = 1;"
+        ))
+        .unwrap();
+    Arc::new(server)
 }
 
 /// A running `steadfast serve`.
 pub(crate) struct Steadfast {
     child: Child,
     pub(crate) address: SocketAddr,
+    admin: SocketAddr,
     log: Arc<Mutex<Vec<String>>>,
     _directory: tempfile::TempDir,
 }
@@ -56,7 +62,7 @@ impl Steadfast {
         let file = directory.path().join("steadfast.toml");
         // Without TLS to the server, so that the link can see what it cuts.
         let text = format!(
-            "listen = [\"127.0.0.1:0\"]\nadmin = \"off\"\nthreads = 1\n\
+            "listen = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\nthreads = 1\n\
              [backend]\naddress = \"{backend}\"\ntls = \"disabled\"\n[tls]\nclient = \"off\"\n{settings}"
         );
         fs::write(&file, text).unwrap();
@@ -71,24 +77,30 @@ impl Steadfast {
             .spawn()
             .unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
-        let (send, address) = std::sync::mpsc::channel();
+        let (send, addresses) = std::sync::mpsc::channel::<SocketAddr>();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let kept = Arc::clone(&log);
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                if let Some(address) = line.strip_prefix("listening on ") {
+                // In this order: where clients connect, the admin address.
+                let address = line
+                    .strip_prefix("listening on ")
+                    .or_else(|| line.strip_prefix("admin on http://"));
+                if let Some(address) = address {
                     let _ = send.send(address.parse().unwrap());
                 }
                 kept.lock().unwrap().push(line);
             }
         });
-        let address = match address.recv_timeout(Duration::from_secs(30)) {
+        let next = || match addresses.recv_timeout(Duration::from_secs(30)) {
             Ok(address) => address,
             Err(_) => panic!("steadfast did not start: {:?}", log.lock().unwrap()),
         };
+        let (address, admin) = (next(), next());
         Self {
             child,
             address,
+            admin,
             log,
             _directory: directory,
         }
@@ -102,6 +114,21 @@ impl Steadfast {
             .find(|line| line.starts_with("VmRSS:"))
             .unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// The metric's value now, by its name without `steadfast_` and with its labels; 0 while it has none.
+    #[track_caller]
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let mut stream = TcpStream::connect(self.admin).unwrap();
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text.lines()
+            .filter_map(|line| line.strip_prefix("steadfast_")?.strip_prefix(name))
+            .find_map(|value| value.strip_prefix(' ')?.parse().ok())
+            .unwrap_or(0.0)
     }
 
     /// What it has logged.
@@ -152,9 +179,9 @@ impl At {
 
 pub(crate) struct Case {
     pub(crate) kind: Kind,
-    pub(crate) server: &'static Server,
     pub(crate) link: Link,
     pub(crate) steadfast: Steadfast,
+    pub(crate) server: Arc<Server>,
     pub(crate) database: String,
     pub(crate) user: String,
 }
@@ -166,7 +193,16 @@ impl Case {
 
     /// With these further lines in the settings file.
     pub(crate) fn with(kind: Kind, settings: &str) -> Self {
-        let server = server(kind);
+        Self::on(server(kind), settings)
+    }
+
+    /// On a server of its own with these options, which ends with the case: for what would disturb the others.
+    pub(crate) fn alone(kind: Kind, options: &[&str], settings: &str) -> Self {
+        Self::on(start(kind, options), settings)
+    }
+
+    fn on(server: Arc<Server>, settings: &str) -> Self {
+        let kind = server.kind();
         let name = format!("case{}", CASES.fetch_add(1, Ordering::Relaxed));
         let mut witness = Client::connect(server.addr(), WITNESS, "", 0);
         witness.run(&[
@@ -181,9 +217,9 @@ impl Case {
         let steadfast = Steadfast::serve(link.addr(), settings);
         Self {
             kind,
-            server,
             link,
             steadfast,
+            server,
             database: name.clone(),
             user: name,
         }

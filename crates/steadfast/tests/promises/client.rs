@@ -352,6 +352,15 @@ impl Client {
         self.start(17, &body);
     }
 
+    /// Sends COM_CHANGE_USER, and answers when asked for the password. Does not wait for what it comes to.
+    #[track_caller]
+    pub(crate) fn begin_change_user(&mut self, user: &str) {
+        self.start_change_user(user);
+        let request = self.packet().expect("a request for the password");
+        assert_eq!(request.first(), Some(&0xFE), "{request:?}");
+        self.send(&[]).expect("the client connection lives");
+    }
+
     /// What COM_CHANGE_USER comes to, with an empty password.
     pub(crate) fn user_changed(&mut self) -> Answer {
         match self.finish_login() {

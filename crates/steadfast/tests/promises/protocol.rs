@@ -59,4 +59,37 @@ on_both_servers! {
         assert!(message.contains("which is different now; run the query again"), "{message}");
         assert_eq!(client.line("SELECT 1"), "1");
     }
+
+    fn a_long_row_that_was_delivered_in_part_goes_on_or_ends_the_connection(case) {
+        // The same again: it goes on in the middle of the row.
+        let mut client = case.client();
+        let row = "SELECT CONCAT('same', REPEAT('x', 1000000)), REPEAT('y', 500000)";
+        let whole = client.line(row);
+        for bytes in [100_000, 400_000, 1_200_000] {
+            case.link.cut_after(bytes, Cut::Rst);
+            assert!(client.line(row) == whole, "cut after {bytes} bytes");
+        }
+        // Another: no packet can follow half a packet, and half a row is no answer.
+        for (before, row) in [
+            (&[][..], "SELECT UUID(), REPEAT('x', 1000000)"),
+            (&["BEGIN", "INSERT INTO t (n) VALUES (1)"][..], "SELECT CONCAT(UUID(), REPEAT('x', 1000000))"),
+        ] {
+            let mut client = case.client();
+            client.run(before);
+            case.link.cut_after(400_000, Cut::Rst);
+            match client.query(row) {
+                crate::client::Answer::Gone(_) => {}
+                other => panic!("{row}: {}", other.error()),
+            }
+            drop(client);
+            // What was open is rolled back, the loss is told where it can be, and others go on.
+            case.wait("its connections are gone", std::time::Duration::from_secs(2), || {
+                case.steadfast.metric("clients_connected") == 1.0 && case.steadfast.metric("server_connections_open") == 1.0
+            });
+            assert_eq!(case.rows(), Vec::<String>::new());
+        }
+        assert_eq!(case.steadfast.metric("failures_total{kind=\"rolled-back\",reason=\"part-mismatch\"}"), 2.0);
+        assert!(case.steadfast.log().contains("the client's connection had to be closed"), "{}", case.steadfast.log());
+        assert_eq!(client.line("SELECT 1"), "1");
+    }
 }
