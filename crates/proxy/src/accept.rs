@@ -324,7 +324,6 @@ async fn log_in(
     claim.set_user(&identity.user);
     let ok = link.connection.login_ok.clone();
     let status = ok.status;
-    shared.metrics.server_connections.inc();
     claim.set_server_id(Some(link.id()));
     shared.readiness.server_reached();
     *sequence = client.queue(*sequence, |out| {
@@ -338,6 +337,8 @@ async fn log_in(
         .write(out, capabilities);
     });
     client.flush().await?;
+    // Counted down by the session, which begins now.
+    shared.metrics.server_connections.inc();
     Ok(LoggedIn {
         capabilities,
         identity,
