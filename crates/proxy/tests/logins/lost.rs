@@ -19,15 +19,23 @@ enum At {
 }
 
 impl At {
-    fn is(self, direction: Direction, bytes: &[u8]) -> bool {
-        let sequence = bytes.get(3).copied();
-        let first = bytes.get(4).copied();
-        match (self, direction) {
-            (At::Answer, Direction::ToServer) => sequence == Some(1),
-            (At::Outcome, Direction::ToClient) => sequence > Some(1) && first == Some(0),
-            (At::SetUp, Direction::ToServer) => sequence == Some(0) && first == Some(3),
-            _ => false,
+    /// Whether a packet of the chunk is the one: several come together.
+    fn is(self, direction: Direction, chunk: &[u8]) -> bool {
+        let mut rest = chunk;
+        while let [a, b, c, sequence, first, ..] = *rest {
+            let found = match (self, direction) {
+                (At::Answer, Direction::ToServer) => sequence == 1,
+                (At::Outcome, Direction::ToClient) => sequence > 1 && first == 0,
+                (At::SetUp, Direction::ToServer) => sequence == 0 && first == 3,
+                _ => false,
+            };
+            if found {
+                return true;
+            }
+            let length = usize::from(a) | usize::from(b) << 8 | usize::from(c) << 16;
+            rest = rest.get(4 + length..).unwrap_or_default();
         }
+        false
     }
 }
 
