@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use steadfast_net::{LoginError, QueryError, ServerConnection, ServerError, greet};
-use steadfast_session::{Catalogue, Hidden, Reason, SessionState};
+use steadfast_session::{Catalogue, Hidden, Inherited, Reason, SessionState};
 use steadfast_wire::Capabilities;
 use steadfast_wire::auth::Password;
 use steadfast_wire::command::code;
@@ -93,12 +93,21 @@ pub(crate) struct OwnSettings {
     pub(crate) hidden: Vec<Vec<u8>>,
     /// `max_allowed_packet`, bytes.
     pub(crate) max_allowed_packet: u64,
-    /// `sql_mode`.
-    pub(crate) sql_mode: Vec<u8>,
-    /// `character_set_client`.
-    pub(crate) character_set_client: Vec<u8>,
+    /// Values in the order of [`Inherited::names`].
+    pub(crate) inherited: Vec<Vec<u8>>,
     /// What the server's process list calls this connection's client.
     pub(crate) host: Vec<u8>,
+}
+
+impl OwnSettings {
+    /// A value of [`OwnSettings::inherited`]; empty if it is not one of them.
+    pub(crate) fn inherited(&self, which: Inherited, wanted: &str) -> &[u8] {
+        which
+            .names()
+            .zip(&self.inherited)
+            .find(|(name, _)| *name == wanted)
+            .map_or(&[], |(_, value)| value.as_slice())
+    }
 }
 
 /// A session's server connection.
@@ -117,6 +126,11 @@ impl Link {
     /// The server's id of the connection.
     pub(crate) fn id(&self) -> u32 {
         self.connection.greeting.connection_id
+    }
+
+    /// Which variables a session inherits on this server.
+    pub(crate) fn inherited(&self) -> Inherited {
+        Inherited::of(self.connection.greeting.is_mariadb())
     }
 
     /// What is to be killed, should it be lost.
@@ -139,13 +153,19 @@ pub(crate) async fn set_up(
 ) -> Result<Link, QueryError> {
     let mut connection = connection;
     let hidden = Hidden::query();
-    let rest: &[u8] = b"SELECT @@SESSION.max_allowed_packet, @@SESSION.sql_mode, \
-        @@SESSION.character_set_client, \
+    let inherited = Inherited::of(connection.greeting.is_mariadb()).query();
+    let rest: &[u8] = b"SELECT @@SESSION.max_allowed_packet, \
         (SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID())";
     let set = Hidden::set();
     let asked = std::time::Instant::now();
     let results = connection
-        .query_all(&[CLOCK.as_bytes(), hidden.as_bytes(), rest, set.as_bytes()])
+        .query_all(&[
+            CLOCK.as_bytes(),
+            hidden.as_bytes(),
+            inherited.as_bytes(),
+            rest,
+            set.as_bytes(),
+        ])
         .await?;
     let answered = std::time::Instant::now();
     let row = |index: usize| -> Vec<Vec<u8>> {
@@ -159,7 +179,7 @@ pub(crate) async fn set_up(
             })
             .unwrap_or_default()
     };
-    let mut values = row(2).into_iter();
+    let mut values = row(3).into_iter();
     let mut next = || values.next().unwrap_or_default();
     let number_of =
         |text: Vec<u8>| -> Option<u64> { std::str::from_utf8(&text).ok()?.parse().ok() };
@@ -168,9 +188,8 @@ pub(crate) async fn set_up(
     }
     let own = OwnSettings {
         hidden: row(1),
+        inherited: row(2),
         max_allowed_packet: number_of(next()).unwrap_or(u64::MAX),
-        sql_mode: next(),
-        character_set_client: next(),
         host: next(),
     };
     Ok(Link {
@@ -188,6 +207,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) identity: &'a Identity,
     /// The client's capabilities.
     pub(crate) client: Capabilities,
+    /// What the session had before it changed anything.
+    pub(crate) own: &'a OwnSettings,
     /// The state to restore.
     pub(crate) state: &'a SessionState,
     /// Lost connections that must be gone before anything is run.
@@ -315,6 +336,7 @@ async fn attempt(
             functions: true,
         }
     };
+    inherit(&mut link, wanted.own).await?;
     restore(&mut link.connection, wanted.state).await?;
     Ok((link, catalogue))
 }
@@ -424,6 +446,30 @@ async fn catalogue(
     };
     shared.set_catalogue(catalogue);
     Ok(catalogue)
+}
+
+/// Gives a new connection what the session had when it began, where the global settings have changed since.
+async fn inherit(link: &mut Link, then: &OwnSettings) -> Result<(), Attempt> {
+    if then.inherited.is_empty() {
+        // Its first connection was lost before it was asked.
+        return Ok(());
+    }
+    let set = |as_strings| {
+        link.inherited()
+            .restore(&then.inherited, &link.own.inherited, as_strings)
+    };
+    let (numbers, strings) = (set(false), set(true));
+    for text in [numbers, strings].into_iter().flatten() {
+        match link.connection.query(text.as_bytes()).await {
+            Ok(_) => break,
+            // 1232: a variable wants a string where its value looks like a number.
+            Err(QueryError::Server(error)) if error.code == 1232 => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    link.own.hidden.clone_from(&then.hidden);
+    link.own.inherited.clone_from(&then.inherited);
+    Ok(())
 }
 
 /// Gives the session's state to a connection that has just logged in.

@@ -9,6 +9,7 @@
 //! cannot be hidden), [`SessionState`] (what a new server connection must be given to be the same session).
 
 mod contract;
+mod inherited;
 mod loss;
 mod machine;
 mod quoting;
@@ -18,6 +19,7 @@ mod transaction;
 mod values;
 
 pub use contract::{Failure, FailureKind, Reason};
+pub use inherited::Inherited;
 pub use loss::{End, Loss, Sent};
 pub use machine::{
     Action, Actions, Attachment, Catalogue, Command, Event, Flight, Limits, Refusal, Response,

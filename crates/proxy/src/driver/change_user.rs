@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::recover::{Word, end_orphans, listen};
 use super::{Driver, Exit, MAX_ZOMBIES, track};
 use crate::client::ClientLeg;
-use crate::link::{self, Identity};
+use crate::link::{self, Identity, OwnSettings};
 use crate::login::{Ask, FirstAnswer, NO_PLUGIN, Shown, learn, refusal};
 use crate::registry::Control;
 use crate::relayed;
@@ -211,6 +211,7 @@ impl Driver {
                 self.shared.metrics.server_connections.inc();
                 self.claim.set_server_id(Some(link.id()));
                 self.dialect = track::dialect_of(&link);
+                self.own.clone_from(&link.own);
                 self.link = Some(link);
                 self.status = status;
                 self.core = Session::new(
@@ -226,6 +227,7 @@ impl Driver {
                 // The next command gets a connection.
                 tracing::debug!("a connection was lost after COM_CHANGE_USER: {error}");
                 self.core.detached();
+                self.own = OwnSettings::default();
             }
         }
     }

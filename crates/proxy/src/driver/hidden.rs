@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::exchange::Before;
 use super::{Deferred, Driver};
 use crate::command::Stored;
+use crate::link::Link;
 use crate::relay::Ended;
 
 /// Bytes of the longest value of a user variable that is kept.
@@ -296,11 +297,12 @@ impl Driver {
     /// resets to the character set of whichever session its thread served before (10.11, `THD::org_charset` and the
     /// thread cache).
     async fn begin_again(&mut self) -> Result<(), Before> {
-        let hidden = Hidden::query();
-        let own = b"SELECT @@SESSION.sql_mode, @@SESSION.character_set_client, \
-            @@SESSION.character_set_results, @@SESSION.collation_connection";
+        let Some(inherited) = self.link.as_ref().map(Link::inherited) else {
+            return Err(Before::Lost(steadfast_session::End::Fin));
+        };
+        let (hidden, own) = (Hidden::query(), inherited.query());
         let mut rows = self
-            .ask(&[hidden.as_bytes(), own], &RowCount::OfSelect)
+            .ask(&[hidden.as_bytes(), own.as_bytes()], &RowCount::OfSelect)
             .await?
             .into_iter()
             .map(|result| first_row(vec![result]));
@@ -311,21 +313,14 @@ impl Driver {
             row
         };
         let hidden = values(Hidden::SETTINGS.len());
-        let mut own = values(4);
+        let own = values(inherited.names().count());
         let set = Hidden::set();
         self.query(set.as_bytes()).await?;
         self.deferred.hide = false;
-        for name in [
-            "collation_connection",
-            "character_set_results",
-            "character_set_client",
-        ] {
-            let value = own.pop().unwrap_or_default();
-            self.state_mut().set_variable(name, &value);
-        }
         if let Some(link) = &mut self.link {
             link.own.hidden = hidden;
-            link.own.sql_mode = own.pop().unwrap_or_default();
+            link.own.inherited = own;
+            self.own.clone_from(&link.own);
             self.dialect = super::track::dialect_of(link);
         }
         self.learn_dialect();

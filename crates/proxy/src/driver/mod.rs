@@ -42,7 +42,7 @@ use self::outage::{Outage, Stage};
 use crate::client::{ClientLeg, Packet};
 use crate::command::Stored;
 use crate::gate::Turn;
-use crate::link::{Identity, Link, Zombie};
+use crate::link::{Identity, Link, OwnSettings, Zombie};
 use crate::memory::Memory;
 use crate::metrics::Recovery;
 use crate::prepared::Prepared;
@@ -138,6 +138,8 @@ pub(crate) struct Driver {
     number: u64,
     core: Session,
     link: Option<Link>,
+    /// What it had before it changed anything.
+    own: OwnSettings,
     /// The state now, before the command that runs, and when the open transaction began.
     state: Rc<SessionState>,
     before: Rc<SessionState>,
@@ -226,6 +228,7 @@ impl Driver {
             sequence: 0,
             mark: None,
             random: number.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
+            own: start.link.own.clone(),
             link: Some(start.link),
             shared: start.shared,
         };

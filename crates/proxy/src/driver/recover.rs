@@ -98,6 +98,7 @@ impl Driver {
             let wanted = Wanted {
                 identity: &self.identity,
                 client: self.capabilities,
+                own: &self.own,
                 state: &state,
                 zombies: &self.zombies,
                 replay: attachment.replay,
@@ -144,6 +145,7 @@ impl Driver {
                 self.status = StatusFlags::AUTOCOMMIT;
                 self.status
                     .set(StatusFlags::AUTOCOMMIT, self.core.autocommit());
+                self.own.clone_from(&link.own);
                 self.link = Some(link);
                 self.deferred = super::Deferred {
                     user_variables: self.state.has_unknown_user_variables(),

@@ -13,6 +13,7 @@ mod diagnostics;
 mod doubt;
 mod gone;
 mod held;
+mod inherited;
 mod metrics;
 mod outage;
 mod prepared;
