@@ -89,6 +89,9 @@ bitflags! {
         /// SHOW STATUS, SHOW PROFILE, the tables of status counters: what a session has done,
         /// hidden statements included.
         const STATUS = 1 << 22;
+        /// LAST_INSERT_ID() without an argument, `@@last_insert_id` or `@@identity` is asked for: the
+        /// statement depends on what it was.
+        const ASKS_INSERT_ID = 1 << 23;
     }
 }
 

@@ -204,11 +204,12 @@ impl<'a> Scan<'a> {
     /// LAST_INSERT_ID with an argument sets what it gives.
     fn note_argument(&mut self) {
         let name = bare(self.prev, self.text());
-        if self.prev.is_name()
-            && name.eq_ignore_ascii_case(b"last_insert_id")
-            && !self.next.is_punct(b')')
-        {
-            self.effects |= Effects::SESSION;
+        if self.prev.is_name() && name.eq_ignore_ascii_case(b"last_insert_id") {
+            if self.next.is_punct(b')') {
+                self.uses |= Uses::ASKS_INSERT_ID;
+            } else {
+                self.effects |= Effects::SESSION;
+            }
         }
     }
 
@@ -223,7 +224,10 @@ impl<'a> Scan<'a> {
         let mut buffer = [0; LONGEST];
         let name = bare(self.cur, self.text());
         self.uses |= match lower(name, &mut buffer).unwrap_or_default() {
-            b"last_insert_id" | b"identity" | b"insert_id" => Uses::LAST_INSERT_ID,
+            b"last_insert_id" | b"identity" | b"insert_id" if self.target => Uses::LAST_INSERT_ID,
+            b"last_insert_id" | b"identity" | b"insert_id" => {
+                Uses::LAST_INSERT_ID | Uses::ASKS_INSERT_ID
+            }
             b"warning_count" | b"error_count" => Uses::DIAGNOSTICS,
             b"pseudo_thread_id" => Uses::CONNECTION_ID,
             b"timestamp" => Uses::NOW,
