@@ -37,7 +37,27 @@ pub(crate) struct Health {
     sampled: Notify,
     wanted: Notify,
     waiting: AtomicU64,
+    /// Counts changes of tables' definitions that the server's counters tell; 0: not asked yet.
+    definitions: AtomicU64,
+    counted: Mutex<Option<Counted>>,
 }
+
+/// What the server had counted.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    /// Statements that may make a table another one without giving it a new time of creation.
+    changes: u64,
+    /// When the server was started.
+    boot: Instant,
+}
+
+/// Asks for `Com_kill`, and for what changes tables: on MySQL 9.7 a table keeps its CREATE_TIME when it is renamed, and
+/// on both servers when a trigger is dropped.
+pub(crate) const STATUS: &[u8] = b"SHOW GLOBAL STATUS WHERE Variable_name IN \
+    ('Com_alter_table', 'Com_drop_trigger', 'Com_kill', 'Com_rename_table', 'Uptime')";
+
+/// Two boots that are seen within this time are one.
+const SAME_BOOT: Duration = Duration::from_secs(3);
 
 impl Default for Health {
     fn default() -> Self {
@@ -47,6 +67,8 @@ impl Default for Health {
             sampled: Notify::new(),
             wanted: Notify::new(),
             waiting: AtomicU64::new(0),
+            definitions: AtomicU64::new(0),
+            counted: Mutex::default(),
         }
     }
 }
@@ -55,6 +77,39 @@ impl Health {
     /// Tells when the server was found silent: who waits for it should wait no longer.
     pub(crate) fn silences(&self) -> watch::Receiver<u64> {
         self.silences.subscribe()
+    }
+
+    /// Changes whenever somebody, through Steadfast or not, may have renamed a table, altered one or dropped a trigger;
+    /// 0 while that is not known.
+    pub(crate) fn definitions(&self) -> u64 {
+        self.definitions.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of an answer to [`STATUS`]; gives [`Health::definitions`] as they are now, if it was one. What was
+    /// changed within the last half second before a server's crash is not seen: its counters begin at zero.
+    pub(crate) fn note_status(&self, status: &QueryResult) -> Option<u64> {
+        let uptime = value(status, "Uptime")?;
+        let now = Counted {
+            changes: ["Com_alter_table", "Com_drop_trigger", "Com_rename_table"]
+                .iter()
+                .map(|name| value(status, name))
+                .sum::<Option<u64>>()?,
+            boot: Instant::now().checked_sub(Duration::from_secs(uptime))?,
+        };
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = counted.replace(now);
+        let same = before.is_some_and(|before| {
+            let since = now.boot.max(before.boot) - now.boot.min(before.boot);
+            if since < SAME_BOOT {
+                before.changes == now.changes
+            } else {
+                now.changes == 0
+            }
+        });
+        if !same {
+            self.definitions.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(self.definitions())
     }
 
     /// Whether somebody's KILL was counted by the server between the last sample before `lost` and now.
@@ -174,10 +229,22 @@ async fn look(
     if let Some(shown) = number(&clock, 0) {
         shared.clock.sample(shown, before, Instant::now());
     }
-    let kills = connection
-        .query(b"SHOW GLOBAL STATUS LIKE 'Com_kill'")
-        .await?;
-    Ok(number(&kills, 1))
+    let status = connection.query(STATUS).await?;
+    shared.health.note_status(&status);
+    Ok(value(&status, "Com_kill"))
+}
+
+/// The value of a status variable.
+fn value(status: &QueryResult, name: &str) -> Option<u64> {
+    let row = status.rows.iter().find(|row| {
+        row.first()
+            .and_then(Option::as_deref)
+            .is_some_and(|found| found.eq_ignore_ascii_case(name.as_bytes()))
+    })?;
+    std::str::from_utf8(row.get(1)?.as_deref()?)
+        .ok()?
+        .parse()
+        .ok()
 }
 
 /// A number in the first row.

@@ -4,7 +4,7 @@
 //! on under another id. KILL with the id that the client saw must hit what the client means, so ids are translated,
 //! and a server connection whose id another live client believes to be its own is never used.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,8 +15,15 @@ use tokio::sync::mpsc;
 pub(crate) enum Control {
     /// KILL QUERY: end the command that is held or being replayed.
     Interrupt,
-    /// A KILL CONNECTION for its server connection is being relayed: what is lost now was killed.
-    Killed,
+    /// KILL of a session that has no server connection: end its command, and its transaction is lost.
+    Kill,
+    /// A KILL CONNECTION for the server connection of this id is about to be relayed: if that is lost now, it was
+    /// killed.
+    KillSent(u32),
+    /// The server has taken it.
+    KillTaken(u32),
+    /// The server has refused it.
+    KillRefused(u32),
     /// Close the client connection: a drain has run out of time.
     Close,
 }
@@ -27,6 +34,7 @@ struct Entry {
     server_id: Option<u32>,
     /// The order in which sessions got their server connections.
     since: u64,
+    replaying: bool,
     control: mpsc::Sender<Control>,
 }
 
@@ -35,6 +43,8 @@ struct Entry {
 pub(crate) struct Known {
     /// Its id on the server now; `None` while it has no server connection.
     pub(crate) server_id: Option<u32>,
+    /// What runs there is a replay, and not what its client waits for.
+    pub(crate) replaying: bool,
     /// Its user.
     pub(crate) user: Vec<u8>,
     /// The way to it.
@@ -67,6 +77,7 @@ impl Registry {
                 user: Vec::new(),
                 server_id: Some(id),
                 since: self.connections.fetch_add(1, Ordering::Relaxed),
+                replaying: false,
                 control,
             },
         );
@@ -98,6 +109,7 @@ impl Registry {
                     .values()
                     .any(|other| other.server_id == entry.server_id && other.since > entry.since)
             }),
+            replaying: entry.replaying,
             user: entry.user.clone(),
             control: entry.control.clone(),
         })
@@ -122,6 +134,45 @@ impl Registry {
         for entry in sessions.values() {
             let _ = entry.control.try_send(control);
         }
+    }
+}
+
+/// The words that have come for a session. Those about a KILL can be taken out of turn.
+#[derive(Debug)]
+pub(crate) struct Words {
+    channel: mpsc::Receiver<Control>,
+    kept: VecDeque<Control>,
+}
+
+impl Words {
+    /// Those of this channel.
+    pub(crate) fn new(channel: mpsc::Receiver<Control>) -> Self {
+        Self {
+            channel,
+            kept: VecDeque::new(),
+        }
+    }
+
+    /// The next word; `None`: nobody can say anything any more. Nothing is lost when it is dropped before its end.
+    pub(crate) async fn next(&mut self) -> Option<Control> {
+        match self.kept.pop_front() {
+            Some(word) => Some(word),
+            None => self.channel.recv().await,
+        }
+    }
+
+    /// The next word about a KILL for a server connection, if one has come; the others stay.
+    pub(crate) fn next_about_kill(&mut self) -> Option<Control> {
+        while let Ok(word) = self.channel.try_recv() {
+            self.kept.push_back(word);
+        }
+        let at = self.kept.iter().position(|word| {
+            matches!(
+                word,
+                Control::KillSent(_) | Control::KillTaken(_) | Control::KillRefused(_)
+            )
+        })?;
+        self.kept.remove(at)
     }
 }
 
@@ -152,6 +203,11 @@ impl Claim {
         });
     }
 
+    /// A replay begins on the server connection, or has ended.
+    pub(crate) fn set_replaying(&self, replaying: bool) {
+        self.update(|entry| entry.replaying = replaying);
+    }
+
     fn update(&self, change: impl FnOnce(&mut Entry)) {
         let mut sessions = self
             .registry
@@ -177,6 +233,19 @@ impl Drop for Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn words_about_a_kill_are_found_behind_others() {
+        let (say, channel) = mpsc::channel(4);
+        let mut words = Words::new(channel);
+        for word in [Control::Interrupt, Control::KillSent(7), Control::Close] {
+            say.try_send(word).unwrap();
+        }
+        assert_eq!(words.next_about_kill(), Some(Control::KillSent(7)));
+        assert_eq!(words.next_about_kill(), None);
+        assert_eq!(words.next().await, Some(Control::Interrupt));
+        assert_eq!(words.next().await, Some(Control::Close));
+    }
 
     #[test]
     fn an_id_that_a_client_believes_in_is_not_given_away() {

@@ -18,6 +18,7 @@ const COMMON: &[&str] = &[
     "character_set_connection",
     "character_set_results",
     "collation_connection",
+    "completion_type",
     "default_week_format",
     "div_precision_increment",
     "foreign_key_checks",

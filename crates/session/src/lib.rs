@@ -22,8 +22,8 @@ pub use contract::{Failure, FailureKind, Reason};
 pub use inherited::Inherited;
 pub use loss::{End, Loss, Sent};
 pub use machine::{
-    Action, Actions, Attachment, Catalogue, Command, Event, Flight, Limits, Refusal, Response,
-    Session, Status, Target,
+    Action, Actions, Attachment, Catalogue, Command, Event, Flight, InsertId, Limits, Refusal,
+    Response, Session, Status, Target,
 };
 pub use quoting::{bytes_expression, identifier};
 pub use state::{Hidden, SessionState, UserVariable};

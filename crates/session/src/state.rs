@@ -327,6 +327,11 @@ impl SessionState {
         self.insert_id = id;
     }
 
+    /// What it was last given.
+    pub fn insert_id(&self) -> u64 {
+        self.insert_id
+    }
+
     /// COM_SET_OPTION.
     pub fn set_multi_statements(&mut self, on: bool) {
         self.multi_statements = Some(on);

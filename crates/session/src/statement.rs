@@ -30,12 +30,12 @@ pub enum Boundary {
     Begin,
     /// COMMIT.
     Commit,
-    /// COMMIT AND CHAIN or RELEASE, or one that `completion_type` may make so.
-    CommitAndMore,
+    /// COMMIT AND CHAIN, or one that `completion_type` makes so: begins another transaction like the one before.
+    CommitAndChain,
     /// ROLLBACK.
     Rollback,
-    /// ROLLBACK AND CHAIN or RELEASE.
-    RollbackAndMore,
+    /// ROLLBACK AND CHAIN, or one that `completion_type` makes so.
+    RollbackAndChain,
     /// The session starts anew: COM_RESET_CONNECTION, COM_CHANGE_USER.
     Reset,
     /// Switches autocommit on: commits an open transaction.
@@ -54,12 +54,12 @@ impl Boundary {
         match self {
             Self::None
             | Self::Rollback
-            | Self::RollbackAndMore
+            | Self::RollbackAndChain
             | Self::Reset
             | Self::AutocommitOff => false,
             Self::Begin
             | Self::Commit
-            | Self::CommitAndMore
+            | Self::CommitAndChain
             | Self::AutocommitOn
             | Self::Implicit
             | Self::Unknown => true,
@@ -74,9 +74,9 @@ impl Boundary {
             self,
             Self::Begin
                 | Self::Commit
-                | Self::CommitAndMore
+                | Self::CommitAndChain
                 | Self::Rollback
-                | Self::RollbackAndMore
+                | Self::RollbackAndChain
         )
     }
 }
@@ -143,6 +143,9 @@ pub struct Statement {
     pub pins: PinUse,
     /// LAST_INSERT_ID(expr): sets what LAST_INSERT_ID() gives.
     pub sets_insert_id: bool,
+    /// An INSERT or REPLACE: its OK tells ids that it was given as well as ids that it drew, and only the latter set
+    /// LAST_INSERT_ID(). Tried on MySQL 9.7.4 and MariaDB 10.11.19.
+    pub inserts: bool,
 }
 
 impl Statement {
@@ -156,6 +159,7 @@ impl Statement {
         observes: Observes::empty(),
         pins: PinUse::empty(),
         sets_insert_id: false,
+        inserts: false,
     };
 
     /// COM_RESET_CONNECTION and COM_CHANGE_USER.
@@ -194,7 +198,23 @@ impl Statement {
             sets_insert_id: (class.uses.contains(Uses::LAST_INSERT_ID)
                 && class.effects.contains(Effects::SESSION))
                 || class.uses.contains(Uses::UNKNOWN_FUNCTION),
+            inserts: class.statements == 1 && class.insert.rows != InsertRows::NotInsert,
         }
+    }
+
+    /// The same where `completion_type` is CHAIN: a COMMIT or ROLLBACK that does not say otherwise begins another
+    /// transaction.
+    pub fn chained_by_default(self, class: &Class) -> Self {
+        let boundary = match class.control {
+            Control::Commit {
+                chain: Tri::Unset, ..
+            } => Boundary::CommitAndChain,
+            Control::Rollback {
+                chain: Tri::Unset, ..
+            } => Boundary::RollbackAndChain,
+            _ => self.boundary,
+        };
+        Self { boundary, ..self }
     }
 
     /// Whether a completed run of it may be repeated when its transaction is replayed.
@@ -285,13 +305,14 @@ fn boundary(class: &Class) -> Boundary {
             }
         }
         Control::Begin { .. } => Boundary::Begin,
-        Control::Commit { chain, release } => match (chain, release) {
-            (Tri::Yes, _) | (_, Tri::Yes) => Boundary::CommitAndMore,
-            _ => Boundary::Commit,
+        // RELEASE changes nothing here: the server ends the session, and the driver ends the client's.
+        Control::Commit { chain, .. } => match chain {
+            Tri::Yes => Boundary::CommitAndChain,
+            Tri::Unset | Tri::No => Boundary::Commit,
         },
-        Control::Rollback { chain, release } => match (chain, release) {
-            (Tri::Yes, _) | (_, Tri::Yes) => Boundary::RollbackAndMore,
-            _ => Boundary::Rollback,
+        Control::Rollback { chain, .. } => match chain {
+            Tri::Yes => Boundary::RollbackAndChain,
+            Tri::Unset | Tri::No => Boundary::Rollback,
         },
         Control::SetAutocommit(Some(false)) => Boundary::AutocommitOff,
         Control::SetAutocommit(_) => Boundary::AutocommitOn,
@@ -344,7 +365,7 @@ fn observes(class: &Class) -> Observes {
     observes.set(Observes::DIAGNOSTICS, uses.contains(Uses::DIAGNOSTICS));
     observes.set(
         Observes::LAST_INSERT_ID,
-        uses.contains(Uses::LAST_INSERT_ID),
+        uses.contains(Uses::ASKS_INSERT_ID),
     );
     observes
 }
@@ -448,6 +469,51 @@ mod tests {
         ] {
             assert!(matches!(of(text).safety, Safety::Never(_)), "{text}");
         }
+    }
+
+    #[test]
+    fn an_id_is_asked_for_or_set() {
+        for text in [
+            "SELECT LAST_INSERT_ID()",
+            "SELECT @@last_insert_id",
+            "INSERT INTO t VALUES (LAST_INSERT_ID( ))",
+            "SET @a = LAST_INSERT_ID()",
+            "UPDATE t SET a = LAST_INSERT_ID(LAST_INSERT_ID() + 1)",
+        ] {
+            assert!(
+                of(text).observes.contains(Observes::LAST_INSERT_ID),
+                "{text}"
+            );
+        }
+        for text in [
+            "UPDATE t SET a = LAST_INSERT_ID(a + 1)",
+            "SELECT LAST_INSERT_ID(5)",
+        ] {
+            let statement = of(text);
+            assert!(statement.sets_insert_id, "{text}");
+            assert!(
+                !statement.observes.contains(Observes::LAST_INSERT_ID),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn completion_type_decides_where_the_text_does_not() {
+        let by_default = |text: &str| {
+            let class = classify(text.as_bytes(), Dialect::mysql(90704));
+            Statement::of(&class).chained_by_default(&class).boundary
+        };
+        assert_eq!(by_default("COMMIT"), Boundary::CommitAndChain);
+        assert_eq!(by_default("COMMIT NO RELEASE"), Boundary::CommitAndChain);
+        assert_eq!(by_default("ROLLBACK WORK"), Boundary::RollbackAndChain);
+        assert_eq!(by_default("COMMIT AND NO CHAIN"), Boundary::Commit);
+        assert_eq!(by_default("ROLLBACK TO s"), Boundary::None);
+        assert_eq!(of("COMMIT RELEASE").boundary, Boundary::Commit);
+        assert_eq!(
+            of("ROLLBACK AND CHAIN").boundary,
+            Boundary::RollbackAndChain
+        );
     }
 
     #[test]

@@ -40,8 +40,6 @@ pub struct Entry {
     pub pins: Pins,
     /// The auto-increment value that its OK reported and that a replay is to draw again; 0: none.
     pub insert_id: u64,
-    /// It set LAST_INSERT_ID(), or may have.
-    pub reported_insert_id: bool,
     /// When it completed, in the order of all sessions' completions: replays go in this order, so that locks
     /// are taken as they were taken.
     pub order: u64,
@@ -108,6 +106,11 @@ impl Transaction {
     pub(crate) fn open(&mut self) {
         self.close();
         self.open = true;
+    }
+
+    /// It is lost, and one like it is to be begun in its place.
+    pub(crate) fn reopen(&mut self) {
+        self.open_chained();
     }
 
     pub(crate) fn open_chained(&mut self) {

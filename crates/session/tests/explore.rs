@@ -3,8 +3,8 @@
 //! the machine's inside holds it to the promises.
 
 use steadfast_session::{
-    Action, Boundary, Catalogue, Command, End, Event, FailureKind, Handle, Held, Limits, Loss,
-    Reason, Response, Safety, Sent, Session, Statement, Status,
+    Action, Boundary, Catalogue, Command, End, Event, FailureKind, Handle, Held, InsertId, Limits,
+    Loss, Observes, PinUse, Reason, Response, Safety, Sent, Session, Statement, Status,
 };
 
 /// Walks all sequences of choices: each run takes the recorded prefix, then always 0; `next` counts up.
@@ -49,6 +49,27 @@ enum Text {
     AutocommitOff,
     AutocommitOn,
     Lock,
+    /// Gives the lock back; the server's answer proves it.
+    Unlock,
+    CommitChain,
+    RollbackChain,
+    /// An INSERT that draws its id, and so sets LAST_INSERT_ID().
+    Draw(usize),
+    /// An INSERT that names its id: its OK tells it, and LAST_INSERT_ID() stays.
+    Give(usize),
+    /// SELECT LAST_INSERT_ID().
+    Ask,
+}
+
+impl Text {
+    /// The id that its OK tells.
+    fn insert_id(self) -> u64 {
+        match self {
+            Text::Draw(at) => 100 + at as u64,
+            Text::Give(at) => 200 + at as u64,
+            _ => 0,
+        }
+    }
 }
 
 fn statement(text: Text) -> Statement {
@@ -92,6 +113,27 @@ fn statement(text: Text) -> Statement {
             leaves: Held::USER_LOCK,
             ..base
         },
+        // By its text it may also take one.
+        Text::Unlock => statement(Text::Lock),
+        Text::CommitChain => Statement {
+            boundary: Boundary::CommitAndChain,
+            ..base
+        },
+        Text::RollbackChain => Statement {
+            boundary: Boundary::RollbackAndChain,
+            ..base
+        },
+        Text::Draw(_) | Text::Give(_) => Statement {
+            safety: Safety::Write,
+            pins: PinUse::INSERT_ID,
+            inserts: true,
+            ..base
+        },
+        Text::Ask => Statement {
+            safety: Safety::Read,
+            observes: Observes::LAST_INSERT_ID,
+            ..base
+        },
     }
 }
 
@@ -105,12 +147,14 @@ struct Server {
     in_transaction: bool,
     autocommit: bool,
     locked: bool,
+    last_insert_id: u64,
     /// Bumped by "another session": what reads see.
     version: u64,
 }
 
 impl Server {
     fn new_connection(&mut self, autocommit: bool) {
+        self.last_insert_id = 0;
         self.pending.clear();
         self.in_transaction = false;
         self.autocommit = autocommit;
@@ -131,7 +175,10 @@ impl Server {
                 self.commit();
                 self.in_transaction = true;
             }
-            Text::Write(id) => {
+            Text::Write(id) | Text::Draw(id) | Text::Give(id) => {
+                if let Text::Draw(_) = text {
+                    self.last_insert_id = text.insert_id();
+                }
                 self.pending.push(id);
                 if self.in_transaction || !self.autocommit {
                     self.in_transaction = true;
@@ -159,6 +206,21 @@ impl Server {
                 self.autocommit = true;
             }
             Text::Lock => self.locked = true,
+            Text::Unlock => self.locked = false,
+            Text::CommitChain => {
+                self.commit();
+                self.in_transaction = true;
+            }
+            Text::RollbackChain => {
+                self.pending.clear();
+                self.in_transaction = true;
+            }
+            Text::Ask => {
+                if !self.autocommit {
+                    self.in_transaction = true;
+                }
+                return 5000 + self.last_insert_id;
+            }
         }
         1
     }
@@ -188,11 +250,31 @@ struct Run<'a> {
     order: u64,
     /// What a client in its transaction has read, since it began.
     told: Option<Told>,
-    /// autocommit as the session state would restore it.
-    now: bool,
-    at_start: bool,
-    before: bool,
+    /// What the session state would restore.
+    now: State,
+    at_start: State,
+    before: State,
+    /// The LAST_INSERT_ID() that the connection was given.
+    restored: u64,
+    /// What LAST_INSERT_ID() gave, when it was asked last.
+    answer: u64,
+    /// KILL QUERY came while the transaction was replayed.
+    interrupted: bool,
+    /// The server has told that no lock is held.
+    released: bool,
 }
+
+/// What the driver restores.
+#[derive(Clone, Copy)]
+struct State {
+    autocommit: bool,
+    insert_id: u64,
+}
+
+const FRESH: State = State {
+    autocommit: true,
+    insert_id: 0,
+};
 
 const LOSS: Loss = Loss {
     end: End::Fin,
@@ -249,6 +331,11 @@ impl Run<'_> {
         Ok(self.response(digest))
     }
 
+    /// What the catalogue of a server says.
+    fn was_drawn(&self, handle: Handle) -> bool {
+        matches!(self.texts[handle.0 as usize], Text::Draw(_))
+    }
+
     fn lose(&mut self, loss: Loss) {
         // Another session may commit a change of what was read, once the locks are gone.
         if self.changes > 0 && self.choices.choose(2) == 1 {
@@ -265,11 +352,13 @@ impl Run<'_> {
         for action in actions.iter() {
             match action {
                 Action::Attach(attachment) => {
-                    let autocommit = match attachment.target {
+                    let state = match attachment.target {
                         steadfast_session::Target::Now => self.now,
                         steadfast_session::Target::TransactionStart => self.at_start,
                     };
-                    self.server.new_connection(autocommit);
+                    self.server.new_connection(state.autocommit);
+                    self.restored = state.insert_id;
+                    self.server.last_insert_id = state.insert_id;
                     next = Some(Event::Attached(Catalogue {
                         non_transactional_tables: false,
                         functions: false,
@@ -277,22 +366,29 @@ impl Run<'_> {
                 }
                 Action::Send(flight) => {
                     let text = self.texts[flight.handle.0 as usize];
-                    if !self.session.transaction().is_open() {
-                        self.before = self.now;
-                    }
+                    self.before = self.now;
                     if flight.guarded {
-                        assert!(matches!(text, Text::Read), "only reads run guarded");
+                        assert!(
+                            matches!(text, Text::Read | Text::Ask),
+                            "only reads run guarded"
+                        );
                     }
                     match self.send(text) {
                         Ok(mut response) => {
                             self.told = Some(Told::Ok);
+                            response.insert_id = text.insert_id();
+                            if response.insert_id != 0 {
+                                self.now.insert_id = response.insert_id;
+                            }
+                            self.answer = response.digest.wrapping_sub(5000);
+                            self.released |= text == Text::Unlock;
                             if flight.guarded
                                 && let Some(status) = &mut response.status
                             {
                                 // The server's flags are those of the guard.
                                 status.in_transaction = true;
                             }
-                            self.now = self.server.autocommit;
+                            self.now.autocommit = self.server.autocommit;
                             next = Some(Event::Response(response));
                         }
                         Err(loss) => return self.lose(loss),
@@ -301,12 +397,45 @@ impl Run<'_> {
                 Action::Replay(index) => {
                     let entry = self.session.transaction().entries()[index as usize];
                     let text = self.texts[entry.command.0 as usize];
+                    if self.faults > 0 {
+                        match self.choices.choose(3) {
+                            // KILL QUERY through Steadfast: the replay goes on.
+                            1 => {
+                                self.faults -= 1;
+                                self.interrupted = true;
+                                self.step(Event::Interrupted);
+                            }
+                            // From elsewhere: it hits the replayed statement.
+                            2 => {
+                                self.faults -= 1;
+                                self.interrupted = true;
+                                let response = self.response(0);
+                                return self.step(Event::Response(Response {
+                                    status: None,
+                                    error: 1317,
+                                    ..response
+                                }));
+                            }
+                            _ => {}
+                        }
+                    }
+                    let known = self.server.last_insert_id != self.restored
+                        || match self.session.insert_id_at_start() {
+                            InsertId::Known => true,
+                            InsertId::Told(handle) => self.was_drawn(handle),
+                            InsertId::Unknown => false,
+                        };
+                    if text == Text::Ask && !known {
+                        let response = self.response(0);
+                        return self.step(Event::Response(response));
+                    }
                     match self.send(text) {
                         Ok(response) => next = Some(Event::Response(response)),
                         Err(loss) => return self.lose(loss),
                     }
                 }
-                Action::Fail(failure) => {
+                Action::EndWaiting(_) => {}
+                Action::Fail(failure) | Action::EndHeld(failure) => {
                     assert!(self.told.is_none(), "told twice");
                     self.told = Some(Told::Failed(failure.kind, failure.reason));
                 }
@@ -321,12 +450,28 @@ impl Run<'_> {
                     let response = self.response(0);
                     next = Some(Event::Response(response));
                 }
-                Action::EndReplay | Action::Keep(_) | Action::Settled => {}
-                Action::ReplayOpening => panic!("nothing chains here"),
+                Action::ReplayOpening => {
+                    self.server.in_transaction = true;
+                    let response = self.response(0);
+                    next = Some(Event::Response(response));
+                }
+                Action::ProveInsertId(told) => {
+                    let drawn = told.is_some_and(|told| self.was_drawn(told));
+                    let set = self.server.last_insert_id != self.restored;
+                    if set {
+                        self.now.insert_id = self.server.last_insert_id;
+                    }
+                    next = Some(Event::InsertIdProved(set || drawn));
+                }
+                Action::EndReplay | Action::KeepOpening | Action::Keep(_) | Action::Settled => {}
             }
         }
         if let Some(event) = next {
             self.step(event);
+        }
+        if self.released && self.session.is_idle() {
+            self.released = false;
+            self.session.step(Event::Released(Held::USER_LOCK));
         }
     }
 }
@@ -343,18 +488,23 @@ struct Checker {
     refused: Vec<usize>,
     doubtful: Vec<usize>,
     locked: bool,
+    /// What LAST_INSERT_ID() is; `None`: an INSERT has failed, and nobody can know.
+    last_insert_id: Option<u64>,
 }
 
 impl Checker {
-    fn told(&mut self, text: Text, told: Told) {
+    fn told(&mut self, text: Text, told: Told, interrupted: bool) {
         let open = self.in_transaction || self.autocommit_off;
+        if let Text::Draw(_) = text {
+            self.last_insert_id = (told == Told::Ok).then_some(text.insert_id());
+        }
         match told {
             Told::Ok => match text {
-                Text::Write(id) if open => {
+                Text::Write(id) | Text::Draw(id) | Text::Give(id) if open => {
                     self.open.push(id);
                     self.in_transaction = true;
                 }
-                Text::Write(id) => self.acknowledged.push(id),
+                Text::Write(id) | Text::Draw(id) | Text::Give(id) => self.acknowledged.push(id),
                 Text::Begin => {
                     self.acknowledged.append(&mut self.open);
                     self.in_transaction = true;
@@ -375,11 +525,26 @@ impl Checker {
                     self.refused.append(&mut self.open);
                     self.in_transaction = false;
                 }
-                Text::Read => {}
+                Text::Read | Text::Ask => {}
                 Text::Lock => self.locked = true,
+                Text::Unlock => self.locked = false,
+                Text::CommitChain => {
+                    self.acknowledged.append(&mut self.open);
+                    self.in_transaction = true;
+                }
+                Text::RollbackChain => {
+                    self.refused.append(&mut self.open);
+                    self.in_transaction = true;
+                }
             },
+            // As a native 1317: the statement is rolled back, its transaction lives.
+            Told::Failed(FailureKind::Killed, _) if interrupted => {
+                if let Text::Write(id) | Text::Draw(id) | Text::Give(id) = text {
+                    self.refused.push(id);
+                }
+            }
             Told::Failed(kind, _) => {
-                if let Text::Write(id) = text {
+                if let Text::Write(id) | Text::Draw(id) | Text::Give(id) = text {
                     self.open.push(id);
                 }
                 match kind {
@@ -422,12 +587,19 @@ fn explore(commands: &[fn(usize) -> Text], length: usize, faults: u8) -> u64 {
             changes: 1,
             order: 0,
             told: None,
-            now: true,
-            at_start: true,
-            before: true,
+            now: FRESH,
+            at_start: FRESH,
+            before: FRESH,
+            restored: 0,
+            answer: 0,
+            interrupted: false,
+            released: false,
             choices: &mut choices,
         };
-        let mut checker = Checker::default();
+        let mut checker = Checker {
+            last_insert_id: Some(0),
+            ..Checker::default()
+        };
         let mut story = Vec::new();
         for (at, text) in script.iter().enumerate() {
             // The connection may be lost while the client is idle.
@@ -441,6 +613,7 @@ fn explore(commands: &[fn(usize) -> Text], length: usize, faults: u8) -> u64 {
                 assert!(run.told.is_none(), "told while idle: {script:?}");
             }
             run.told = None;
+            run.interrupted = false;
             run.step(Event::Command(Command {
                 handle: Handle(at as u64),
                 statement: statement(*text),
@@ -454,7 +627,16 @@ fn explore(commands: &[fn(usize) -> Text], length: usize, faults: u8) -> u64 {
             story.push((*text, told));
             // After a lost transaction no COMMIT is acknowledged: unless the client was told 1213, it was told
             // at every command since.
-            checker.told(*text, told);
+            checker.told(*text, told, run.interrupted);
+            if let (Text::Ask, Told::Ok, Some(right)) = (text, told, checker.last_insert_id) {
+                assert_eq!(run.answer, right, "LAST_INSERT_ID(): {story:?}");
+            }
+            if told == Told::Ok && checker.in_transaction {
+                assert!(
+                    run.server.in_transaction,
+                    "the client believes in a transaction that is not there: {story:?}"
+                );
+            }
             if checker.locked && told == Told::Ok {
                 assert!(
                     run.server.locked,
@@ -518,10 +700,45 @@ fn implicit_commits_and_autocommit_switches_under_every_schedule() {
 }
 
 #[test]
+fn chained_transactions_under_every_schedule() {
+    let schedules = explore(
+        &[
+            |_| Text::Begin,
+            Text::Write,
+            |_| Text::CommitChain,
+            |_| Text::RollbackChain,
+            |_| Text::Rollback,
+        ],
+        4,
+        2,
+    );
+    println!("{schedules} schedules");
+    assert!(schedules > 100_000);
+}
+
+#[test]
+fn last_insert_id_is_right_or_refused_under_every_schedule() {
+    let schedules = explore(
+        &[
+            |_| Text::Begin,
+            Text::Draw,
+            Text::Give,
+            |_| Text::Ask,
+            |_| Text::Commit,
+        ],
+        4,
+        2,
+    );
+    println!("{schedules} schedules");
+    assert!(schedules > 100_000);
+}
+
+#[test]
 fn a_lost_lock_is_never_believed_in_under_every_schedule() {
     let schedules = explore(
         &[
             |_| Text::Lock,
+            |_| Text::Unlock,
             Text::Write,
             |_| Text::Begin,
             |_| Text::Commit,

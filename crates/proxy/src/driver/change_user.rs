@@ -14,7 +14,6 @@ use steadfast_wire::StatusFlags;
 use steadfast_wire::auth::Password;
 use steadfast_wire::command::ChangeUser;
 use steadfast_wire::response::OkPacket;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::recover::{Word, end_orphans, listen};
@@ -22,7 +21,7 @@ use super::{Driver, Exit, MAX_ZOMBIES, track};
 use crate::client::ClientLeg;
 use crate::link::{self, Identity, OwnSettings};
 use crate::login::{Ask, FirstAnswer, NO_PLUGIN, Shown, learn, refusal};
-use crate::registry::Control;
+use crate::registry::Words;
 use crate::relayed;
 use crate::shared::Shared;
 
@@ -241,7 +240,7 @@ fn is_final(error: &LoginError) -> bool {
 /// Waits for the server, unless the client leaves or the session is told to end.
 async fn unless_left<T>(
     client: &mut ClientLeg,
-    control: &mut mpsc::Receiver<Control>,
+    control: &mut Words,
     work: impl Future<Output = T>,
 ) -> Result<T, Exit> {
     let mut work = std::pin::pin!(work);
@@ -252,7 +251,7 @@ async fn unless_left<T>(
             word = listen(client, control) => match word {
                 Word::Exit(exit) => return Err(exit),
                 // No statement runs that could be ended.
-                Word::Interrupt => {}
+                Word::Interrupt | Word::Kill => {}
             },
         }
     }

@@ -5,15 +5,15 @@ use std::rc::Rc;
 use bytes::Bytes;
 use steadfast_session::{Boundary, Command, Event, Safety, Statement};
 use steadfast_sql::{
-    Class, Dialect, KillBy, Kind, PrepareSource, classify, execute_name, kill_target, prepare_parts,
+    Class, Control, Dialect, Kind, PrepareSource, Tri, classify, execute_name, prepare_parts,
 };
 use steadfast_wire::command::code;
 
+use super::insert_id::Arrival;
 use super::{Driver, Exit};
 use crate::client::Packet;
 use crate::command::{Context, Incoming, Stored, understand};
 use crate::prepared::Prepared;
-use crate::registry::Control;
 
 impl Context for Driver {
     fn classify(&mut self, text: &[u8]) -> Class {
@@ -110,6 +110,7 @@ impl Driver {
         if kind == Some(Kind::Execute) {
             self.resolve_execute(&mut stored);
         }
+        let ends_session = self.resolve_completion(&mut stored);
         if let Some(link) = &self.link {
             let limit = link.own.max_allowed_packet;
             let size = stored.payload.len() as u64;
@@ -132,11 +133,14 @@ impl Driver {
         let bytes = stored.size();
         let handle = self.store(stored);
         // Setting a time would disturb what the statement asks about the one before it.
-        let clock = if self.state.clock_is_frozen() || asks {
-            None
-        } else {
-            self.shared.clock.now()
+        self.arrival = Arrival {
+            clock: self.shared.clock.now(),
+            definitions: self.shared.health.definitions(),
         };
+        let clock = self
+            .arrival
+            .clock
+            .filter(|_| !self.state.clock_is_frozen() && !asks);
         self.random = self
             .random
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -148,11 +152,33 @@ impl Driver {
             clock,
             random: self.random,
         };
+        self.succeeded = false;
         let done = self.carry_out(Event::Command(command)).await;
         if self.long_data.is_empty() {
             self.memory.release();
         }
+        if ends_session && self.succeeded {
+            // As the server does after RELEASE.
+            return done.and(Err(Exit::Closed));
+        }
         done
+    }
+
+    /// What `completion_type` makes of a COMMIT or ROLLBACK that does not say itself what is to come after it. True:
+    /// the session ends with it.
+    fn resolve_completion(&self, stored: &mut Stored) -> bool {
+        let Some(class) = stored.class else {
+            return false;
+        };
+        let (Control::Commit { release, .. } | Control::Rollback { release, .. }) = class.control
+        else {
+            return false;
+        };
+        let by_default = self.setting("completion_type");
+        if by_default == b"CHAIN" {
+            stored.statement = stored.statement.chained_by_default(&class);
+        }
+        release == Tri::Yes || (release == Tri::Unset && by_default == b"RELEASE")
     }
 
     /// The memory for commands is used up.
@@ -204,56 +230,6 @@ impl Driver {
                 tracing::debug!("a statement was not closed: {error}");
             }
         }
-    }
-
-    /// KILL with an id that a client of Steadfast believes to be its own means the server connection that it has now.
-    /// True: it has been answered here.
-    async fn kill(&mut self, stored: &mut Stored) -> Result<bool, Exit> {
-        let Some(text) = stored.text() else {
-            return Ok(false);
-        };
-        let Some(target) = kill_target(text, self.dialect) else {
-            return Ok(false);
-        };
-        let Some(id) = target.id.filter(|_| target.by == KillBy::Connection) else {
-            return Ok(false);
-        };
-        let Some(known) = u32::try_from(id)
-            .ok()
-            .and_then(|id| self.shared.registry.find(id))
-        else {
-            return Ok(false);
-        };
-        let word = if target.query {
-            Control::Interrupt
-        } else {
-            Control::Killed
-        };
-        let Some(now) = known.server_id else {
-            // It is held, or idle without a server connection.
-            if known.user != self.identity.user {
-                // The id that the client knew is by now nobody's, or a stranger's.
-                let text = format!("Unknown thread id: {id}");
-                self.answer_error(1094, *b"HY000", text.as_bytes()).await?;
-                return Ok(true);
-            }
-            let _ = known.control.try_send(word);
-            self.acknowledge().await?;
-            return Ok(true);
-        };
-        if !target.query {
-            // What is lost next there was killed.
-            let _ = known.control.try_send(Control::Killed);
-        }
-        self.shared
-            .own_kills
-            .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        if u64::from(now) != id {
-            let mut text = text.to_vec();
-            text.splice(target.id_span, now.to_string().into_bytes());
-            stored.payload = [&[code::QUERY][..], &text].concat().into();
-        }
-        Ok(false)
     }
 
     /// Whether a command ended the session's life so far.

@@ -6,13 +6,12 @@ use steadfast_net::QueryError;
 use steadfast_session::{
     Event, Failure, FailureKind, Flight, Handle, Pins, Reason, Response, Sent, Status, identifier,
 };
-use steadfast_sql::Uses;
+use steadfast_sql::{Kind, Uses};
 use steadfast_wire::command::code;
 use steadfast_wire::frame::{self, MAX_FRAME};
 use steadfast_wire::walk::Expect;
 use steadfast_wire::{Capabilities, StatusFlags};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::Instant;
 
 use super::{AHEAD, Driver, Exit, end_of, end_of_io};
 use crate::command::Stored;
@@ -84,13 +83,15 @@ impl From<QueryError> for Before {
 impl Driver {
     /// Runs the command in flight for the client.
     pub(super) async fn send(&mut self, flight: Flight) -> Result<Event, Exit> {
-        if !self.shared.gate.is_open() && self.waits_at_gate(flight) {
-            self.shared.gate.admitted(super::recover::ADMISSION).await;
-        }
         let Some(stored) = self.store.get(&flight.handle.0).cloned() else {
             // The driver keeps every command until its answer: this cannot be, and must not go on if it is.
             return Err(Exit::Closed);
         };
+        // KILL may be meant for what replays.
+        let kills = stored.class.is_some_and(|class| class.kind == Kind::Kill);
+        if !self.shared.gate.is_open() && !kills && self.waits_at_gate(flight) {
+            self.shared.gate.admitted(super::recover::ADMISSION).await;
+        }
         let exchanged = self.exchange(&stored, flight).await?;
         Ok(match exchanged {
             Exchanged::Ended(ended) => {
@@ -102,6 +103,8 @@ impl Driver {
                 }
                 // Before the client knows that it is done: what is lost after that must be known.
                 self.ask_at_once(&stored, &ended).await;
+                self.tell_killed(ended.error);
+                self.succeeded = ended.error == 0;
                 self.client.flush().await.map_err(Exit::ClientGone)?;
                 Event::Response(response)
             }
@@ -178,6 +181,7 @@ impl Driver {
         };
         // Hidden work has brought it up to date.
         self.before = std::rc::Rc::clone(&self.state);
+        self.drawn_before = self.drawn.clone();
         let order = Order {
             expect: stored.expect,
             // A re-run makes the whole response again; what the client has of it is skipped.
@@ -435,10 +439,17 @@ impl Driver {
                     Ok(_) => {}
                     Err(error) => return Err(Exit::ClientGone(error)),
                 },
-                control = self.control.recv() => match control {
+                control = self.control.next() => match control {
                     Some(Control::Close) | None => return Err(Exit::Closed),
-                    Some(Control::Killed) => self.killed = Some(Instant::now()),
-                    Some(Control::Interrupt) => {}
+                    Some(Control::Interrupt | Control::Kill) if self.core.is_replaying() => {
+                        self.interrupt_held().await?;
+                    }
+                    Some(Control::Interrupt | Control::Kill) if !order.hidden => {
+                        self.interrupt_running();
+                    }
+                    // Nothing runs yet.
+                    Some(Control::Interrupt | Control::Kill) => {}
+                    Some(word) => self.note_kill(word),
                 },
                 _ = silences.changed() => break steadfast_session::End::Silence,
             }

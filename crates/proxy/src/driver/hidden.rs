@@ -29,7 +29,7 @@ const REMADE_ROWS: u64 = 10_000;
 
 /// What ROW_COUNT() is to be after hidden questions.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum RowCount {
+pub(super) enum RowCount {
     /// What a SELECT leaves: -1.
     OfSelect,
     /// What a SET leaves.
@@ -86,6 +86,10 @@ impl Driver {
             if deferred.user_variables {
                 self.ask_user_variables(&RowCount::OfSelect).await?;
             }
+            if deferred.user_locks {
+                self.ask_user_locks(&RowCount::OfSelect).await?;
+                self.tell_released();
+            }
         }
         if looks {
             self.show_settings().await?;
@@ -130,7 +134,7 @@ impl Driver {
     }
 
     /// Hidden SELECTs; gives their rows in order. What the client's FOUND_ROWS() was is remembered.
-    async fn ask(
+    pub(super) async fn ask(
         &mut self,
         texts: &[&[u8]],
         leave: &RowCount,
@@ -255,7 +259,7 @@ impl Driver {
             return;
         }
         let leave = match class.kind {
-            Kind::Set => RowCount::Zero,
+            Kind::Set | Kind::Do => RowCount::Zero,
             Kind::Select | Kind::Execute if ended.rows.is_some() => RowCount::OfSelect,
             // It has found one row: else there would be a warning.
             Kind::Select => match self.state.unknown_user_variables().next() {
@@ -269,6 +273,15 @@ impl Driver {
                 Ok(()) => self.deferred.collation = false,
                 Err(_) => {
                     tracing::debug!(client = %self.peer, "the collation could not be asked for");
+                    return;
+                }
+            }
+        }
+        if self.deferred.user_locks {
+            match self.ask_user_locks(&leave).await {
+                Ok(()) => self.deferred.user_locks = false,
+                Err(_) => {
+                    tracing::debug!(client = %self.peer, "user locks could not be asked for");
                     return;
                 }
             }

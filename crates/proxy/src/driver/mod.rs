@@ -9,12 +9,18 @@
 //! - `outage`: a loss, and what is counted and told of it;
 //! - `recover`: another server connection, the replay of a transaction;
 //! - `track`: what the session is, so that it can be restored;
+//! - `insert_id`: LAST_INSERT_ID(), which servers do not track;
+//! - `locks`: user-level locks that are given back;
+//! - `kill`: KILL of another session, and of this one;
 //! - `hidden`: what is asked and set on the server connection without the client's noticing.
 
 mod change_user;
 mod command;
 mod exchange;
 mod hidden;
+mod insert_id;
+mod kill;
+mod locks;
 mod outage;
 mod recover;
 mod track;
@@ -36,8 +42,10 @@ use steadfast_wire::response::{ErrPacket, OkPacket};
 use steadfast_wire::{Capabilities, StatusFlags};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
+use self::insert_id::{Arrival, Drawn};
+use self::kill::{Killed, Killing};
+use self::locks::UserLocks;
 use self::outage::{Outage, Stage};
 use crate::client::{ClientLeg, Packet};
 use crate::command::Stored;
@@ -46,15 +54,12 @@ use crate::link::{Identity, Link, OwnSettings, Zombie};
 use crate::memory::Memory;
 use crate::metrics::Recovery;
 use crate::prepared::Prepared;
-use crate::registry::{Claim, Control};
+use crate::registry::{Claim, Control, Words};
 use crate::relay::{Mark, Tracking};
 use crate::shared::Shared;
 
 /// Bytes that a client may send ahead while its command runs.
 const AHEAD: usize = 64 << 10;
-
-/// A loss within this time after a KILL was relayed is the KILL's; a server may also refuse it.
-const KILL_TAKES: Duration = Duration::from_secs(2);
 
 /// Lost connections that are remembered until they are seen gone.
 const MAX_ZOMBIES: usize = 8;
@@ -113,6 +118,8 @@ struct Deferred {
     user_variables: bool,
     /// A statement that failed may have set system variables that MariaDB reports with the next change.
     variables: bool,
+    /// Which user locks the session still holds is to be asked.
+    user_locks: bool,
 }
 
 /// What an idle session meets next.
@@ -133,7 +140,7 @@ pub(crate) struct Driver {
     address: Option<IpAddr>,
     nonce: [u8; NONCE_LEN],
     claim: Claim,
-    control: mpsc::Receiver<Control>,
+    control: Words,
     classes: Rc<RefCell<ClassCache>>,
     number: u64,
     core: Session,
@@ -161,8 +168,23 @@ pub(crate) struct Driver {
     /// FOUND_ROWS() as the client's last SELECT left it, where a hidden SELECT has left another since.
     found_rows: Option<u64>,
     zombies: Vec<Zombie>,
-    /// When a KILL for the server connection was last relayed.
-    killed: Option<Instant>,
+    /// What is known of a KILL for the server connection.
+    killed: Killed,
+    /// A KILL that this session's client has sent.
+    killing: Option<Killing>,
+    /// The INSERT that told the id last: now, before the command that runs, and when the open transaction began.
+    drawn: Option<Rc<Drawn>>,
+    drawn_before: Option<Rc<Drawn>>,
+    drawn_at_start: Option<Rc<Drawn>>,
+    /// The LAST_INSERT_ID() that the server connection was given.
+    restored_insert_id: u64,
+    /// When the command that runs came.
+    arrival: Arrival,
+    user_locks: UserLocks,
+    /// The server has told that the session holds no user lock; the core is to be told.
+    released: bool,
+    /// The running command has been answered, and not with an error.
+    succeeded: bool,
     /// Its part of the memory for commands.
     memory: Memory,
     turn: Option<Turn>,
@@ -198,7 +220,7 @@ impl Driver {
             address: start.address,
             nonce: start.nonce,
             claim: start.claim,
-            control: start.control,
+            control: Words::new(start.control),
             classes: start.classes,
             number,
             core: Session::new(limits, status),
@@ -219,7 +241,16 @@ impl Driver {
             deferred: Deferred::default(),
             found_rows: None,
             zombies: Vec::new(),
-            killed: None,
+            killed: Killed::No,
+            killing: None,
+            drawn: None,
+            drawn_before: None,
+            drawn_at_start: None,
+            restored_insert_id: 0,
+            arrival: Arrival::default(),
+            user_locks: UserLocks::default(),
+            released: false,
+            succeeded: false,
             memory: Memory::new(Arc::clone(&start.shared.command_memory)),
             turn: None,
             wave: None,
@@ -294,10 +325,11 @@ impl Driver {
                     }
                     Err(error) => return Err(Exit::ClientGone(error)),
                 },
-                control = self.control.recv() => match control {
+                control = self.control.next() => match control {
                     Some(Control::Close) | None => return Err(Exit::Closed),
-                    Some(Control::Killed) => self.killed = Some(Instant::now()),
-                    Some(Control::Interrupt) => {}
+                    // Nothing runs.
+                    Some(Control::Interrupt | Control::Kill) => {}
+                    Some(word) => self.note_kill(word),
                 },
                 _ = draining.changed() => {}
             }
@@ -344,6 +376,7 @@ impl Driver {
                 }
             }
         }
+        self.tell_released();
         if self.core.is_idle() {
             match self.outage.as_ref().map(|outage| outage.stage) {
                 Some(_) if self.core.owes_a_loss() => self.enter(Stage::Owed),
@@ -362,8 +395,17 @@ impl Driver {
             Action::Replay(index) => Some(self.replay(index).await?),
             Action::EndReplay => self.end_replay().await?,
             Action::Probe => Some(self.probe().await?),
+            Action::ProveInsertId(told) => Some(self.prove_insert_id(told).await),
             Action::Fail(failure) => {
                 self.fail(failure).await?;
+                None
+            }
+            Action::EndHeld(failure) => {
+                self.interrupted_with(failure).await?;
+                None
+            }
+            Action::EndWaiting(failure) => {
+                self.interrupt_waiting(failure).await?;
                 None
             }
             Action::AcknowledgeRollback => {
@@ -376,10 +418,12 @@ impl Driver {
             }
             Action::Opened => {
                 self.at_start = Rc::clone(&self.before);
+                self.drawn_at_start = self.drawn_before.take();
                 None
             }
-            Action::OpenedChained => {
+            Action::OpenedChained | Action::KeepOpening => {
                 self.at_start = Rc::clone(&self.state);
+                self.drawn_at_start = self.drawn.clone();
                 None
             }
             Action::Keep(handle) => {
@@ -434,6 +478,7 @@ impl Driver {
 
     /// An OK of Steadfast's own.
     async fn acknowledge(&mut self) -> Result<(), Exit> {
+        self.succeeded = true;
         let capabilities = self.capabilities;
         let kept = StatusFlags::NO_BACKSLASH_ESCAPES | StatusFlags::ANSI_QUOTES;
         let mut status = self.status & kept;

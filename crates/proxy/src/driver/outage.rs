@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use steadfast_session::{End, Event, Failure, Loss, Sent};
 use tokio::time::Instant;
 
-use super::{Driver, Exit, KILL_TAKES, MAX_ZOMBIES};
+use super::{Driver, Exit, MAX_ZOMBIES};
 use crate::incident::{Incident, IncidentId, closed_text, end_text, failure_text, millis};
 use crate::metrics::{Phase, Recovery};
 
@@ -46,15 +46,20 @@ impl Driver {
     pub(super) async fn lost(&mut self, end: End, sent: Sent) -> Event {
         let delivered = self.mark.map_or(0, |mark| mark.bytes());
         let lost_at = std::time::Instant::now();
+        // A KILL's end may be seen before the word about it.
+        while let Some(word) = self.control.next_about_kill() {
+            self.note_kill(word);
+        }
+        let killed = std::mem::take(&mut self.killed);
         let mut loss = Loss {
             end,
             sent,
             delivered,
             killed: end == End::Said(1927)
                 || self
-                    .killed
-                    .take()
-                    .is_some_and(|relayed| relayed.elapsed() < KILL_TAKES),
+                    .link
+                    .as_ref()
+                    .is_some_and(|link| killed.means(link.id())),
         };
         if let Some(link) = self.link.take() {
             self.shared.metrics.server_connections.dec();

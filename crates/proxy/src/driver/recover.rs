@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use steadfast_net::{QueryError, greet};
 use steadfast_session::{
-    Attachment, Event, Failure, FailureKind, Pins, Reason, Refusal, Response, Sent, SessionState,
-    Status, Target,
+    Attachment, Event, Pins, Reason, Refusal, Response, Sent, SessionState, Status, Target,
 };
 use steadfast_wire::StatusFlags;
 use steadfast_wire::auth::Password;
@@ -17,7 +16,7 @@ use super::outage::Stage;
 use super::{Driver, Exit, end_of};
 use crate::client::ClientLeg;
 use crate::link::{self, Identity, Wanted, Zombie};
-use crate::registry::Control;
+use crate::registry::{Control, Words};
 use crate::relay::{Ended, Order};
 use crate::shared::Shared;
 
@@ -26,9 +25,6 @@ pub(super) const ADMISSION: Duration = Duration::from_secs(5);
 
 /// How long ending the connections of a client that left may take at least, and during a drain at most.
 const END_ORPHANS: Duration = Duration::from_secs(5);
-
-/// How long a command that came just before its KILL QUERY may take to be read.
-const UNREAD: Duration = Duration::from_millis(10);
 
 /// The pause between two attempts at it.
 const ORPHAN_PAUSE: Duration = Duration::from_millis(250);
@@ -41,14 +37,12 @@ const RELEASE_SAVEPOINT: &[u8] = b"RELEASE SAVEPOINT `steadfast pin`";
 /// What can end a wait.
 pub(super) enum Word {
     Interrupt,
+    Kill,
     Exit(Exit),
 }
 
 /// Waits for the client to leave, or for a word from outside. What the client sends meanwhile is buffered.
-pub(super) async fn listen(
-    client: &mut ClientLeg,
-    control: &mut tokio::sync::mpsc::Receiver<Control>,
-) -> Word {
+pub(super) async fn listen(client: &mut ClientLeg, control: &mut Words) -> Word {
     loop {
         tokio::select! {
             read = client.fill(), if client.buffered() < super::AHEAD => match read {
@@ -58,10 +52,11 @@ pub(super) async fn listen(
                 Ok(_) => {}
                 Err(error) => return Word::Exit(Exit::ClientGone(error)),
             },
-            control = control.recv() => match control {
+            control = control.next() => match control {
                 Some(Control::Interrupt) => return Word::Interrupt,
+                Some(Control::Kill) => return Word::Kill,
                 // The connection that is to be killed is the one that is lost.
-                Some(Control::Killed) => {}
+                Some(Control::KillSent(_) | Control::KillTaken(_) | Control::KillRefused(_)) => {}
                 Some(Control::Close) | None => return Word::Exit(Exit::Closed),
             },
         }
@@ -109,6 +104,8 @@ impl Driver {
                 attached = &mut attaching => Ok(attached),
                 word = listen(&mut self.client, &mut self.control) => match word {
                     Word::Interrupt => Err(()),
+                    // What waits ends, and what is open is lost.
+                    Word::Kill => return Ok(Event::Refused(Refusal(Reason::Killed))),
                     Word::Exit(exit) => return Err(exit),
                 },
             }
@@ -118,17 +115,7 @@ impl Driver {
             Err(()) => {
                 // KILL QUERY: the core takes the command out; the attachment goes on without it.
                 let replay = attachment.replay;
-                let actions = self.core.step(Event::Interrupted);
-                let mut told = false;
-                for action in actions.iter() {
-                    if let steadfast_session::Action::Fail(failure) = action {
-                        self.interrupted_with(failure).await?;
-                        told = true;
-                    }
-                }
-                if !told {
-                    self.interrupt_waiting().await?;
-                }
+                self.interrupt_held().await?;
                 return if replay {
                     Box::pin(self.attach(attachment)).await
                 } else {
@@ -139,7 +126,9 @@ impl Driver {
         Ok(match attached {
             Ok((link, catalogue)) => {
                 self.zombies.clear();
+                self.claim.set_replaying(attachment.replay);
                 self.claim.set_server_id(Some(link.id()));
+                self.restored_insert_id = state.insert_id();
                 self.shared.metrics.server_connections.inc();
                 self.shared.readiness.server_reached();
                 self.status = StatusFlags::AUTOCOMMIT;
@@ -209,14 +198,22 @@ impl Driver {
             return Ok(Event::ReplayTimeout);
         };
         if let Some(turn) = &self.turn {
-            let mut waiting = std::pin::pin!(turn.wait(entry.order, ADMISSION));
-            tokio::select! {
-                // Who waited longest goes on: a mismatch is found out anyway.
-                _ = &mut waiting => {}
-                word = listen(&mut self.client, &mut self.control) => match word {
-                    Word::Interrupt => {}
-                    Word::Exit(exit) => return Err(exit),
-                },
+            let word = {
+                let mut waiting = std::pin::pin!(turn.wait(entry.order, ADMISSION));
+                tokio::select! {
+                    // Who waited longest goes on: a mismatch is found out anyway.
+                    _ = &mut waiting => None,
+                    word = listen(&mut self.client, &mut self.control) => Some(word),
+                }
+            };
+            match word {
+                None => {}
+                Some(Word::Interrupt) => {
+                    self.interrupt_held().await?;
+                    return Box::pin(self.replay(index)).await;
+                }
+                Some(Word::Kill) => return Ok(self.killed_while_replaying()),
+                Some(Word::Exit(exit)) => return Err(exit),
             }
         }
         if self.outage.as_ref().is_some_and(|outage| {
@@ -227,6 +224,25 @@ impl Driver {
         let Some(stored) = self.store.get(&entry.command.0).cloned() else {
             return Ok(Event::ReplayTimeout);
         };
+        match self.replays_insert_id(&entry).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::info!(
+                    client = %self.peer,
+                    statement = index,
+                    "a replayed statement asks for a LAST_INSERT_ID() that is not known"
+                );
+                return Ok(Event::Response(Response {
+                    status: None,
+                    error: 0,
+                    digest: !entry.digest,
+                    insert_id: 0,
+                    non_transactional: false,
+                    order: 0,
+                }));
+            }
+            Err(error) => return Ok(self.lost(end_of(&error), Sent::Nothing).await),
+        }
         let replayed = self.replay_entry(&stored, entry).await;
         match replayed {
             Ok(ended) => {
@@ -323,48 +339,8 @@ impl Driver {
             }
         }
         self.turn = None;
+        self.claim.set_replaying(false);
         Ok(None)
-    }
-
-    /// The connection was lost between two commands: the one that KILL QUERY means has come since, and waits.
-    async fn interrupt_waiting(&mut self) -> Result<(), Exit> {
-        if self.client.buffered() == 0 {
-            // It may have come and not have been read yet.
-            match timeout(UNREAD, self.client.fill()).await {
-                Ok(Ok(0)) => {
-                    return Err(Exit::ClientGone(std::io::ErrorKind::UnexpectedEof.into()));
-                }
-                Ok(Err(error)) => return Err(Exit::ClientGone(error)),
-                Ok(Ok(_)) | Err(_) => {}
-            }
-        }
-        if !self.client.answer_is_due() {
-            return Ok(());
-        }
-        let packet = self.client.take().map_err(|error| {
-            Exit::ClientGone(std::io::Error::new(std::io::ErrorKind::InvalidData, error))
-        })?;
-        if let Some(packet) = packet {
-            self.sequence = packet.next_sequence;
-            self.interrupted_with(Failure::new(FailureKind::Killed, Reason::Killed))
-                .await?;
-        }
-        Ok(())
-    }
-
-    async fn interrupted_with(&mut self, failure: Failure) -> Result<(), Exit> {
-        // The outage goes on for the session; only its command ends here.
-        let incident = self
-            .outage
-            .as_ref()
-            .map(|outage| outage.incident)
-            .unwrap_or_else(|| self.shared.incidents.next_id());
-        self.answer_error(
-            failure.kind.code(),
-            *failure.kind.sqlstate(),
-            failure.message(incident).as_bytes(),
-        )
-        .await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use steadfast_session::{Handle, Hidden, Session, SessionState, Status};
+use steadfast_session::{Handle, Hidden, Inherited, Session, SessionState, Status};
 use steadfast_sql::{
     Assignment, Charset, Class, Dialect, Kind, PrepareSource, Scope, Server, Target, Uses,
     deallocate_name, execute_name, literal_assignments, prepare_parts, set_assignments,
@@ -50,6 +50,14 @@ fn version_number(version: &[u8]) -> u32 {
 impl Driver {
     pub(super) fn state_mut(&mut self) -> &mut SessionState {
         Rc::make_mut(&mut self.state)
+    }
+
+    /// The session's value of a system variable that it inherited or has set since; empty if it is not one of them.
+    pub(super) fn setting(&self, name: &str) -> &[u8] {
+        let inherited = Inherited::of(self.dialect.server == Server::MariaDb);
+        self.state
+            .variable(name)
+            .unwrap_or_else(|| self.own.inherited(inherited, name))
     }
 
     /// What the client sees of the settings that Steadfast makes for itself.
@@ -115,7 +123,8 @@ impl Driver {
             }
             self.take_text(stored, class, ended);
         }
-        let _ = handle;
+        self.note_insert(handle, stored, ended);
+        self.note_user_locks(stored, ended);
     }
 
     fn statement_prepared(&mut self, stored: &Stored, ended: Ended) {
@@ -162,6 +171,13 @@ impl Driver {
             }
             if Hidden::contains(name) {
                 driver.deferred.hide = true;
+            }
+            if matches!(name, "last_insert_id" | "identity")
+                && let Some(id) = std::str::from_utf8(value)
+                    .ok()
+                    .and_then(|id| id.parse().ok())
+            {
+                driver.state_mut().set_insert_id(id);
             }
             driver.state_mut().set_variable(name, value);
         });
@@ -389,6 +405,7 @@ impl Driver {
         self.next_statement = 1;
         self.last_prepared = 0;
         self.deferred = Deferred::default();
+        self.user_locks = super::locks::UserLocks::default();
         if let Some(link) = &self.link {
             self.dialect = dialect_of(link);
         }

@@ -11,6 +11,8 @@ impl Session {
         match self.phase {
             Phase::Idle => self.lost_idle(None, loss, actions),
             Phase::Running(flight) => self.lost_running(flight, loss, actions),
+            // It has not been sent.
+            Phase::Proving(flight) => self.lost_idle(Some(flight), loss, actions),
             Phase::Probing { flight, response } => {
                 // The client has its ERR. 1213 and 1020 roll everything back; after any other the transaction
                 // is taken to live, and the replay proves it.
@@ -18,6 +20,7 @@ impl Session {
                 if flight.statement.boundary.may_commit() && self.transaction.is_open() {
                     // It may have committed and then failed: nobody can tell any more.
                     self.transaction.close();
+                    actions.push(Action::KeepOpening);
                     actions.push(Action::Settled);
                     self.debt = Some(Debt::UntilRollback(Failure::new(
                         FailureKind::InDoubt,
@@ -42,6 +45,10 @@ impl Session {
                 }
                 self.settle(flight, known, actions);
                 self.lost_idle(None, loss, actions);
+            }
+            Phase::Replaying { .. } if loss.killed => {
+                let failure = Failure::new(FailureKind::Killed, Reason::Killed);
+                self.lose_transaction(failure, true, actions);
             }
             Phase::Replaying { flight, .. } => {
                 if self.replays >= self.limits.attempts.saturating_mul(4) {
@@ -180,10 +187,12 @@ impl Session {
                 actions.push(Action::Settled);
                 self.attach(Some(flight), false, actions);
             }
-            Boundary::RollbackAndMore if open => {
-                let failure = Failure::new(FailureKind::RolledBack, Reason::NotUnderstood);
-                self.phase = Phase::Running(flight);
-                self.lose_transaction(failure, false, actions);
+            // The same, and another transaction like it begins.
+            Boundary::RollbackAndChain if open => {
+                self.transaction.reopen();
+                actions.push(Action::KeepOpening);
+                actions.push(Action::Settled);
+                self.attach(Some(flight), true, actions);
             }
             _ if open => {
                 if let Some(reason) = self.transaction.unreplayable() {
@@ -238,17 +247,19 @@ impl Session {
         if was_open {
             self.transaction.close();
             self.replays = 0;
+            actions.push(Action::KeepOpening);
             actions.push(Action::Settled);
         }
         self.held.insert(statement.leaves);
         if !self.held.is_empty() {
             self.debt = Some(Debt::UntilReset(self.lost_hold()));
         } else if (was_open && statement.boundary != Boundary::Commit)
-            || statement.boundary == Boundary::CommitAndMore
+            || statement.boundary == Boundary::CommitAndChain
             || (statement.boundary == Boundary::Unknown && !self.autocommit)
         {
             // A plain COMMIT leaves no transaction behind, whatever became of it; anything else leaves the
-            // client believing that one is open.
+            // client believing that one is open. COMMIT AND CHAIN that fails on a server begins none, so a
+            // client that goes on without a ROLLBACK has not understood that: nothing of it runs.
             self.debt = Some(Debt::UntilRollback(failure));
         }
         actions.push(Action::Fail(failure));
@@ -264,13 +275,14 @@ impl Session {
     ) {
         let flight = match self.phase {
             Phase::Attaching { flight, .. } | Phase::Replaying { flight, .. } => flight,
-            Phase::Running(flight) => Some(flight),
+            Phase::Running(flight) | Phase::Proving(flight) => Some(flight),
             Phase::Idle | Phase::Probing { .. } => None,
         };
         self.phase = Phase::Idle;
         self.transaction.close();
         self.replays = 0;
         self.drop_connection(actions);
+        actions.push(Action::KeepOpening);
         actions.push(Action::Settled);
         self.debt = match (sticky, flight) {
             (true, _) => Some(Debt::UntilRollback(failure)),

@@ -15,6 +15,9 @@
 //!   the contract's error: told at once to a command in flight, else to the next one
 //! ```
 //!
+//! Before Running, a command that asks for LAST_INSERT_ID() after a loss is in Proving where it is not certain that the
+//! new connection gives the same.
+//!
 //! `words` has the events and actions, `run` the way of a command, `lost` what a loss comes to, `recover` the way back.
 
 mod lost;
@@ -24,7 +27,7 @@ mod words;
 
 use crate::contract::Failure;
 use crate::statement::{Held, Observes};
-use crate::transaction::Transaction;
+use crate::transaction::{Handle, Transaction};
 
 pub use words::{
     Action, Actions, Attachment, Catalogue, Command, Event, Flight, Limits, Refusal, Response,
@@ -47,6 +50,8 @@ enum Phase {
     },
     /// A command runs for the client.
     Running(Flight),
+    /// It is found out whether the new connection gives the LAST_INSERT_ID() that `flight` asks for.
+    Proving(Flight),
     /// A hidden COM_PING runs: the ERR of `flight` did not say whether the transaction lives.
     Probing { flight: Flight, response: Response },
 }
@@ -65,6 +70,18 @@ enum Debt {
     UntilReset(Failure),
 }
 
+/// What is known of LAST_INSERT_ID(), which servers do not track (tried on MySQL 9.7.4 and MariaDB 10.11.19 with
+/// `session_track_system_variables`).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum InsertId {
+    /// It is what an OK last told, or was at the login.
+    Known,
+    /// The OK of this INSERT told an id: it is that, if the id was drawn from a counter, and not given.
+    Told(Handle),
+    /// A statement may have set it that does not tell: one that failed, or LAST_INSERT_ID(expr) in a SELECT.
+    Unknown,
+}
+
 /// One client's session, whatever server connection it has.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Session {
@@ -77,8 +94,9 @@ pub struct Session {
     debt: Option<Debt>,
     /// What went with the last lost connection and has not been made anew.
     stale: Observes,
-    /// LAST_INSERT_ID() may not be what the last OK said: a row with an explicit id reports that id, too.
-    insert_id_uncertain: bool,
+    insert_id: InsertId,
+    /// The same when the open transaction began: where its replay begins.
+    insert_id_at_start: InsertId,
     /// How often the open transaction has been replayed.
     replays: u8,
 }
@@ -95,7 +113,8 @@ impl Session {
             held: Held::empty(),
             debt: None,
             stale: Observes::empty(),
-            insert_id_uncertain: false,
+            insert_id: InsertId::Known,
+            insert_id_at_start: InsertId::Known,
             replays: 0,
         }
     }
@@ -133,6 +152,17 @@ impl Session {
         )
     }
 
+    /// What is known of LAST_INSERT_ID() as it was when the open transaction began. Where it is not certain, no
+    /// statement of a replay may ask for it before another has set it: it might write it down.
+    pub fn insert_id_at_start(&self) -> InsertId {
+        self.insert_id_at_start
+    }
+
+    /// Whether the open transaction is being replayed.
+    pub fn is_replaying(&self) -> bool {
+        matches!(self.phase, Phase::Replaying { .. })
+    }
+
     /// Whether its server connection could be given back without the client's noticing: idle, no transaction,
     /// nothing held, nothing that the next statement may ask about.
     pub fn is_detachable(&self) -> bool {
@@ -149,7 +179,7 @@ impl Session {
     /// What a new connection cannot be given of the statement before.
     fn gone_with_connection(&self) -> Observes {
         let mut gone = Observes::all();
-        gone.set(Observes::LAST_INSERT_ID, self.insert_id_uncertain);
+        gone.set(Observes::LAST_INSERT_ID, self.insert_id != InsertId::Known);
         gone
     }
 
@@ -166,6 +196,8 @@ impl Session {
             Event::Lost(loss) => self.lost(loss, &mut actions),
             Event::Interrupted => self.interrupted(&mut actions),
             Event::ReplayTimeout => self.replay_timeout(&mut actions),
+            Event::InsertIdProved(proved) => self.insert_id_proved(proved, &mut actions),
+            Event::Released(held) => self.held.remove(held),
         }
         actions
     }

@@ -2,10 +2,14 @@
 
 use super::run::remaining_stale;
 use super::{
-    Action, Actions, Attachment, Catalogue, Flight, Phase, Refusal, Response, Session, Target,
+    Action, Actions, Attachment, Catalogue, Flight, InsertId, Phase, Refusal, Response, Session,
+    Target,
 };
 use crate::contract::{Failure, FailureKind, Reason};
 use crate::statement::{Observes, Safety};
+
+/// ER_QUERY_INTERRUPTED, what KILL QUERY gives on both servers.
+const KILLED_QUERY: u16 = 1317;
 
 impl Session {
     pub(super) fn attach(&mut self, flight: Option<Flight>, replay: bool, actions: &mut Actions) {
@@ -59,19 +63,7 @@ impl Session {
             return;
         }
         match flight {
-            Some(flight) => {
-                if self.stale.intersects(flight.statement.observes) {
-                    self.stale.remove(flight.statement.observes);
-                    self.phase = Phase::Idle;
-                    actions.push(Action::Fail(Failure::new(
-                        FailureKind::RolledBack,
-                        Reason::Diagnostics,
-                    )));
-                    return;
-                }
-                self.phase = Phase::Running(flight);
-                actions.push(Action::Send(flight));
-            }
+            Some(flight) => self.go(flight, actions),
             None => self.phase = Phase::Idle,
         }
     }
@@ -99,29 +91,13 @@ impl Session {
                 | Observes::ROW_COUNT
                 | Observes::DIAGNOSTICS;
         }
-        if self
-            .transaction
-            .entries()
-            .iter()
-            .any(|entry| entry.reported_insert_id)
-        {
-            // The replay has set it as the first run did.
+        if self.transaction.is_open() && self.insert_id_at_start == InsertId::Known {
+            // The replay began with it and has set it as the first run did.
             self.stale.remove(Observes::LAST_INSERT_ID);
-        }
-        if let Some(asking) = flight
-            && self.stale.intersects(asking.statement.observes)
-        {
-            self.phase = Phase::Replaying { flight, at };
-            let failure = Failure::new(FailureKind::RolledBack, Reason::Diagnostics);
-            self.lose_transaction(failure, false, actions);
-            return;
         }
         actions.push(Action::EndReplay);
         match flight {
-            Some(flight) => {
-                self.phase = Phase::Running(flight);
-                actions.push(Action::Send(flight));
-            }
+            Some(flight) => self.go(flight, actions),
             None => self.phase = Phase::Idle,
         }
     }
@@ -130,7 +106,11 @@ impl Session {
         let Phase::Attaching { flight, replay } = self.phase else {
             return;
         };
-        let failure = Failure::new(FailureKind::Unavailable, refusal.0);
+        let kind = match refusal.0 {
+            Reason::Killed => FailureKind::Killed,
+            _ => FailureKind::Unavailable,
+        };
+        let failure = Failure::new(kind, refusal.0);
         if replay {
             self.lose_transaction(failure, true, actions);
         } else {
@@ -166,6 +146,11 @@ impl Session {
             .is_none_or(|status| status.in_transaction || !last);
         if equal && alive {
             self.replay_at(flight, Some(index + 1), actions);
+        } else if response.error == KILLED_QUERY {
+            // KILL QUERY meant the command that the client waits for. The statement that it hit has left nothing, and
+            // its transaction lives: that one runs again.
+            self.interrupted(actions);
+            self.replay_at(None, Some(index), actions);
         } else {
             self.mismatch(flight, actions);
         }
@@ -206,11 +191,12 @@ impl Session {
             Phase::Attaching { flight, .. } | Phase::Replaying { flight, .. } => {
                 // As a native 1317: the statement ends, the transaction goes on. A command that may have run
                 // before is in the transaction that is rolled back, or was a read.
-                if flight.take().is_some() {
-                    actions.push(Action::Fail(killed));
-                }
+                actions.push(match flight.take() {
+                    Some(_) => Action::EndHeld(killed),
+                    None => Action::EndWaiting(killed),
+                });
             }
-            Phase::Idle | Phase::Running(_) | Phase::Probing { .. } => {}
+            Phase::Idle | Phase::Running(_) | Phase::Proving(_) | Phase::Probing { .. } => {}
         }
     }
 

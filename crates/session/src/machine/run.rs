@@ -1,6 +1,6 @@
 //! The way of a command through the machine when nothing is lost.
 
-use super::{Action, Actions, Command, Debt, Flight, Phase, Response, Session};
+use super::{Action, Actions, Command, Debt, Flight, InsertId, Phase, Response, Session};
 use crate::contract::{Failure, FailureKind, Reason};
 use crate::statement::{Boundary, Held, Observes, PinUse, Safety, Statement};
 use crate::transaction::{Entry, Pins};
@@ -10,6 +10,8 @@ impl Session {
         let statement = command.statement;
         let resets = statement.boundary == Boundary::Reset;
         let rolls_back = statement.boundary == Boundary::Rollback;
+        let chains = statement.boundary == Boundary::RollbackAndChain
+            && !matches!(self.debt, Some(Debt::UntilReset(_)));
         if let Some(debt) = self.debt {
             if resets {
                 self.debt = None;
@@ -17,23 +19,10 @@ impl Session {
                 self.debt = None;
                 actions.push(Action::AcknowledgeRollback);
                 return;
-            } else if let Some(failure) = self.owed(debt, statement) {
+            } else if !chains && let Some(failure) = self.owed(debt, statement) {
                 actions.push(Action::Fail(failure));
                 return;
             }
-        }
-        if self.stale.intersects(statement.observes) {
-            // Nothing of it runs: the answer that the old connection would have given is gone.
-            let failure = Failure::new(FailureKind::RolledBack, Reason::Diagnostics);
-            self.stale.remove(statement.observes);
-            if self.transaction.is_open() {
-                self.transaction.close();
-                self.drop_connection(actions);
-                actions.push(Action::Settled);
-                self.debt = self.after_rollback_was_told(failure);
-            }
-            actions.push(Action::Fail(failure));
-            return;
         }
         let mut flight = Flight {
             handle: command.handle,
@@ -48,7 +37,70 @@ impl Session {
         if let Some(clock) = command.clock {
             flight.pins = self.pins_for(statement, clock, command.random);
         }
+        if let Some(debt) = self.debt
+            && chains
+        {
+            self.debt = None;
+            if !matches!(debt, Debt::UntilBegin(_)) {
+                // It means the transaction that is lost: on the server it would begin another like that one.
+                self.drop_connection(actions);
+                self.transaction.reopen();
+                self.attach(Some(flight), true, actions);
+                return;
+            }
+        }
         self.go(flight, actions);
+    }
+
+    /// A command asks for what went with the lost connection, before it is sent. False: it does not.
+    pub(super) fn asks_in_vain(&mut self, flight: Flight, actions: &mut Actions) -> bool {
+        let gone = self.stale & flight.statement.observes;
+        if gone.is_empty() {
+            return false;
+        }
+        // Finding out is hidden work, which the others would notice.
+        if flight.statement.observes == Observes::LAST_INSERT_ID {
+            let told = match self.insert_id {
+                InsertId::Told(handle) => Some(handle),
+                InsertId::Known | InsertId::Unknown => None,
+            };
+            self.phase = Phase::Proving(flight);
+            actions.push(Action::ProveInsertId(told));
+        } else {
+            self.refuse_question(flight, actions);
+        }
+        true
+    }
+
+    pub(super) fn insert_id_proved(&mut self, proved: bool, actions: &mut Actions) {
+        let Phase::Proving(flight) = self.phase else {
+            return;
+        };
+        if proved {
+            self.insert_id = InsertId::Known;
+            self.stale.remove(Observes::LAST_INSERT_ID);
+            self.phase = Phase::Running(flight);
+            actions.push(Action::Send(flight));
+        } else {
+            self.refuse_question(flight, actions);
+        }
+    }
+
+    /// Nothing of it runs: the answer that the old connection would have given is gone.
+    fn refuse_question(&mut self, flight: Flight, actions: &mut Actions) {
+        let failure = Failure::new(FailureKind::RolledBack, Reason::Diagnostics);
+        self.phase = Phase::Idle;
+        // LAST_INSERT_ID() stays gone until a statement sets it; the others are those of the statement before, which is
+        // now this one.
+        let told = flight.statement.observes - Observes::LAST_INSERT_ID;
+        if self.transaction.is_open() {
+            self.transaction.close();
+            self.drop_connection(actions);
+            actions.push(Action::Settled);
+            self.debt = self.after_rollback_was_told(failure);
+        }
+        self.stale.remove(told);
+        actions.push(Action::Fail(failure));
     }
 
     /// What the command is told instead of being run, if anything.
@@ -69,7 +121,7 @@ impl Session {
                 }
                 matches!(
                     statement.boundary,
-                    Boundary::Commit | Boundary::CommitAndMore
+                    Boundary::Commit | Boundary::CommitAndChain
                 )
                 .then_some(failure)
             }
@@ -105,8 +157,10 @@ impl Session {
     /// Sends the command if there is a connection, else asks for one.
     pub(super) fn go(&mut self, flight: Flight, actions: &mut Actions) {
         if self.attached {
-            self.phase = Phase::Running(flight);
-            actions.push(Action::Send(flight));
+            if !self.asks_in_vain(flight, actions) {
+                self.phase = Phase::Running(flight);
+                actions.push(Action::Send(flight));
+            }
         } else {
             self.attach(Some(flight), false, actions);
         }
@@ -126,7 +180,7 @@ impl Session {
                 self.settle(flight, known, actions);
             }
             Phase::Replaying { flight, at } => self.replayed(flight, at, response, actions),
-            Phase::Idle | Phase::Attaching { .. } => {}
+            Phase::Idle | Phase::Attaching { .. } | Phase::Proving(_) => {}
         }
     }
 
@@ -163,19 +217,8 @@ impl Session {
         if flight.guarded {
             self.stale |= Observes::ROW_COUNT | Observes::DIAGNOSTICS;
         }
-        if statement.boundary == Boundary::Reset && !failed {
-            self.insert_id_uncertain = false;
-        } else if response.insert_id != 0
-            || statement.sets_insert_id
-            || statement.leaves.contains(Held::UNSEEN)
-            || matches!(
-                statement.safety,
-                Safety::Never(Reason::MultiStatement | Reason::Call)
-            )
-        {
-            self.stale.remove(Observes::LAST_INSERT_ID);
-            self.insert_id_uncertain = true;
-        }
+        let insert_id_before = self.insert_id;
+        self.note_insert_id(flight, response);
         let was_open = self.transaction.is_open();
         let Some(status) = response.status else {
             // An ERR outside a transaction, to a statement that cannot open one.
@@ -201,22 +244,23 @@ impl Session {
             } else {
                 0
             },
-            reported_insert_id: response.insert_id != 0 || statement.sets_insert_id,
             order: response.order,
         };
         let anew = !was_open || (statement.boundary.replaces_transaction() && !failed);
         if anew {
             self.replays = 0;
             match statement.boundary {
-                Boundary::CommitAndMore
-                | Boundary::RollbackAndMore
+                Boundary::CommitAndChain
+                | Boundary::RollbackAndChain
                 | Boundary::Commit
                 | Boundary::Rollback => {
+                    self.insert_id_at_start = self.insert_id;
                     self.transaction.open_chained();
                     actions.push(Action::OpenedChained);
                     return;
                 }
                 _ => {
+                    self.insert_id_at_start = insert_id_before;
                     self.transaction.open();
                     actions.push(Action::Opened);
                 }
@@ -236,6 +280,40 @@ impl Session {
         }
         if self.transaction.unreplayable().is_none() {
             actions.push(Action::Keep(flight.handle));
+        }
+    }
+}
+
+impl Session {
+    /// What a command that ended says of LAST_INSERT_ID(). Where it may have set it and does not say so, what is gone
+    /// with a lost connection stays gone.
+    fn note_insert_id(&mut self, flight: Flight, response: Response) {
+        let statement = flight.statement;
+        let failed = response.error != 0;
+        let writes = matches!(statement.safety, Safety::Write | Safety::Never(_));
+        if statement.boundary == Boundary::Reset && !failed {
+            self.insert_id = InsertId::Known;
+        } else if failed {
+            // A failed INSERT of several rows sets it to the first id that it drew (tried on both servers).
+            if writes || statement.sets_insert_id {
+                self.insert_id = InsertId::Unknown;
+            }
+        } else if response.insert_id != 0 && statement.inserts && !statement.sets_insert_id {
+            self.insert_id = InsertId::Told(flight.handle);
+        } else if response.insert_id != 0 && statement.safety == Safety::Write && !statement.inserts
+        {
+            // UPDATE … SET a = LAST_INSERT_ID(expr): no other UPDATE tells an id.
+            self.insert_id = InsertId::Known;
+            self.stale.remove(Observes::LAST_INSERT_ID);
+        } else if response.insert_id != 0
+            || statement.sets_insert_id
+            || statement.leaves.contains(Held::UNSEEN)
+            || matches!(
+                statement.safety,
+                Safety::Never(Reason::MultiStatement | Reason::Call)
+            )
+        {
+            self.insert_id = InsertId::Unknown;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::contract::{Failure, Reason};
 use crate::loss::Loss;
-use crate::statement::Statement;
+use crate::statement::{Held, Statement};
 use crate::transaction::{Handle, Pins};
 
 /// Limits of one session.
@@ -103,6 +103,11 @@ pub enum Event {
     Interrupted,
     /// The replay ran over its time limit.
     ReplayTimeout,
+    /// Whether LAST_INSERT_ID() is on the new connection what it was on the lost one.
+    InsertIdProved(bool),
+    /// The server has told that the session holds nothing of this any more. Not while a command is in flight that
+    /// takes such a thing.
+    Released(Held),
 }
 
 /// What state a new server connection is to be given.
@@ -163,8 +168,15 @@ pub enum Action {
     EndReplay,
     /// Ask with a hidden COM_PING whether the transaction lives; answer with [`Event::Response`].
     Probe,
+    /// Find out whether LAST_INSERT_ID() is what it was: answer with [`Event::InsertIdProved`]. The handle is that of
+    /// the INSERT whose OK told the id last, if that is what is uncertain.
+    ProveInsertId(Option<Handle>),
     /// Give the client this ERR.
     Fail(Failure),
+    /// KILL QUERY: give the client this ERR for the command in flight. The session goes on coming back.
+    EndHeld(Failure),
+    /// The same for the command that has come since, if one has: the client waits for it.
+    EndWaiting(Failure),
     /// Give the client an OK for its ROLLBACK.
     AcknowledgeRollback,
     /// End the server connection: whatever is open on it must roll back.
@@ -173,6 +185,8 @@ pub enum Action {
     Opened,
     /// A transaction has been opened by the end of another: keep the session state of now.
     OpenedChained,
+    /// The open transaction is lost: keep what began it, because ROLLBACK AND CHAIN would begin another like it.
+    KeepOpening,
     /// The command that just ended belongs to the journal: keep it.
     Keep(Handle),
     /// No transaction is open any more: forget the journal's commands.

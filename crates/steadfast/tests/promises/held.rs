@@ -88,6 +88,57 @@ on_both_servers! {
         refuses_everything(&mut client);
     }
 
+    fn a_user_lock_that_was_given_back_is_none(case) {
+        for (takes, releases) in [
+            (&["SELECT GET_LOCK('migrate', 5)"][..], &["SELECT RELEASE_LOCK('migrate')"][..]),
+            (&["DO GET_LOCK('migrate', 5)"], &["DO RELEASE_LOCK('MIGRATE')", "DO RELEASE_LOCK('migrate')"]),
+            (&["SELECT GET_LOCK('a', 5)", "SELECT GET_LOCK('a', 5), GET_LOCK('b', 5)"],
+                &["SELECT RELEASE_LOCK('a')", "SELECT RELEASE_LOCK('a'), RELEASE_LOCK('b')"]),
+            (&["SELECT GET_LOCK(CONCAT('x', 'y'), 5)"], &["SELECT RELEASE_ALL_LOCKS()"]),
+        ] {
+            let mut client = case.client();
+            client.run(takes);
+            client.run(releases);
+            case.cut();
+            client.run(&["INSERT INTO t (n) VALUES (1)", "DELETE FROM t"]);
+        }
+        // By prepared statements.
+        let mut client = case.client();
+        for sql in ["SELECT GET_LOCK('prepared', 5)", "SELECT RELEASE_LOCK('prepared')"] {
+            let prepared = client.prepare(sql);
+            client.execute(prepared, &[], true, false).good();
+        }
+        case.cut();
+        client.run(&["SELECT 1"]);
+        // What asks about the statement before sees it.
+        client.run(&["SELECT GET_LOCK('rows', 5)", "DO RELEASE_LOCK('rows')"]);
+        assert_eq!(client.line("SELECT ROW_COUNT()"), "0");
+        client.run(&["SELECT GET_LOCK('rows', 5)", "SELECT RELEASE_LOCK('rows')"]);
+        assert_eq!(client.line("SELECT FOUND_ROWS()"), "1");
+        case.cut();
+        client.run(&["SELECT 1"]);
+    }
+
+    fn a_user_lock_that_was_not_given_back_is_held(case) {
+        for sql in [
+            "SELECT RELEASE_LOCK('one')",
+            "SELECT RELEASE_LOCK('other')",
+            "SELECT RELEASE_ALL_LOCKS() FROM t",
+            "SELECT 0 AND RELEASE_LOCK('one')",
+            "SELECT IS_USED_LOCK('one')",
+        ] {
+            let mut client = case.client();
+            // Twice: one release is not enough.
+            client.run(&["SELECT GET_LOCK('one', 5)", "SELECT GET_LOCK('one', 5)", sql]);
+            case.cut();
+            refuses_everything(&mut client);
+        }
+        let mut client = case.client();
+        client.run(&["SELECT GET_LOCK(CONCAT('o', 'ne'), 5)", "SELECT RELEASE_LOCK('one')"]);
+        case.cut();
+        refuses_everything(&mut client);
+    }
+
     fn nothing_of_a_session_that_lost_its_lock_stays_on_the_server(case) {
         // Only Steadfast's side of the connection is lost: the server still holds the lock for it.
         let mut client = case.client();

@@ -8,12 +8,15 @@
 
 mod bad_input;
 mod case;
+mod chain;
 mod client;
 mod diagnostics;
 mod doubt;
 mod gone;
 mod held;
 mod inherited;
+mod insert_id;
+mod kill;
 mod metrics;
 mod outage;
 mod prepared;

@@ -1,0 +1,123 @@
+//! KILL of a session whose transaction is being replayed, and of one that only seems to be killed.
+
+use std::time::Duration;
+
+use steadfast_sandbox::Kind;
+
+use crate::case::{Case, on_both_servers};
+use crate::client::Client;
+
+const KILLED: &str = "1317/70100";
+const SOON: Duration = Duration::from_secs(5);
+const REPLAYED: &str = "UPDATE t SET n = n + 1";
+
+/// A client whose transaction cannot be replayed further, because the witness holds the lock of its row; it waits for
+/// the answer to an INSERT of 2.
+#[track_caller]
+fn held_by_a_lock(case: &Case) -> (Client, Client) {
+    let mut witness = case.witness();
+    witness.run(&["INSERT INTO t (id, n) VALUES (1, 10)"]);
+    let mut client = case.client();
+    client.run(&["BEGIN", &format!("{REPLAYED} WHERE id = 1")]);
+    case.link.refuse(true);
+    case.cut();
+    witness.run(&["BEGIN", "SELECT n FROM t WHERE id = 1 FOR UPDATE"]);
+    case.link.refuse(false);
+    case.wait("the replay waits for the lock", SOON, || {
+        case.running(REPLAYED) == 1
+    });
+    client.start_query("INSERT INTO t (n) VALUES (2)");
+    std::thread::sleep(Duration::from_millis(100));
+    (client, witness)
+}
+
+/// The statement is gone, its transaction is not.
+#[track_caller]
+fn goes_on(case: &Case, client: &mut Client, witness: &mut Client) {
+    client.answer().fails(KILLED);
+    witness.run(&["ROLLBACK"]);
+    client.run(&["INSERT INTO t (n) VALUES (3)"]);
+    assert_eq!(case.rows(), ["10"], "it is open");
+    client.run(&["COMMIT"]);
+    assert_eq!(case.rows(), ["11", "3"]);
+}
+
+on_both_servers! {
+    fn kill_query_ends_the_statement_that_waits_for_a_replay(case) {
+        let (mut client, mut witness) = held_by_a_lock(case);
+        case.client().run(&[&format!("KILL QUERY {}", client.id)]);
+        goes_on(case, &mut client, &mut witness);
+    }
+
+    fn kill_query_that_hits_the_replayed_statement_means_the_one_that_waits(case) {
+        let (mut client, mut witness) = held_by_a_lock(case);
+        let id = case.witness().line(&format!(
+            "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '{}' AND INFO LIKE '{REPLAYED}%'",
+            case.user
+        ));
+        case.witness().run(&[&format!("KILL QUERY {id}")]);
+        goes_on(case, &mut client, &mut witness);
+    }
+
+    fn kill_query_by_another_account_ends_the_statement_that_waits_for_a_replay(case) {
+        let (mut client, mut witness) = held_by_a_lock(case);
+        let mut other = Client::connect(case.steadfast.address, "witness", "", 0);
+        other.run(&[&format!("KILL QUERY {}", client.id)]);
+        goes_on(case, &mut client, &mut witness);
+    }
+
+    fn kill_ends_a_replay_and_nothing_of_it_is_committed(case) {
+        let (mut client, mut witness) = held_by_a_lock(case);
+        case.client().run(&[&format!("KILL {}", client.id)]);
+        client.answer().fails(KILLED);
+        witness.run(&["ROLLBACK"]);
+        for sql in ["INSERT INTO t (n) VALUES (3)", "COMMIT", "SELECT 1"] {
+            assert_eq!(client.query(sql).error(), KILLED, "{sql}");
+        }
+        client.run(&["ROLLBACK", "INSERT INTO t (n) VALUES (4)"]);
+        assert_eq!(case.rows(), ["10", "4"]);
+    }
+
+    fn kill_of_a_session_that_is_held_ends_what_it_waits_for(case) {
+        let mut killer = case.client();
+        let mut client = case.client();
+        client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
+        case.link.refuse(true);
+        case.cut();
+        client.start_query("INSERT INTO t (n) VALUES (2)");
+        std::thread::sleep(Duration::from_millis(200));
+        killer.query(&format!("KILL {}", client.id));
+        case.link.refuse(false);
+        client.answer().fails(KILLED);
+        client.query("COMMIT").fails(KILLED);
+        client.run(&["ROLLBACK"]);
+        assert_eq!(case.rows(), Vec::<String>::new());
+    }
+
+    fn a_kill_that_is_refused_is_none(case) {
+        let mut witness = case.witness();
+        witness.run(&[
+            &format!("CREATE USER {}_other@'%' IDENTIFIED BY ''", case.user),
+        ]);
+        let mut client = case.client();
+        client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
+        let mut other = Client::connect(case.steadfast.address, &format!("{}_other", case.user), "", 0);
+        let refused = other.query(&format!("KILL {}", client.id)).error();
+        assert_ne!(refused, "0");
+        case.cut();
+        client.run(&["INSERT INTO t (n) VALUES (2)", "COMMIT"]);
+        assert_eq!(case.rows(), ["1", "2"]);
+    }
+
+    fn an_idle_session_in_a_transaction_that_is_killed_is_not_replayed(case) {
+        for _ in 0..10 {
+            let mut client = case.client();
+            client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
+            case.client().run(&[&format!("KILL {}", client.id)]);
+            // Or in doubt, if it was sent before the end was seen: then nobody can tell whether the KILL came first.
+            let told = client.query("COMMIT").error();
+            assert!(told == KILLED || told == "1180/08007", "{told}");
+        }
+        assert_eq!(case.rows(), Vec::<String>::new());
+    }
+}
