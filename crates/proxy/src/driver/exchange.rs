@@ -94,6 +94,14 @@ impl Driver {
         }
         let exchanged = self.exchange(&stored, flight).await?;
         Ok(match exchanged {
+            Exchanged::Ended(_)
+                if flight.may_have_run && !self.streamed && self.wrote_non_transactional() =>
+            {
+                self.client.outbound.clear();
+                self.sequence = self.reply_from;
+                self.mark = None;
+                Event::RanTwice
+            }
             Exchanged::Ended(ended) => {
                 self.mark = None;
                 self.completed(flight.handle, &stored, ended);
@@ -404,6 +412,7 @@ impl Driver {
                     Fed::Ended(ended) => {
                         if !order.hidden {
                             self.sequence = link.relay.client_sequence();
+                            self.streamed = flushed;
                         }
                         return Ok(Exchanged::Ended(ended));
                     }

@@ -197,6 +197,8 @@ pub(crate) struct Driver {
     sequence: u8,
     /// How much of the running command's response the client has.
     mark: Option<Mark>,
+    /// The client had a part of the last response before it was complete.
+    streamed: bool,
     random: u64,
 }
 
@@ -258,6 +260,7 @@ impl Driver {
             reply_from: 0,
             sequence: 0,
             mark: None,
+            streamed: false,
             random: number.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
             own: start.link.own.clone(),
             link: Some(start.link),

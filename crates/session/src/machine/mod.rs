@@ -192,6 +192,7 @@ impl Session {
             Event::Refused(refusal) => self.refused(refusal, &mut actions),
             Event::Response(response) => self.response(response, &mut actions),
             Event::GuardRefused => self.guard_refused(&mut actions),
+            Event::RanTwice => self.ran_twice(&mut actions),
             Event::PartDiffers => self.part_differs(&mut actions),
             Event::Lost(loss) => self.lost(loss, &mut actions),
             Event::Interrupted => self.interrupted(&mut actions),

@@ -172,6 +172,14 @@ impl Session {
         }
     }
 
+    /// The catalogue did not show what it writes: what can be done is to say so.
+    pub(super) fn ran_twice(&mut self, actions: &mut Actions) {
+        if let Phase::Running(_) = self.phase {
+            let failure = Failure::new(FailureKind::InDoubt, Reason::NonTransactional);
+            self.lose_transaction(failure, true, actions);
+        }
+    }
+
     pub(super) fn part_differs(&mut self, actions: &mut Actions) {
         if let Phase::Running(_) = self.phase {
             let failure = Failure::new(FailureKind::RolledBack, Reason::PartMismatch);

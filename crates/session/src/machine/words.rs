@@ -95,6 +95,9 @@ pub enum Event {
     Response(Response),
     /// A guarded re-run was refused by the server (1792): the read writes.
     GuardRefused,
+    /// A command that may have run before has written tables without transactions when it was run again; its answer
+    /// has been held back.
+    RanTwice,
     /// The result of a re-run does not begin with what the client was given of the first run.
     PartDiffers,
     /// The server connection is lost.
@@ -156,7 +159,7 @@ pub struct Flight {
 pub enum Action {
     /// Get a server connection; answer with [`Event::Attached`] or [`Event::Refused`].
     Attach(Attachment),
-    /// Run the command for the client; answer with [`Event::Response`], [`Event::GuardRefused`],
+    /// Run the command for the client; answer with [`Event::Response`], [`Event::GuardRefused`], [`Event::RanTwice`],
     /// [`Event::PartDiffers`] or [`Event::Lost`].
     Send(Flight),
     /// Set the characteristics of the chained transaction, begin it, then answer with [`Event::Response`]

@@ -246,6 +246,33 @@ on_both_servers! {
         assert_eq!(case.witness().line("SELECT COUNT(*) FROM log"), "3");
     }
 
+    fn a_table_without_transactions_that_the_account_cannot_see_is_told_of(case) {
+        let hidden = format!("{}_hidden", case.database);
+        case.witness().run(&[
+            &format!("CREATE DATABASE {hidden}"),
+            &format!("CREATE TABLE {hidden}.log (n INT) ENGINE=MyISAM"),
+            &format!(
+                "CREATE FUNCTION {hidden}.logging() RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO {hidden}.log VALUES (1); RETURN 1; END"
+            ),
+            &format!("CREATE SQL SECURITY DEFINER VIEW innocent AS SELECT {hidden}.logging() AS x"),
+        ]);
+        let mut client = case.client();
+        client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)", "DELETE FROM t", "SELECT 1"]);
+        if !case.is_mariadb() {
+            // MySQL with GTIDs refuses a mixture (1785).
+            client.run(&["ROLLBACK", "BEGIN", "SELECT 1"]);
+        }
+        case.cut_answer_to(At::Text("FROM innocent"));
+        let message = client.query("SELECT x FROM innocent").fails(IN_DOUBT);
+        assert!(message.contains("non-transactional"), "{message}");
+        let count = format!("SELECT COUNT(*) FROM {hidden}.log");
+        assert_eq!(case.witness().line(&count), "2", "it was run again, and that is what is told");
+        client.query("COMMIT").fails(IN_DOUBT);
+        client.run(&["ROLLBACK"]);
+        assert_eq!(client.line("SELECT 1"), "1");
+        case.witness().run(&[&format!("DROP DATABASE {hidden}")]);
+    }
+
     fn a_write_to_a_table_without_transactions_is_not_applied_twice(case) {
         case.witness().run(&["CREATE TABLE log (n INT) ENGINE=MyISAM"]);
         let mut client = case.client();
