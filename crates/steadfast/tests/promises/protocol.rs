@@ -76,7 +76,7 @@ on_both_servers! {
         ] {
             let mut client = case.client();
             client.run(before);
-            case.link.cut_after(400_000, Cut::Rst);
+            case.link.cut_after(400_000, Cut::Fin);
             match client.query(row) {
                 crate::client::Answer::Gone(_) => {}
                 other => panic!("{row}: {}", other.error()),
