@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use steadfast_net::{LoginError, QueryError, ServerConnection, ServerError, greet};
+use steadfast_net::{LoginError, QueryError, QueryResult, ServerConnection, ServerError, greet};
 use steadfast_session::{Catalogue, Hidden, Inherited, Reason, SessionState};
 use steadfast_wire::Capabilities;
 use steadfast_wire::auth::Password;
@@ -93,15 +93,19 @@ pub(crate) struct OwnSettings {
     pub(crate) hidden: Vec<Vec<u8>>,
     /// `max_allowed_packet`, bytes.
     pub(crate) max_allowed_packet: u64,
-    /// Values in the order of [`Inherited::names`].
+    /// Values in the order of [`Inherited::names`]; empty: the server lacks one of them.
     pub(crate) inherited: Vec<Vec<u8>>,
+    /// `sql_mode`.
+    pub(crate) sql_mode: Vec<u8>,
+    /// `character_set_client`.
+    pub(crate) character_set_client: Vec<u8>,
     /// What the server's process list calls this connection's client.
     pub(crate) host: Vec<u8>,
 }
 
 impl OwnSettings {
-    /// A value of [`OwnSettings::inherited`]; empty if it is not one of them.
-    pub(crate) fn inherited(&self, which: Inherited, wanted: &str) -> &[u8] {
+    /// One of [`OwnSettings::inherited`]; empty if it is not one of them.
+    pub(crate) fn value(&self, which: Inherited, wanted: &str) -> &[u8] {
         which
             .names()
             .zip(&self.inherited)
@@ -154,32 +158,37 @@ pub(crate) async fn set_up(
     let mut connection = connection;
     let hidden = Hidden::query();
     let inherited = Inherited::of(connection.greeting.is_mariadb()).query();
-    let rest: &[u8] = b"SELECT @@SESSION.max_allowed_packet, \
+    let rest: &[u8] = b"SELECT @@SESSION.max_allowed_packet, @@SESSION.sql_mode, \
+        @@SESSION.character_set_client, \
         (SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID())";
     let set = Hidden::set();
     let asked = std::time::Instant::now();
-    let results = connection
-        .query_all(&[
+    let mut results = connection
+        .query_each(&[
             CLOCK.as_bytes(),
             hidden.as_bytes(),
-            inherited.as_bytes(),
             rest,
             set.as_bytes(),
+            inherited.as_bytes(),
         ])
         .await?;
     let answered = std::time::Instant::now();
-    let row = |index: usize| -> Vec<Vec<u8>> {
-        results
-            .get(index)
-            .and_then(|result| result.rows.first())
-            .map(|row| {
-                row.iter()
-                    .map(|value| value.clone().unwrap_or_default())
-                    .collect()
-            })
-            .unwrap_or_default()
+    let inherited = match results.pop() {
+        Some(Ok(result)) => first_row(&result),
+        // A version without one of the variables must not keep anybody from logging in.
+        Some(Err(error)) if !error.ends_connection() => {
+            tracing::debug!("what a session inherits cannot be read: {error}");
+            Vec::new()
+        }
+        Some(Err(error)) => return Err(QueryError::Server(error)),
+        None => Vec::new(),
     };
-    let mut values = row(3).into_iter();
+    let results: Vec<QueryResult> = results
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .map_err(QueryError::Server)?;
+    let row = |index: usize| results.get(index).map(first_row).unwrap_or_default();
+    let mut values = row(2).into_iter();
     let mut next = || values.next().unwrap_or_default();
     let number_of =
         |text: Vec<u8>| -> Option<u64> { std::str::from_utf8(&text).ok()?.parse().ok() };
@@ -188,8 +197,10 @@ pub(crate) async fn set_up(
     }
     let own = OwnSettings {
         hidden: row(1),
-        inherited: row(2),
+        inherited,
         max_allowed_packet: number_of(next()).unwrap_or(u64::MAX),
+        sql_mode: next(),
+        character_set_client: next(),
         host: next(),
     };
     Ok(Link {
@@ -198,6 +209,12 @@ pub(crate) async fn set_up(
         number: shared.number(),
         own,
     })
+}
+
+/// The values of the first row; NULL is empty.
+pub(crate) fn first_row(result: &QueryResult) -> Vec<Vec<u8>> {
+    let row = result.rows.first().into_iter().flatten();
+    row.map(|value| value.clone().unwrap_or_default()).collect()
 }
 
 /// What a new server connection is to be.
@@ -450,8 +467,7 @@ async fn catalogue(
 
 /// Gives a new connection what the session had when it began, where the global settings have changed since.
 async fn inherit(link: &mut Link, then: &OwnSettings) -> Result<(), Attempt> {
-    if then.inherited.is_empty() {
-        // Its first connection was lost before it was asked.
+    if then.inherited.is_empty() || link.own.inherited.is_empty() {
         return Ok(());
     }
     let set = |as_strings| {
@@ -467,8 +483,11 @@ async fn inherit(link: &mut Link, then: &OwnSettings) -> Result<(), Attempt> {
             Err(error) => return Err(error.into()),
         }
     }
-    link.own.hidden.clone_from(&then.hidden);
-    link.own.inherited.clone_from(&then.inherited);
+    link.own = OwnSettings {
+        max_allowed_packet: link.own.max_allowed_packet,
+        host: std::mem::take(&mut link.own.host),
+        ..then.clone()
+    };
     Ok(())
 }
 

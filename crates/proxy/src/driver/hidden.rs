@@ -11,14 +11,13 @@
 //! - LAST_INSERT_ID(): no hidden statement moves it.
 
 use steadfast_net::{QueryError, QueryResult};
-use steadfast_session::{Hidden, bytes_expression, identifier};
+use steadfast_session::{Hidden, Inherited, bytes_expression, identifier};
 use steadfast_sql::{Effects, Kind, Uses};
 use tokio::time::timeout;
 
 use super::exchange::Before;
 use super::{Deferred, Driver};
 use crate::command::Stored;
-use crate::link::Link;
 use crate::relay::Ended;
 
 /// Bytes of the longest value of a user variable that is kept.
@@ -310,29 +309,38 @@ impl Driver {
     /// resets to the character set of whichever session its thread served before (10.11, `THD::org_charset` and the
     /// thread cache).
     async fn begin_again(&mut self) -> Result<(), Before> {
-        let Some(inherited) = self.link.as_ref().map(Link::inherited) else {
-            return Err(Before::Lost(steadfast_session::End::Fin));
+        let hidden = Hidden::query();
+        let own: &[u8] = b"SELECT @@SESSION.sql_mode, @@SESSION.character_set_client";
+        let mut texts = vec![hidden.as_bytes(), own];
+        // Asked only of a server that knew all of these at the login.
+        let inherited = match &self.link {
+            Some(link) if !link.own.inherited.is_empty() => Some(link.inherited()),
+            _ => None,
         };
-        let (hidden, own) = (Hidden::query(), inherited.query());
+        let inherited = inherited.map(Inherited::query);
+        texts.extend(inherited.as_ref().map(String::as_bytes));
         let mut rows = self
-            .ask(&[hidden.as_bytes(), own.as_bytes()], &RowCount::OfSelect)
+            .ask(&texts, &RowCount::OfSelect)
             .await?
             .into_iter()
             .map(|result| first_row(vec![result]));
         let mut values = |wanted: usize| -> Vec<Vec<u8>> {
             let row = rows.next().unwrap_or_default();
             let mut row: Vec<_> = row.into_iter().map(Option::unwrap_or_default).collect();
-            row.resize(wanted, Vec::new());
+            row.resize(row.len().max(wanted), Vec::new());
             row
         };
         let hidden = values(Hidden::SETTINGS.len());
-        let own = values(inherited.names().count());
+        let mut own = values(2);
+        let inherited = values(0);
         let set = Hidden::set();
         self.query(set.as_bytes()).await?;
         self.deferred.hide = false;
         if let Some(link) = &mut self.link {
             link.own.hidden = hidden;
-            link.own.inherited = own;
+            link.own.inherited = inherited;
+            link.own.character_set_client = own.pop().unwrap_or_default();
+            link.own.sql_mode = own.pop().unwrap_or_default();
             self.own.clone_from(&link.own);
             self.dialect = super::track::dialect_of(link);
         }

@@ -29,10 +29,10 @@ pub(super) fn dialect_of(link: &Link) -> Dialect {
     Dialect {
         server,
         version: version_number(&greeting.version),
-        charset: Charset::from_name(link.own.inherited(link.inherited(), "character_set_client")),
+        charset: Charset::from_name(&link.own.character_set_client),
         ..Dialect::mysql(0)
     }
-    .with_sql_mode(link.own.inherited(link.inherited(), "sql_mode"))
+    .with_sql_mode(&link.own.sql_mode)
 }
 
 /// `5.5.5-10.11.19-MariaDB…` is 101119, `9.7.4-2` is 90704.
@@ -57,7 +57,7 @@ impl Driver {
         let inherited = Inherited::of(self.dialect.server == Server::MariaDb);
         self.state
             .variable(name)
-            .unwrap_or_else(|| self.own.inherited(inherited, name))
+            .unwrap_or_else(|| self.own.value(inherited, name))
     }
 
     /// What the client sees of the settings that Steadfast makes for itself.
