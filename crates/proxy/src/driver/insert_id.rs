@@ -85,7 +85,8 @@ impl Driver {
                 }
                 Event::InsertIdProved(proved.is_some())
             }
-            Err(QueryError::Server(error)) if !error.ends_connection() => {
+            // 1317 says nothing of the table: somebody's KILL QUERY, or a server that shuts down.
+            Err(QueryError::Server(error)) if !error.ends_connection() && error.code != 1317 => {
                 tracing::debug!(client = %self.peer, "the table of an INSERT cannot be asked for: {error}");
                 Event::InsertIdProved(false)
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use steadfast_sandbox::Kind;
 
 use crate::case::{Case, on_both_servers};
-use crate::client::Client;
+use crate::client::{Answer, Client};
 
 const GONE: &str = "1213/40001";
 const ASK: &str = "SELECT LAST_INSERT_ID()";
@@ -104,6 +104,34 @@ on_both_servers! {
         is_refused(case, &mut client);
     }
 
+    fn an_id_that_a_transaction_drew_is_known_whatever_its_table_is(case) {
+        // A trigger: the table's definition tells nothing.
+        case.witness().run(&[
+            "CREATE TABLE audit (id INT PRIMARY KEY AUTO_INCREMENT, n INT) ENGINE=InnoDB AUTO_INCREMENT=5000",
+            "CREATE TRIGGER audits AFTER INSERT ON t FOR EACH ROW INSERT INTO audit (n) VALUES (NEW.n)",
+        ]);
+        let mut client = case.client();
+        for _ in 0..3 {
+            client.run(&["BEGIN"]);
+            let Answer::Ok { insert_id, .. } = client.query("INSERT INTO t (n) VALUES (1)") else {
+                panic!("no OK");
+            };
+            let drawn = insert_id.to_string();
+            assert_eq!(client.line(ASK), drawn);
+            for _ in 0..2 {
+                case.cut();
+                assert_eq!(client.line(ASK), drawn);
+            }
+            let ask = client.prepare(ASK);
+            case.cut();
+            client.execute(ask, &[], true, false).good();
+            client.run(&["COMMIT"]);
+        }
+        case.cut();
+        client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
+        client.line(ASK);
+    }
+
     fn an_insert_that_failed_may_have_drawn_an_id(case) {
         case.witness().run(&["ALTER TABLE t ADD UNIQUE (n)", "INSERT INTO t (n) VALUES (10)"]);
         age();
@@ -113,7 +141,7 @@ on_both_servers! {
         let last = client.line(ASK);
         case.cut();
         match client.query(ASK) {
-            crate::client::Answer::Rows(rows) => assert_eq!(rows, [[Some(last)]]),
+            Answer::Rows(rows) => assert_eq!(rows, [[Some(last)]]),
             other => { other.fails(GONE); }
         }
     }
