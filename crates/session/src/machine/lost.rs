@@ -20,7 +20,7 @@ impl Session {
                 if flight.statement.boundary.may_commit() && self.transaction.is_open() {
                     // It may have committed and then failed: nobody can tell any more.
                     self.transaction.close();
-                    actions.push(Action::KeepOpening);
+                    self.keep_opening(actions);
                     actions.push(Action::Settled);
                     self.debt = Some(Debt::UntilRollback(Failure::new(
                         FailureKind::InDoubt,
@@ -190,7 +190,7 @@ impl Session {
             // The same, and another transaction like it begins.
             Boundary::RollbackAndChain if open => {
                 self.transaction.reopen();
-                actions.push(Action::KeepOpening);
+                self.keep_opening(actions);
                 actions.push(Action::Settled);
                 self.attach(Some(flight), true, actions);
             }
@@ -247,7 +247,7 @@ impl Session {
         if was_open {
             self.transaction.close();
             self.replays = 0;
-            actions.push(Action::KeepOpening);
+            self.keep_opening(actions);
             actions.push(Action::Settled);
         }
         self.held.insert(statement.leaves);
@@ -260,6 +260,9 @@ impl Session {
             // A plain COMMIT leaves no transaction behind, whatever became of it; anything else leaves the
             // client believing that one is open. COMMIT AND CHAIN that fails on a server begins none, so a
             // client that goes on without a ROLLBACK has not understood that: nothing of it runs.
+            if !was_open {
+                self.keep_opening(actions);
+            }
             self.debt = Some(Debt::UntilRollback(failure));
         }
         actions.push(Action::Fail(failure));
@@ -282,7 +285,7 @@ impl Session {
         self.transaction.close();
         self.replays = 0;
         self.drop_connection(actions);
-        actions.push(Action::KeepOpening);
+        self.keep_opening(actions);
         actions.push(Action::Settled);
         self.debt = match (sticky, flight) {
             (true, _) => Some(Debt::UntilRollback(failure)),
@@ -292,6 +295,12 @@ impl Session {
         if flight.is_some() {
             actions.push(Action::Fail(failure));
         }
+    }
+
+    /// ROLLBACK AND CHAIN may begin another transaction like the lost one: from the session as it is now.
+    fn keep_opening(&mut self, actions: &mut Actions) {
+        self.insert_id_at_start = self.insert_id;
+        actions.push(Action::KeepOpening);
     }
 
     pub(super) fn drop_connection(&mut self, actions: &mut Actions) {

@@ -188,7 +188,8 @@ pub enum Action {
     Opened,
     /// A transaction has been opened by the end of another: keep the session state of now.
     OpenedChained,
-    /// The open transaction is lost: keep what began it, because ROLLBACK AND CHAIN would begin another like it.
+    /// The open transaction is lost, or one that the client may believe in: keep the session state of now with what
+    /// began it, because ROLLBACK AND CHAIN would begin another like it.
     KeepOpening,
     /// The command that just ended belongs to the journal: keep it.
     Keep(Handle),

@@ -60,6 +60,28 @@ on_both_servers! {
         assert_eq!(case.rows(), ["3"]);
     }
 
+    fn a_chained_rollback_after_a_doubt_without_a_transaction_begins_from_the_session_as_it_is(case) {
+        let second = format!("{}b", case.database);
+        case.witness().run(&[
+            &format!("CREATE DATABASE {second}"),
+            &format!("GRANT ALL ON {second}.* TO {}@'%'", case.user),
+            &format!("CREATE PROCEDURE {second}.p() BEGIN SELECT 1; END"),
+        ]);
+        let mut client = case.client();
+        client.run(&["SET autocommit = 0", "INSERT INTO t (n) VALUES (1)", "COMMIT"]);
+        client.run(&[&format!("USE {second}"), "SET time_zone = '+05:00', @x = CONCAT('', 7)"]);
+        case.cut_instead_of(At::Text("CALL p"));
+        client.query("CALL p()").fails(IN_DOUBT);
+        client.query("SELECT 1").fails(IN_DOUBT);
+        client.run(&["ROLLBACK AND CHAIN"]);
+        assert_eq!(client.line("SELECT DATABASE(), @@time_zone, @x, @@autocommit"), format!("{second} +05:00 7 0"));
+        client.run(&[&format!("INSERT INTO {}.t (n) VALUES (2)", case.database)]);
+        case.cut();
+        assert_eq!(client.line("SELECT DATABASE(), @@time_zone, @x"), format!("{second} +05:00 7"));
+        client.run(&["COMMIT"]);
+        assert_eq!(case.rows(), ["1", "2"]);
+    }
+
     fn a_chained_rollback_that_is_lost_on_its_way_is_not_noticed(case) {
         for before in [true, false] {
             let cut = || if before {
