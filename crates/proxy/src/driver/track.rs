@@ -435,20 +435,26 @@ fn collation_made(text: &[u8], dialect: Dialect) -> Made {
     let words: &[u8] = match first.target {
         Target::Names => b"SET NAMES ",
         Target::CharacterSet => b"SET CHARACTER SET ",
-        _ if first.literal => b"SET collation_connection=",
-        _ => return Made::Somehow,
+        _ if !first.literal => return Made::Somehow,
+        _ if first.name.eq_ignore_ascii_case(b"collation_connection") => {
+            b"SET collation_connection="
+        }
+        _ => b"SET character_set_connection=",
     };
     Made::By([words, first.value].concat())
 }
 
+/// `character_set_connection` is reported without the collation that comes with it.
 fn sets_collation(assignment: &Assignment<'_>) -> bool {
+    let connection = |name: &[u8]| {
+        name.eq_ignore_ascii_case(b"collation_connection")
+            || name.eq_ignore_ascii_case(b"character_set_connection")
+    };
     matches!(assignment.target, Target::Names | Target::CharacterSet)
         || (matches!(
             assignment.target,
             Target::System(Scope::Session | Scope::Bare)
-        ) && assignment
-            .name
-            .eq_ignore_ascii_case(b"collation_connection"))
+        ) && connection(&assignment.name))
 }
 
 /// A literal whose value does not depend on the session: a number, NULL, TRUE, FALSE.

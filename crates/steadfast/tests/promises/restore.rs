@@ -235,6 +235,11 @@ on_both_servers! {
         collation_stays(case, &["SET collation_connection=utf8mb3_bin"]);
         collation_stays(case, &["SET NAMES utf8mb4 COLLATE utf8mb4_bin", "SET NAMES utf8mb3"]);
         collation_stays(case, &["SET NAMES utf8mb4 COLLATE utf8mb4_bin", "SET CHARACTER SET utf8mb3"]);
+        // The character set afterwards, which brings its own collation.
+        for then in ["SET character_set_connection=latin1", "SET SESSION character_set_connection='utf8mb4'", "SET @@character_set_connection=DEFAULT", "SET character_set_connection=@@global.character_set_connection", "SET character_set_connection=latin1, character_set_results=latin1"] {
+            collation_stays(case, &["SET NAMES utf8mb4 COLLATE utf8mb4_bin", then]);
+        }
+        collation_stays(case, &["SET character_set_connection=latin1", "SET collation_connection=latin1_bin", "SET character_set_connection=latin1"]);
         collation_stays(case, &["PREPARE n FROM 'SET NAMES utf8mb4 COLLATE utf8mb4_bin'", "EXECUTE n"]);
     }
 
