@@ -4,6 +4,7 @@
 //! ordered, so that equal states give equal scripts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::quoting::identifier;
 use crate::values::variable_expression;
@@ -29,6 +30,9 @@ const NOT_RESTORED: &[&str] = &[
     "timestamp",
     "warning_count",
 ];
+
+/// Bytes of a SET of several user variables; one that is longer has a statement of its own.
+const SET_BYTES: usize = 128 << 10;
 
 /// Settings that Steadfast makes for itself on every server connection; a client sees its own values of them.
 ///
@@ -77,7 +81,7 @@ impl Hidden {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum UserVariable {
     /// An expression, in ASCII, that gives the same value, type, character set and collation.
-    Known(String),
+    Known(Arc<str>),
     /// It was assigned and its value has not been asked for yet.
     Unknown,
     /// Its value is too long to be kept, or its name is not ASCII and means different variables in different
@@ -212,7 +216,7 @@ impl SessionState {
     /// The value of a user variable has been asked for: an expression that gives it again.
     pub fn set_user_variable(&mut self, name: &[u8], expression: String) {
         let value = if name.is_ascii() {
-            UserVariable::Known(expression)
+            UserVariable::Known(expression.into())
         } else {
             UserVariable::NotKept
         };
@@ -246,6 +250,19 @@ impl SessionState {
         self.user_variables
             .values()
             .all(|value| matches!(value, UserVariable::Known(_)))
+    }
+
+    /// Bytes of the values that are kept of user variables, about: what they take in a script is twice that.
+    pub fn user_variables_size(&self) -> usize {
+        let twice: usize = self
+            .user_variables
+            .values()
+            .map(|value| match value {
+                UserVariable::Known(expression) => expression.len(),
+                UserVariable::Unknown | UserVariable::NotKept => 0,
+            })
+            .sum();
+        twice / 2
     }
 
     /// PREPARE from a literal: `text` is the whole PREPARE statement.
@@ -390,7 +407,7 @@ impl SessionState {
             if user_variables.iter().any(|text| !text.is_ascii()) {
                 script.push(b"SET character_set_client=utf8mb4".to_vec());
             }
-            script.push(format!("SET {}", user_variables.join(", ")).into_bytes());
+            script.extend(set_in_portions(user_variables));
         }
         if !variables.is_empty() {
             script.push(format!("SET SESSION {}", variables.join(", ")).into_bytes());
@@ -445,6 +462,21 @@ impl SessionState {
     }
 }
 
+/// SET of these assignments, in as many statements as the servers' smaller max_allowed_packet need.
+fn set_in_portions(assignments: Vec<String>) -> Vec<Vec<u8>> {
+    let mut statements: Vec<Vec<u8>> = Vec::new();
+    for assignment in assignments {
+        match statements.last_mut() {
+            Some(last) if last.len() + assignment.len() < SET_BYTES => {
+                last.extend_from_slice(b", ");
+                last.extend_from_slice(assignment.as_bytes());
+            }
+            _ => statements.push(format!("SET {assignment}").into_bytes()),
+        }
+    }
+    statements
+}
+
 /// Whether a statement of the characteristics begins a transaction, and is not only a one-shot SET TRANSACTION.
 fn begins_transaction(text: &[u8]) -> bool {
     !text
@@ -488,6 +520,18 @@ mod tests {
                 "SET SESSION autocommit='OFF', time_zone='+02:00'"
             ]
         );
+    }
+
+    #[test]
+    fn long_user_variables_are_restored_in_several_statements() {
+        let mut state = SessionState::default();
+        for name in [&b"a"[..], b"b", b"c"] {
+            state.set_user_variable(name, "1".repeat(SET_BYTES / 2 - 20));
+        }
+        let lengths: Vec<usize> = state.script(false).iter().map(Vec::len).collect();
+        assert_eq!(lengths.len(), 2);
+        assert!(lengths.iter().all(|length| *length < SET_BYTES));
+        assert_eq!(state.user_variables_size(), 3 * (SET_BYTES / 2 - 20) / 2);
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! - LAST_INSERT_ID(): no hidden statement moves it.
 
 use steadfast_net::{QueryError, QueryResult};
-use steadfast_session::{Hidden, Inherited, bytes_expression, identifier};
+use steadfast_session::{Hidden, Inherited, identifier};
 use steadfast_sql::{Effects, Kind, Uses};
 use tokio::time::timeout;
 
@@ -19,9 +19,6 @@ use super::exchange::Before;
 use super::{Deferred, Driver};
 use crate::command::Stored;
 use crate::relay::Ended;
-
-/// Bytes of the longest value of a user variable that is kept.
-const KEPT_VARIABLE: usize = 32 << 10;
 
 /// FOUND_ROWS() above this is not made again: the rows would have to be sent.
 const REMADE_ROWS: u64 = 10_000;
@@ -358,75 +355,10 @@ impl Driver {
         }
         Ok(())
     }
-
-    /// Those of the user variables whose values can be kept; the others are marked.
-    async fn short_enough(
-        &mut self,
-        names: Vec<Vec<u8>>,
-        leave: &RowCount,
-    ) -> Result<Vec<Vec<u8>>, Before> {
-        let list: Vec<String> = names
-            .iter()
-            .map(|name| {
-                let name = identifier(&String::from_utf8_lossy(name));
-                format!("COALESCE(LENGTH(@{name}), 0) > {KEPT_VARIABLE}")
-            })
-            .collect();
-        let question = format!("SELECT {}", list.join(", "));
-        let row = first_row(self.ask(&[question.as_bytes()], leave).await?);
-        let mut short = Vec::new();
-        for (name, long) in names.into_iter().zip(row) {
-            if long.as_deref() == Some(b"0") {
-                short.push(name);
-            } else {
-                self.state_mut().user_variable_not_kept(&name);
-            }
-        }
-        Ok(short)
-    }
-
-    /// Asks for the values of user variables that a statement may have assigned.
-    async fn ask_user_variables(&mut self, leave: &RowCount) -> Result<(), Before> {
-        let names: Vec<Vec<u8>> = self
-            .state
-            .unknown_user_variables()
-            .map(<[u8]>::to_vec)
-            .collect();
-        if names.is_empty() {
-            return Ok(());
-        }
-        let names = self.short_enough(names, leave).await?;
-        if names.is_empty() {
-            return Ok(());
-        }
-        let list: Vec<String> = names
-            .iter()
-            .map(|name| {
-                let name = identifier(&String::from_utf8_lossy(name));
-                format!("@{name}, HEX(@{name}), CHARSET(@{name}), COLLATION(@{name})")
-            })
-            .collect();
-        let question = format!("SELECT {}", list.join(", "));
-        let Some(result) = self.ask(&[question.as_bytes()], leave).await?.pop() else {
-            return Ok(());
-        };
-        let Some(row) = result.rows.first() else {
-            return Ok(());
-        };
-        for (index, name) in names.iter().enumerate() {
-            let at = index * 4;
-            let (Some(column), Some(values)) = (result.columns.get(at), row.get(at..at + 4)) else {
-                continue;
-            };
-            let expression = user_value(column, values);
-            self.state_mut().set_user_variable(name, expression);
-        }
-        Ok(())
-    }
 }
 
 /// The first row of the first result.
-fn first_row(results: Vec<QueryResult>) -> Vec<Option<Vec<u8>>> {
+pub(super) fn first_row(results: Vec<QueryResult>) -> Vec<Option<Vec<u8>>> {
     results
         .into_iter()
         .next()
@@ -446,97 +378,4 @@ fn may_look_at_found_rows(stored: &Stored) -> bool {
                 || class.statements > 1
                 || matches!(class.kind, Kind::Call | Kind::Execute | Kind::Show))
     })
-}
-
-/// The value of a user variable as an expression, from `@x, HEX(@x), CHARSET(@x), COLLATION(@x)`.
-fn user_value(column: &steadfast_net::OwnedColumn, values: &[Option<Vec<u8>>]) -> String {
-    let text = |index: usize| -> Option<String> {
-        let value: &Vec<u8> = values.get(index)?.as_ref()?;
-        Some(String::from_utf8_lossy(value).into_owned())
-    };
-    let Some(shown) = text(0) else {
-        return "NULL".to_owned();
-    };
-    const UNSIGNED: u16 = steadfast_wire::response::UNSIGNED_FLAG;
-    match column.kind.0 {
-        // TINY, SHORT, LONG, LONGLONG, INT24.
-        1 | 2 | 3 | 8 | 9 if column.flags & UNSIGNED != 0 => format!("CAST({shown} AS UNSIGNED)"),
-        1 | 2 | 3 | 8 | 9 => shown,
-        // FLOAT, DOUBLE.
-        4 | 5 if shown.contains(['e', 'E']) => shown,
-        4 | 5 => format!("{shown}e0"),
-        // DECIMAL, NEWDECIMAL: a literal with a point has the same type and digits. What the column says of its
-        // decimals is not the value's: MariaDB says 38.
-        0 | 246 if shown.contains('.') => shown,
-        0 | 246 => format!("CAST({shown} AS DECIMAL(65,0))"),
-        _ => {
-            let bytes = text(1).map(|hex| unhex(&hex)).unwrap_or_default();
-            let charset = text(2).unwrap_or_else(|| "binary".to_owned());
-            let collation = text(3).unwrap_or_else(|| "binary".to_owned());
-            let expression = bytes_expression(&bytes, &charset);
-            if charset == "binary" {
-                expression
-            } else {
-                format!("{expression} COLLATE {collation}")
-            }
-        }
-    }
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digit = |byte: u8| (byte as char).to_digit(16).unwrap_or(0) as u8;
-    text.as_bytes()
-        .chunks(2)
-        .map(|pair| {
-            let high = pair.first().copied().map_or(0, digit);
-            let low = pair.get(1).copied().map_or(0, digit);
-            high << 4 | low
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use steadfast_net::OwnedColumn;
-    use steadfast_wire::value::ColumnType;
-
-    fn value(kind: u8, flags: u16, decimals: u8, values: [&str; 4]) -> String {
-        let column = OwnedColumn {
-            name: b"@x".to_vec(),
-            kind: ColumnType(kind),
-            collation: 63,
-            flags,
-            decimals,
-        };
-        user_value(
-            &column,
-            &values.map(|value| Some(value.as_bytes().to_vec())),
-        )
-    }
-
-    #[test]
-    fn user_variables_keep_type_digits_and_collation() {
-        assert_eq!(value(8, 0, 0, ["-5", "", "", ""]), "-5");
-        assert_eq!(
-            value(
-                8,
-                steadfast_wire::response::UNSIGNED_FLAG,
-                0,
-                ["5", "", "", ""]
-            ),
-            "CAST(5 AS UNSIGNED)"
-        );
-        assert_eq!(value(5, 0, 31, ["1.5", "", "", ""]), "1.5e0");
-        assert_eq!(value(5, 0, 31, ["1e300", "", "", ""]), "1e300");
-        assert_eq!(value(246, 0, 38, ["16.0028", "", "", ""]), "16.0028");
-        assert_eq!(
-            value(246, 0, 38, ["16", "", "", ""]),
-            "CAST(16 AS DECIMAL(65,0))"
-        );
-        assert_eq!(
-            value(251, 0, 31, ["é", "C3A9", "utf8mb4", "utf8mb4_bin"]),
-            "_utf8mb4 X'C3A9' COLLATE utf8mb4_bin"
-        );
-    }
 }

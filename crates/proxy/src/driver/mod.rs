@@ -24,6 +24,7 @@ mod locks;
 mod outage;
 mod recover;
 mod track;
+mod user_variables;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};

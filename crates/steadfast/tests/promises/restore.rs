@@ -118,6 +118,49 @@ on_both_servers! {
         assert_eq!(client.line("SELECT LENGTH(@x), CHAR_LENGTH(@x), SHA2(@x, 256) = @y"), "32768 16384 1");
     }
 
+    fn many_long_user_variables_are_kept_up_to_a_sum(case) {
+        case.witness().run(&["CREATE PROCEDURE sets() BEGIN SET @a3 = 'three'; END"]);
+        let assign = |count: usize| {
+            let list: Vec<String> = (1..=count).map(|n| format!("@a{n}:=REPEAT('x',32000)")).collect();
+            format!("SELECT {}", list.join(", "))
+        };
+        let lengths = |client: &mut Client, count: usize| {
+            let list: Vec<String> = (1..=count).map(|n| format!("LENGTH(@a{n})")).collect();
+            client.line(&format!("SELECT {}", list.join(", ")))
+        };
+        let expected = |count: usize| vec!["32000"; count].join(" ");
+        for count in [11, 64] {
+            let mut client = case.client();
+            client.run(&[&assign(count), "INSERT INTO t (n) VALUES (1)", "UPDATE t SET n = n + 1", "SET @b = CONCAT('', 1)"]);
+            assert_eq!(lengths(&mut client, count), expected(count));
+            case.cut();
+            assert_eq!(lengths(&mut client, count), expected(count));
+            // After a procedure no value is known any more.
+            client.run(&["CALL sets()", "INSERT INTO t (n) VALUES (3)", "DELETE FROM t"]);
+            case.cut();
+            assert_eq!(lengths(&mut client, count), expected(count).replacen("32000 32000 32000", "32000 32000 5", 1));
+            assert_eq!(client.line("SELECT @a3, @b, SHA2(@a4, 256) = SHA2(REPEAT('x', 32000), 256)"), "three 1 1");
+        }
+        // Names and types take room as well.
+        let mut client = case.client();
+        for part in 0..10 {
+            let list: Vec<String> = (0..400).map(|n| format!("@a_name_that_is_nearly_as_long_as_the_servers_take_them_{part}_{n} = CONCAT('', {n})")).collect();
+            client.run(&[&format!("SET {}", list.join(", "))]);
+        }
+        client.run(&["CALL sets()", "INSERT INTO t (n) VALUES (4)", "DELETE FROM t"]);
+        case.cut();
+        assert_eq!(client.line("SELECT @a_name_that_is_nearly_as_long_as_the_servers_take_them_9_399"), "399");
+        // More than the sum: nothing happens before a loss.
+        let mut client = case.client();
+        client.run(&[&assign(80), "INSERT INTO t (n) VALUES (1)", "CALL sets()", "UPDATE t SET n = n + 1"]);
+        assert_eq!(client.line("SELECT LENGTH(@a80), @a3"), "32000 three");
+        assert_eq!(case.rows(), ["2"]);
+        case.cut();
+        client.query("SELECT 1").fails(GONE);
+        client.command(RESET_CONNECTION, b"").good();
+        assert_eq!(client.line("SELECT @a1, 1"), "NULL 1");
+    }
+
     fn what_a_transaction_assigned_is_not_asked_for_before_it_is_replayed(case) {
         let mut client = case.client();
         // On MySQL with a warning, after which nothing is asked until the next statement.
