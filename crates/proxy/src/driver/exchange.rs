@@ -12,8 +12,9 @@ use steadfast_wire::frame::{self, MAX_FRAME};
 use steadfast_wire::walk::Expect;
 use steadfast_wire::{Capabilities, StatusFlags};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
-use super::{AHEAD, Driver, Exit, end_of, end_of_io};
+use super::{AHEAD, Driver, Exit, end_of, end_of_io, silence};
 use crate::command::Stored;
 use crate::prepared::There;
 use crate::registry::Control;
@@ -222,14 +223,12 @@ impl Driver {
         if pins.before_first_run() {
             self.pin(pins).await?;
         }
+        if guarded {
+            self.query(b"START TRANSACTION READ ONLY").await?;
+        }
         let Some(link) = &mut self.link else {
             return Err(Before::Lost(steadfast_session::End::Fin));
         };
-        if guarded {
-            link.connection
-                .query(b"START TRANSACTION READ ONLY")
-                .await?;
-        }
         let (Some(prepared), Some(there)) = (&stored.prepared, there) else {
             return Ok(stored.payload.to_vec());
         };
@@ -558,14 +557,10 @@ impl Driver {
 
     /// Takes the hidden read-only transaction of a re-run off again.
     async fn end_guard(&mut self) {
-        if let Some(link) = &mut self.link
-            && let Err(error) = link
-                .connection
-                .query(b"COMMIT AND NO CHAIN NO RELEASE")
-                .await
-        {
-            // The next use of the connection finds out.
+        if let Err(error) = self.query(b"COMMIT AND NO CHAIN NO RELEASE").await {
             tracing::debug!("the read-only transaction of a re-run was not ended: {error}");
+            // What follows must not run inside it. The next use of the connection finds that it is lost.
+            self.discard();
         }
         self.status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;
     }
@@ -623,7 +618,9 @@ impl Driver {
             return Ok(self.lost(steadfast_session::End::Fin, Sent::Nothing).await);
         };
         let question = [code::SET_OPTION, u8::from(!several), 0];
-        match link.connection.command(&question).await {
+        let limit = 2 * self.shared.timeouts.dead_after;
+        let answered = timeout(limit, link.connection.command(&question)).await;
+        match answered.unwrap_or_else(|_| Err(silence())) {
             Ok(ok) => {
                 self.status = ok.status;
                 self.note_late_changes(&ok.session_state);

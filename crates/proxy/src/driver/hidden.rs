@@ -10,13 +10,15 @@
 //!   again before it is asked for.
 //! - LAST_INSERT_ID(): no hidden statement moves it.
 
+use std::time::Duration;
+
 use steadfast_net::{QueryError, QueryResult};
 use steadfast_session::{Hidden, Inherited, identifier};
 use steadfast_sql::{Effects, Kind, Uses};
 use tokio::time::timeout;
 
 use super::exchange::Before;
-use super::{Deferred, Driver};
+use super::{Deferred, Driver, silence};
 use crate::command::Stored;
 use crate::relay::Ended;
 
@@ -107,21 +109,25 @@ impl Driver {
     }
 
     /// Hidden statements, in one round trip.
-    async fn query_all(&mut self, texts: &[&[u8]]) -> Result<Vec<QueryResult>, QueryError> {
-        let silent = || {
-            QueryError::Lost(
-                steadfast_net::LossKind::Silence,
-                std::io::ErrorKind::TimedOut.into(),
-            )
-        };
-        match &mut self.link {
-            // Hidden work is small: a server that takes longer than this for it is gone.
-            Some(link) => timeout(
-                2 * self.shared.timeouts.dead_after,
-                link.connection.query_all(texts),
-            )
+    pub(super) async fn query_all(
+        &mut self,
+        texts: &[&[u8]],
+    ) -> Result<Vec<QueryResult>, QueryError> {
+        // Hidden work is small: a server that takes longer than this for it is gone.
+        self.query_within(2 * self.shared.timeouts.dead_after, texts)
             .await
-            .unwrap_or_else(|_| Err(silent())),
+    }
+
+    /// Hidden statements that may take so long.
+    pub(super) async fn query_within(
+        &mut self,
+        limit: Duration,
+        texts: &[&[u8]],
+    ) -> Result<Vec<QueryResult>, QueryError> {
+        match &mut self.link {
+            Some(link) => timeout(limit, link.connection.query_all(texts))
+                .await
+                .unwrap_or_else(|_| Err(silence())),
             None => Err(QueryError::Lost(
                 steadfast_net::LossKind::Eof,
                 std::io::ErrorKind::UnexpectedEof.into(),
@@ -244,9 +250,8 @@ impl Driver {
     /// it: the statement left no warnings, and the ROW_COUNT() that it left can be made again.
     pub(super) async fn ask_at_once(&mut self, stored: &Stored, ended: &Ended) {
         if Self::is_reset(stored) && ended.error == 0 {
-            if self.begin_again().await.is_err() {
-                // The next use of the connection finds the loss.
-                tracing::debug!(client = %self.peer, "settings could not be made after a reset");
+            if let Err(error) = self.begin_again().await {
+                self.not_asked("settings", &error);
             }
             return;
         }
@@ -267,19 +272,13 @@ impl Driver {
         if self.deferred.collation {
             match self.ask_collation(&leave).await {
                 Ok(()) => self.deferred.collation = false,
-                Err(_) => {
-                    tracing::debug!(client = %self.peer, "the collation could not be asked for");
-                    return;
-                }
+                Err(error) => return self.not_asked("the collation", &error),
             }
         }
         if self.deferred.user_locks {
             match self.ask_user_locks(&leave).await {
                 Ok(()) => self.deferred.user_locks = false,
-                Err(_) => {
-                    tracing::debug!(client = %self.peer, "user locks could not be asked for");
-                    return;
-                }
+                Err(error) => return self.not_asked("user locks", &error),
             }
         }
         if !self.deferred.user_variables {
@@ -287,7 +286,17 @@ impl Driver {
         }
         match self.ask_user_variables(&leave).await {
             Ok(()) => self.deferred.user_variables = false,
-            Err(_) => tracing::debug!(client = %self.peer, "user variables could not be asked for"),
+            Err(error) => self.not_asked("user variables", &error),
+        }
+    }
+
+    /// A question whose answer can wait was not answered. What the server still owes of it must not be taken for the
+    /// answer to the next command: the next use of the connection finds that it is lost.
+    fn not_asked(&mut self, what: &str, error: &Before) {
+        tracing::debug!(client = %self.peer, "{what} could not be asked for");
+        let in_step = matches!(error, Before::Lost(steadfast_session::End::Said(_)));
+        if !in_step {
+            self.discard();
         }
     }
 

@@ -108,6 +108,36 @@ impl Driver {
         Ok(self.right_insert_id(told, drawn).await?.is_some())
     }
 
+    /// Before an INSERT is replayed whose id happens to be the one that was restored: afterwards nobody could tell whether
+    /// it was drawn. Restores another one; gives the one that was restored.
+    pub(super) async fn tell_insert_id_apart(
+        &mut self,
+        entry: &Entry,
+    ) -> Result<Option<u64>, QueryError> {
+        let restored = self.restored_insert_id;
+        if entry.insert_id != restored || self.core.insert_id_at_start() == InsertId::Known {
+            return Ok(None);
+        }
+        self.set_insert_id(restored ^ 1).await?;
+        Ok(Some(restored))
+    }
+
+    /// After it: it has drawn its id, or `id` is restored again.
+    pub(super) async fn restore_insert_id_unless_set(&mut self, id: u64) -> Result<(), QueryError> {
+        let found = self.ask_one(b"SELECT LAST_INSERT_ID()").await?;
+        if number(found.rows.first(), 0) == Some(self.restored_insert_id) {
+            self.set_insert_id(id).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_insert_id(&mut self, id: u64) -> Result<(), QueryError> {
+        self.query(format!("SET last_insert_id={id}").as_bytes())
+            .await?;
+        self.restored_insert_id = id;
+        Ok(())
+    }
+
     /// The server's LAST_INSERT_ID(), if it is the session's. It is, if a statement has set it since it was restored;
     /// what was restored is right, if it was drawn by the INSERT that `told` it.
     async fn right_insert_id(

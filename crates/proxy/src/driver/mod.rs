@@ -560,6 +560,11 @@ impl Driver {
     }
 }
 
+/// A server has not answered a hidden query in time.
+fn silence() -> QueryError {
+    QueryError::Lost(LossKind::Silence, std::io::ErrorKind::TimedOut.into())
+}
+
 /// How a hidden query's failure is a loss.
 fn end_of(error: &QueryError) -> End {
     match error {

@@ -162,15 +162,12 @@ impl Driver {
 
     /// The opening of a chained transaction, as the server's session tracking told it.
     pub(super) async fn replay_opening(&mut self) -> Result<Event, Exit> {
-        let Some(link) = &mut self.link else {
-            return Ok(self.lost(steadfast_session::End::Fin, Sent::Nothing).await);
-        };
         let mut opening: Vec<Vec<u8>> = self.at_start.opening().collect();
         if opening.is_empty() {
             opening.push(b"START TRANSACTION".to_vec());
         }
         let texts: Vec<&[u8]> = opening.iter().map(Vec::as_slice).collect();
-        if let Err(error) = link.connection.query_all(&texts).await {
+        if let Err(error) = self.query_all(&texts).await {
             return Ok(self.lost(end_of(&error), Sent::Nothing).await);
         }
         Ok(Event::Response(Response {
@@ -285,6 +282,21 @@ impl Driver {
         if entry.insert_id == 0 {
             return self.run_hidden(stored, pins).await;
         }
+        let mistakable = self.tell_insert_id_apart(&entry).await?;
+        let ended = self.replay_insert(stored, pins, entry).await?;
+        if let Some(restored) = mistakable {
+            self.restore_insert_id_unless_set(restored).await?;
+        }
+        Ok(ended)
+    }
+
+    /// An INSERT whose OK told an id, with that id.
+    async fn replay_insert(
+        &mut self,
+        stored: &crate::command::Stored,
+        pins: Pins,
+        entry: steadfast_session::Entry,
+    ) -> Result<Ended, Before> {
         // A pin is set only where it is certain to be used: first without one, and if another id came, it was drawn
         // from the counter, so take it back and pin. An id that the statement names itself comes the same at once.
         self.hidden(SAVEPOINT).await?;
@@ -301,11 +313,10 @@ impl Driver {
         Ok(ended)
     }
 
+    /// Part of a replay. Taking back a large INSERT may take as long as making it.
     async fn hidden(&mut self, text: &[u8]) -> Result<(), QueryError> {
-        if let Some(link) = &mut self.link {
-            link.connection.query(text).await?;
-        }
-        Ok(())
+        let limit = self.shared.timeouts.hold + self.shared.replay_time;
+        self.query_within(limit, &[text]).await.map(drop)
     }
 
     async fn run_hidden(
@@ -335,7 +346,9 @@ impl Driver {
         if self.deferred.clock {
             self.deferred.clock = false;
             if let Err(error) = self.hidden(b"SET timestamp=DEFAULT").await {
-                return Ok(Some(self.lost(end_of(&error), Sent::Nothing).await));
+                tracing::debug!(client = %self.peer, "the clock could not be let run again: {error}");
+                // What the core has decided on holds. The next use of the connection finds that it is lost.
+                self.discard();
             }
         }
         self.turn = None;

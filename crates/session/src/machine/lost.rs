@@ -11,8 +11,15 @@ impl Session {
         match self.phase {
             Phase::Idle => self.lost_idle(None, loss, actions),
             Phase::Running(flight) => self.lost_running(flight, loss, actions),
-            // It has not been sent.
-            Phase::Proving(flight) => self.lost_idle(Some(flight), loss, actions),
+            Phase::Proving(mut flight) => {
+                // It has not been sent; but what is asked before it may be what ends the connection.
+                flight.tries = flight.tries.saturating_add(1);
+                if flight.tries >= self.limits.attempts {
+                    self.give_up(flight, actions);
+                } else {
+                    self.lost_idle(Some(flight), loss, actions);
+                }
+            }
             Phase::Probing { flight, response } => {
                 // The client has its ERR. 1213 and 1020 roll everything back; after any other the transaction
                 // is taken to live, and the replay proves it.

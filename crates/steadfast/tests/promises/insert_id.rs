@@ -132,6 +132,37 @@ on_both_servers! {
         client.line(ASK);
     }
 
+    fn an_id_that_happens_to_be_the_one_of_before_is_known(case) {
+        // Triggers: the tables' definitions tell nothing.
+        case.witness().run(&[
+            "CREATE TABLE u (id INT PRIMARY KEY AUTO_INCREMENT, n INT) ENGINE=InnoDB",
+            "CREATE TABLE audit (n INT) ENGINE=InnoDB",
+            "CREATE TRIGGER audits AFTER INSERT ON t FOR EACH ROW INSERT INTO audit (n) VALUES (NEW.n)",
+            "CREATE TRIGGER audits_too AFTER INSERT ON u FOR EACH ROW INSERT INTO audit (n) VALUES (NEW.n)",
+        ]);
+        let draws_next = |id: u32| {
+            case.witness().run(&[
+                &format!("ALTER TABLE t AUTO_INCREMENT={id}"),
+                &format!("ALTER TABLE u AUTO_INCREMENT={id}"),
+            ]);
+        };
+        let mut client = case.client();
+        for id in [100, 200, 300] {
+            draws_next(id);
+            client.run(&["INSERT INTO t (n) VALUES (1)", "BEGIN", "INSERT INTO u (n) VALUES (1)"]);
+            for _ in 0..2 {
+                case.cut();
+                assert_eq!(client.line(ASK), id.to_string());
+            }
+            client.run(&["COMMIT"]);
+        }
+        // Named, not drawn: what LAST_INSERT_ID() is goes back to before the transaction, and is not known.
+        draws_next(400);
+        client.run(&["INSERT INTO t (n) VALUES (1)", "BEGIN", "INSERT INTO u (id, n) VALUES (400, 1)"]);
+        case.cut();
+        client.query(ASK).fails(GONE);
+    }
+
     fn an_insert_that_failed_may_have_drawn_an_id(case) {
         case.witness().run(&["ALTER TABLE t ADD UNIQUE (n)", "INSERT INTO t (n) VALUES (10)"]);
         age();

@@ -24,6 +24,7 @@ mod protocol;
 mod restart;
 mod restore;
 mod secure_timestamp;
+mod stall;
 mod state;
 mod stuck;
 mod transaction;
