@@ -114,12 +114,17 @@ impl ClientLeg {
 
     /// Whether the next packet that waits is a command that has an answer.
     pub(crate) fn answer_is_due(&self) -> bool {
-        self.inbound.get(HEADER_LEN).is_some_and(|first| {
+        self.next_code().is_some_and(|first| {
             !matches!(
-                *first,
+                first,
                 code::QUIT | code::STMT_CLOSE | code::STMT_SEND_LONG_DATA
             )
         })
+    }
+
+    /// The code of the next command that waits.
+    pub(crate) fn next_code(&self) -> Option<u8> {
+        self.inbound.get(HEADER_LEN).copied()
     }
 
     /// Takes a packet off the buffer if all of it is there. Memory grows with the bytes that came, not with those

@@ -88,19 +88,17 @@ impl Health {
     /// Takes note of an answer to [`STATUS`]; gives [`Health::definitions`] as they are now, if it was one. What was
     /// changed within the last half second before a server's crash is not seen: its counters begin at zero.
     pub(crate) fn note_status(&self, status: &QueryResult) -> Option<u64> {
-        let uptime = value(status, "Uptime")?;
         let now = Counted {
             changes: ["Com_alter_table", "Com_drop_trigger", "Com_rename_table"]
                 .iter()
                 .map(|name| value(status, name))
                 .sum::<Option<u64>>()?,
-            boot: Instant::now().checked_sub(Duration::from_secs(uptime))?,
+            boot: boot_of(status)?,
         };
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let before = counted.replace(now);
         let same = before.is_some_and(|before| {
-            let since = now.boot.max(before.boot) - now.boot.min(before.boot);
-            if since < SAME_BOOT {
+            if same_boot(now.boot, before.boot) {
                 before.changes == now.changes
             } else {
                 now.changes == 0
@@ -232,6 +230,17 @@ async fn look(
     let status = connection.query(STATUS).await?;
     shared.health.note_status(&status);
     Ok(value(&status, "Com_kill"))
+}
+
+/// When the server was started that has just told this `Uptime`, up to a second late; `None`: it is not among these.
+pub(crate) fn boot_of(status: &QueryResult) -> Option<Instant> {
+    let uptime = Duration::from_secs(value(status, "Uptime")?);
+    Instant::now().checked_sub(uptime)
+}
+
+/// Whether two answers of [`boot_of`] are of one and the same start.
+pub(crate) fn same_boot(one: Instant, other: Instant) -> bool {
+    one.max(other) - one.min(other) < SAME_BOOT
 }
 
 /// The value of a status variable.

@@ -10,6 +10,7 @@ use steadfast_wire::auth::Password;
 use steadfast_wire::command::code;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::health::{boot_of, same_boot};
 use crate::relay::Relay;
 use crate::shared::Shared;
 
@@ -73,6 +74,20 @@ pub(crate) struct Zombie {
     /// What the server's process list calls its client: host and port. After a restart ids begin again, but no other
     /// connection has the same id and the same port.
     pub(crate) host: Vec<u8>,
+    /// Over a Unix socket there is no port: when the server was started that the id is of; `None`: not known, or not
+    /// needed.
+    pub(crate) boot: Option<std::time::Instant>,
+}
+
+/// What is left of a lost connection on the server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Found {
+    /// Nothing.
+    Gone,
+    /// The connection.
+    Lives,
+    /// One like it: whether it is the one that is meant cannot be told.
+    Doubtful,
 }
 
 impl Zombie {
@@ -84,6 +99,47 @@ impl Zombie {
             hexadecimal(&self.host)
         )
     }
+
+    /// Looks for it.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    async fn find(&self, connection: &mut ServerConnection) -> Result<Found, QueryError> {
+        let found = connection.query(self.look().as_bytes()).await?;
+        if found.rows.is_empty() {
+            return Ok(Found::Gone);
+        }
+        if has_port(&self.host) {
+            return Ok(Found::Lives);
+        }
+        Ok(self.judge(boot(connection).await?))
+    }
+
+    /// What a connection with its id and without a port is on a server that was started at `now`.
+    fn judge(&self, now: Option<std::time::Instant>) -> Found {
+        match (self.boot, now) {
+            (Some(then), Some(now)) if same_boot(then, now) => Found::Lives,
+            (Some(_), Some(_)) => Found::Gone,
+            _ => Found::Doubtful,
+        }
+    }
+}
+
+/// Whether this name of a client in the process list tells connections apart. Over a Unix socket everybody is
+/// `localhost`.
+fn has_port(host: &[u8]) -> bool {
+    host.contains(&b':')
+}
+
+/// When the server of this connection was started; `None`: it does not tell.
+///
+/// # Errors
+/// [`QueryError`].
+async fn boot(connection: &mut ServerConnection) -> Result<Option<std::time::Instant>, QueryError> {
+    let status = connection
+        .query(b"SHOW GLOBAL STATUS LIKE 'Uptime'")
+        .await?;
+    Ok(boot_of(&status))
 }
 
 /// What a server connection had of its own after the login, before anything was set.
@@ -124,6 +180,8 @@ pub(crate) struct Link {
     pub(crate) number: u64,
     /// What it had of its own.
     pub(crate) own: OwnSettings,
+    /// See [`Zombie::boot`].
+    boot: Option<std::time::Instant>,
 }
 
 impl Link {
@@ -142,6 +200,7 @@ impl Link {
         Zombie {
             id: self.id(),
             host: self.own.host.clone(),
+            boot: self.boot,
         }
     }
 }
@@ -203,11 +262,17 @@ pub(crate) async fn set_up(
         character_set_client: next(),
         host: next(),
     };
+    let boot = if has_port(&own.host) {
+        None
+    } else {
+        boot(&mut connection).await?
+    };
     Ok(Link {
         relay: Relay::new(client, connection.capabilities),
         connection,
         number: shared.number(),
         own,
+        boot,
     })
 }
 
@@ -383,12 +448,7 @@ pub(crate) async fn kill(
     connection: &mut ServerConnection,
     zombie: &Zombie,
 ) -> Result<(), QueryError> {
-    if connection
-        .query(zombie.look().as_bytes())
-        .await?
-        .rows
-        .is_empty()
-    {
+    if zombie.find(connection).await? != Found::Lives {
         return Ok(());
     }
     shared.own_kills.fetch_add(1, Ordering::SeqCst);
@@ -408,10 +468,8 @@ async fn end_zombie(
     connection: &mut ServerConnection,
     zombie: &Zombie,
 ) -> Result<bool, QueryError> {
-    let look = zombie.look();
     for round in 0..200 {
-        let found = connection.query(look.as_bytes()).await?;
-        if found.rows.is_empty() {
+        if zombie.find(connection).await? == Found::Gone {
             return Ok(true);
         }
         if round == 0 {
@@ -512,5 +570,35 @@ async fn restore(connection: &mut ServerConnection, state: &SessionState) -> Res
             Ok(())
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_port_only_the_same_boot_proves_that_it_is_the_same_connection() {
+        let boot = std::time::Instant::now();
+        let zombie = |boot| Zombie {
+            id: 7,
+            host: b"localhost".to_vec(),
+            boot,
+        };
+        let known = zombie(Some(boot));
+        assert_eq!(known.judge(Some(boot)), Found::Lives);
+        let rounded = boot + Duration::from_millis(1100);
+        assert_eq!(known.judge(Some(rounded)), Found::Lives);
+        let restarted = boot + Duration::from_secs(60);
+        assert_eq!(known.judge(Some(restarted)), Found::Gone);
+        assert_eq!(known.judge(None), Found::Doubtful);
+        assert_eq!(zombie(None).judge(Some(boot)), Found::Doubtful);
+    }
+
+    #[test]
+    fn a_unix_socket_has_no_port() {
+        assert!(!has_port(b"localhost"));
+        assert!(has_port(b"localhost:40312"));
+        assert!(has_port(b"::1:40312"));
     }
 }

@@ -251,7 +251,7 @@ async fn unless_left<T>(
             word = listen(client, control) => match word {
                 Word::Exit(exit) => return Err(exit),
                 // No statement runs that could be ended.
-                Word::Interrupt | Word::Kill => {}
+                Word::Interrupt | Word::Kill | Word::About(_) => {}
             },
         }
     }

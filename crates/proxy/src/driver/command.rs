@@ -102,7 +102,14 @@ impl Driver {
         }
     }
 
-    async fn run_command(&mut self, mut stored: Stored) -> Result<(), Exit> {
+    async fn run_command(&mut self, stored: Stored) -> Result<(), Exit> {
+        let done = self.run_or_answer(stored).await;
+        // One that was answered here, or whose answer never came, must not speak through the next command.
+        self.killing = None;
+        done
+    }
+
+    async fn run_or_answer(&mut self, mut stored: Stored) -> Result<(), Exit> {
         let kind = stored.class.map(|class| class.kind);
         if kind == Some(Kind::Kill) && stored.prepared.is_none() && self.kill(&mut stored).await? {
             return Ok(());

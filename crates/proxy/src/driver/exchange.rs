@@ -201,6 +201,7 @@ impl Driver {
             statement_id: self.next_statement,
             delivered: self.mark,
         };
+        self.tell_kill_sent();
         self.converse(&payload, order).await
     }
 
@@ -449,14 +450,17 @@ impl Driver {
                 },
                 control = self.control.next() => match control {
                     Some(Control::Close) | None => return Err(Exit::Closed),
-                    Some(Control::Interrupt | Control::Kill) if self.core.is_replaying() => {
+                    Some(Control::Interrupt) if self.core.is_replaying() => {
                         self.interrupt_held().await?;
                     }
-                    Some(Control::Interrupt | Control::Kill) if !order.hidden => {
-                        self.interrupt_running();
-                    }
+                    Some(Control::Interrupt) if !order.hidden => self.interrupt_running(),
                     // Nothing runs yet.
-                    Some(Control::Interrupt | Control::Kill) => {}
+                    Some(Control::Interrupt) => {}
+                    Some(Control::Kill) if self.core.is_replaying() => {
+                        self.killed = super::kill::Killed::Taken(connection.greeting.connection_id);
+                        break steadfast_session::End::Fin;
+                    }
+                    Some(Control::Kill) => self.kill_here(),
                     Some(word) => self.note_kill(word),
                 },
                 _ = silences.changed() => break steadfast_session::End::Silence,

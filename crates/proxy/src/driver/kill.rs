@@ -2,9 +2,9 @@
 //! somebody kills the connection, or the command that it waits for.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use steadfast_net::{QueryError, greet};
 use steadfast_session::{Action, End, Event, Failure, Loss, Sent};
 use steadfast_sql::{KillBy, kill_target};
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::{Driver, Exit};
-use crate::command::Stored;
+use crate::command::{Stored, understand};
 use crate::link::Identity;
 use crate::registry::Control;
 use crate::shared::Shared;
@@ -48,11 +48,21 @@ impl Killed {
     }
 }
 
-/// A KILL that is being relayed: who is to be told what the server says to it.
+/// A KILL of another session that is being relayed.
 #[derive(Clone, Debug)]
 pub(super) struct Killing {
-    victim: mpsc::Sender<Control>,
+    /// Who is to be told that its connection is killed; `None`: only what runs there.
+    victim: Option<mpsc::Sender<Control>>,
     id: u32,
+}
+
+impl Killing {
+    fn tell(&self, word: impl FnOnce(u32) -> Control) {
+        if let Some(victim) = &self.victim {
+            // A session whose queue is full has something more urgent to do.
+            let _ = victim.try_send(word(self.id));
+        }
+    }
 }
 
 impl Driver {
@@ -95,17 +105,10 @@ impl Driver {
             self.acknowledge().await?;
             return Ok(true);
         };
-        if !target.query {
-            // Before the server has it: the victim may see its end before this session hears of it.
-            let _ = known.control.try_send(Control::KillSent(now));
-            self.killing = Some(Killing {
-                victim: known.control,
-                id: now,
-            });
-        }
-        self.shared
-            .own_kills
-            .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        self.killing = Some(Killing {
+            victim: (!target.query).then_some(known.control),
+            id: now,
+        });
         if u64::from(now) != id {
             let mut text = text.to_vec();
             text.splice(target.id_span, now.to_string().into_bytes());
@@ -114,15 +117,23 @@ impl Driver {
         Ok(false)
     }
 
+    /// The command goes to the server now. If it is a KILL, its victim is told before the server has it: the victim may
+    /// see its end before this session hears of it.
+    pub(super) fn tell_kill_sent(&self) {
+        if let Some(killing) = &self.killing {
+            killing.tell(Control::KillSent);
+            self.shared.own_kills.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
     /// The server has answered a KILL that was relayed.
     pub(super) fn tell_killed(&mut self, error: u16) {
         if let Some(killing) = self.killing.take() {
-            let word = if error == 0 {
-                Control::KillTaken(killing.id)
+            killing.tell(if error == 0 {
+                Control::KillTaken
             } else {
-                Control::KillRefused(killing.id)
-            };
-            let _ = killing.victim.try_send(word);
+                Control::KillRefused
+            });
         }
     }
 
@@ -163,17 +174,33 @@ impl Driver {
 
     /// KILL QUERY came while the command was held, and was acknowledged; now it runs.
     pub(super) fn interrupt_running(&self) {
-        let Some(id) = self.link.as_ref().map(crate::link::Link::id) else {
-            return;
-        };
+        if let Some(id) = self.link.as_ref().map(crate::link::Link::id) {
+            self.kill_beside("KILL QUERY", Killing { victim: None, id });
+        }
+    }
+
+    /// KILL came while there was no server connection, and was acknowledged; now there is one: it is killed as if KILL
+    /// had found it.
+    pub(super) fn kill_here(&self) {
+        let id = self.link.as_ref().map(crate::link::Link::id);
+        let here = self.shared.registry.find(self.claim.id());
+        if let (Some(id), Some(here)) = (id, here) {
+            let victim = Some(here.control);
+            self.kill_beside("KILL", Killing { victim, id });
+        }
+    }
+
+    /// Kills on another connection of this account.
+    fn kill_beside(&self, verb: &'static str, killing: Killing) {
         let shared = Arc::clone(&self.shared);
         let identity = self.identity.clone();
         tokio::task::spawn_local(async move {
             let limit = shared.timeouts.dead_after;
-            match timeout(limit, kill_query(&shared, &identity, id)).await {
+            let id = killing.id;
+            match timeout(limit, kill(&shared, &identity, verb, &killing)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(why)) => tracing::debug!("KILL QUERY {id} came to nothing: {why}"),
-                Err(_) => tracing::debug!("KILL QUERY {id} came to nothing within {limit:?}"),
+                Ok(Err(why)) => tracing::debug!("{verb} {id} came to nothing: {why}"),
+                Err(_) => tracing::debug!("{verb} {id} came to nothing within {limit:?}"),
             }
         });
     }
@@ -190,7 +217,12 @@ impl Driver {
                 Ok(Ok(_)) | Err(_) => {}
             }
         }
-        if !self.client.answer_is_due() {
+        let ends_session = matches!(
+            self.client.next_code(),
+            Some(code::CHANGE_USER | code::RESET_CONNECTION)
+        );
+        // No KILL QUERY ends what gives back the session: a pool would hand it on as it is.
+        if !self.client.answer_is_due() || ends_session {
             return Ok(());
         }
         let packet = self.client.take().map_err(|error| {
@@ -198,6 +230,11 @@ impl Driver {
         })?;
         if let Some(packet) = packet {
             self.sequence = packet.next_sequence;
+            let (capabilities, last) = (self.capabilities(), self.last_prepared);
+            // As on a server, a command that is interrupted has been read: it has used up its long data.
+            if let Err(error) = understand(packet.payload, capabilities, last, self) {
+                tracing::debug!(client = %self.peer, "the interrupted command: {error}");
+            }
             self.interrupted_with(failure).await?;
         }
         Ok(())
@@ -223,11 +260,16 @@ impl Driver {
     }
 }
 
-/// Ends what runs on a connection of this account.
+/// KILL or KILL QUERY of a connection of this account.
 ///
 /// # Errors
 /// Why it could not, in people's words.
-async fn kill_query(shared: &Shared, identity: &Identity, id: u32) -> Result<(), String> {
+async fn kill(
+    shared: &Shared,
+    identity: &Identity,
+    verb: &str,
+    killing: &Killing,
+) -> Result<(), String> {
     let Some(password) = &identity.password else {
         return Err("the password is not known".to_owned());
     };
@@ -238,12 +280,12 @@ async fn kill_query(shared: &Shared, identity: &Identity, id: u32) -> Result<(),
         .login(&identity.login(password, None))
         .await
         .map_err(|error| error.to_string())?;
-    shared
-        .own_kills
-        .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-    let text = Bytes::from(format!("KILL QUERY {id}"));
-    match connection.query(&text).await {
-        Ok(_) | Err(QueryError::Server(_)) => {}
+    killing.tell(Control::KillSent);
+    shared.own_kills.fetch_add(1, Ordering::SeqCst);
+    let text = format!("{verb} {}", killing.id);
+    match connection.query(text.as_bytes()).await {
+        Ok(_) => killing.tell(Control::KillTaken),
+        Err(QueryError::Server(_)) => killing.tell(Control::KillRefused),
         Err(error) => return Err(error.to_string()),
     }
     connection.quit().await;

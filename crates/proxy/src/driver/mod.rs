@@ -332,7 +332,8 @@ impl Driver {
                 control = self.control.next() => match control {
                     Some(Control::Close) | None => return Err(Exit::Closed),
                     // Nothing runs.
-                    Some(Control::Interrupt | Control::Kill) => {}
+                    Some(Control::Interrupt) => {}
+                    Some(Control::Kill) => self.kill_here(),
                     Some(word) => self.note_kill(word),
                 },
                 _ = draining.changed() => {}

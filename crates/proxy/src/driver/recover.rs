@@ -38,6 +38,8 @@ const RELEASE_SAVEPOINT: &[u8] = b"RELEASE SAVEPOINT `steadfast pin`";
 pub(super) enum Word {
     Interrupt,
     Kill,
+    /// A KILL for a server connection.
+    About(Control),
     Exit(Exit),
 }
 
@@ -55,8 +57,11 @@ pub(super) async fn listen(client: &mut ClientLeg, control: &mut Words) -> Word 
             control = control.next() => match control {
                 Some(Control::Interrupt) => return Word::Interrupt,
                 Some(Control::Kill) => return Word::Kill,
-                // The connection that is to be killed is the one that is lost.
-                Some(Control::KillSent(_) | Control::KillTaken(_) | Control::KillRefused(_)) => {}
+                Some(
+                    word @ (Control::KillSent(_)
+                    | Control::KillTaken(_)
+                    | Control::KillRefused(_)),
+                ) => return Word::About(word),
                 Some(Control::Close) | None => return Word::Exit(Exit::Closed),
             },
         }
@@ -100,14 +105,18 @@ impl Driver {
                 catalogue: attachment.catalogue,
             };
             let mut attaching = std::pin::pin!(link::attach(&self.shared, &wanted, deadline));
-            tokio::select! {
-                attached = &mut attaching => Ok(attached),
-                word = listen(&mut self.client, &mut self.control) => match word {
-                    Word::Interrupt => Err(()),
-                    // What waits ends, and what is open is lost.
-                    Word::Kill => return Ok(Event::Refused(Refusal(Reason::Killed))),
-                    Word::Exit(exit) => return Err(exit),
-                },
+            loop {
+                tokio::select! {
+                    attached = &mut attaching => break Ok(attached),
+                    word = listen(&mut self.client, &mut self.control) => match word {
+                        Word::Interrupt => break Err(()),
+                        // What waits ends, and what is open is lost.
+                        Word::Kill => return Ok(Event::Refused(Refusal(Reason::Killed))),
+                        // The connection that is to be killed is the one that is lost.
+                        Word::About(_) => {}
+                        Word::Exit(exit) => return Err(exit),
+                    },
+                }
             }
         };
         let attached = match attached {
@@ -210,6 +219,11 @@ impl Driver {
                     return Box::pin(self.replay(index)).await;
                 }
                 Some(Word::Kill) => return Ok(self.killed_while_replaying()),
+                Some(Word::About(word)) => {
+                    // Its end shows when the connection is used.
+                    self.note_kill(word);
+                    return Box::pin(self.replay(index)).await;
+                }
                 Some(Word::Exit(exit)) => return Err(exit),
             }
         }

@@ -120,4 +120,100 @@ on_both_servers! {
         }
         assert_eq!(case.rows(), Vec::<String>::new());
     }
+
+    fn a_kill_while_the_replay_waits_for_its_turn_ends_it(case) {
+        let mut witness = case.witness();
+        witness.run(&["INSERT INTO t (id, n) VALUES (1, 10)"]);
+        let mut first = case.client();
+        let mut victim = case.client();
+        first.run(&["BEGIN", &format!("{REPLAYED} WHERE id = 1")]);
+        victim.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
+        case.link.refuse(true);
+        case.cut();
+        witness.run(&["BEGIN", "SELECT n FROM t WHERE id = 1 FOR UPDATE"]);
+        case.link.refuse(false);
+        case.wait("the first replay waits for the lock", SOON, || {
+            case.running(REPLAYED) == 1
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        case.client().run(&[&format!("KILL {}", victim.id)]);
+        witness.run(&["ROLLBACK"]);
+        victim.query("INSERT INTO t (n) VALUES (2)").fails(KILLED);
+        victim.query("COMMIT").fails(KILLED);
+        first.run(&["COMMIT"]);
+        victim.run(&["ROLLBACK"]);
+        assert_eq!(case.rows(), ["11"]);
+    }
+
+    fn a_kill_at_any_moment_of_a_recovery_loses_the_transaction(case) {
+        let mut killer = case.client();
+        for round in 0..20 {
+            let mut victim = case.client();
+            victim.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
+            case.link.refuse(true);
+            case.cut();
+            std::thread::sleep(Duration::from_millis(30));
+            case.link.refuse(false);
+            std::thread::sleep(Duration::from_millis(round * 4));
+            killer.run(&[&format!("KILL {}", victim.id)]);
+            std::thread::sleep(Duration::from_millis(100));
+            let told = victim.query("COMMIT").error();
+            assert!(told == KILLED || told == "1180/08007", "round {round}: {told}");
+        }
+        assert_eq!(case.rows(), Vec::<String>::new());
+    }
+
+    fn a_kill_that_was_not_sent_is_not_told_to_its_victim(case) {
+        let mut victim = case.client();
+        victim.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
+        let mut killer = case.client();
+        killer.run(&["BEGIN", "INSERT INTO t (n) VALUES (7)"]);
+        case.client().run(&[&format!("KILL {}", killer.id)]);
+        std::thread::sleep(Duration::from_millis(200));
+        // Steadfast answers it, because the killer's own transaction is lost.
+        killer.query(&format!("KILL {}", victim.id)).fails(KILLED);
+        killer.run(&["ROLLBACK", "SELECT 1"]);
+        case.cut();
+        victim.run(&["INSERT INTO t (n) VALUES (2)", "COMMIT"]);
+        assert_eq!(case.rows(), ["1", "2"]);
+    }
+
+    fn an_interrupted_execution_has_used_up_its_long_data(case) {
+        let mut killer = case.client();
+        let mut client = case.client();
+        let select = client.prepare("SELECT CONCAT('<', ?, '>')");
+        client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
+        client.long_data(select, 0, b"one");
+        client.run(&["SELECT 1"]);
+        case.link.refuse(true);
+        case.cut();
+        std::thread::sleep(Duration::from_millis(200));
+        client.start_execute(select, &[None], true, false);
+        std::thread::sleep(Duration::from_millis(100));
+        killer.run(&[&format!("KILL QUERY {}", client.id)]);
+        client.answer().fails(KILLED);
+        case.link.refuse(false);
+        client.long_data(select, 0, b"one");
+        let line = client.execute(select, &[None], true, false).line();
+        let hex: String = "<one>".bytes().map(|byte| format!("{byte:02x}")).collect();
+        assert!(line.ends_with(&hex), "{line}");
+        client.run(&["COMMIT"]);
+        assert_eq!(case.rows(), ["1"]);
+    }
+
+    fn kill_query_does_not_keep_a_session_from_its_reset(case) {
+        let mut killer = case.client();
+        let mut client = case.client();
+        client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
+        case.link.refuse(true);
+        case.cut();
+        std::thread::sleep(Duration::from_millis(200));
+        client.start(31, b"");
+        std::thread::sleep(Duration::from_millis(100));
+        killer.run(&[&format!("KILL QUERY {}", client.id)]);
+        case.link.refuse(false);
+        client.answer().good();
+        client.run(&["INSERT INTO t (n) VALUES (2)"]);
+        assert_eq!(case.rows(), ["2"]);
+    }
 }
