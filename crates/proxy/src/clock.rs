@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+/// Asks for the server's clock in microseconds since 1970.
+pub(crate) const CLOCK: &str = "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS UNSIGNED)";
+
 /// Samples older than this are forgotten: clocks drift.
 const WINDOW: Duration = Duration::from_secs(20);
 

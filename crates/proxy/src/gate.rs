@@ -11,6 +11,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+/// How long a statement waits at most for the transactions that are being replayed.
+pub(crate) const ADMISSION: Duration = Duration::from_secs(5);
+
 /// From when the first of a recovery has its connection, the others are waited for at most this long: one that cannot
 /// come back must not hold up all.
 const STAY: Duration = Duration::from_secs(5);

@@ -12,8 +12,9 @@ use steadfast_wire::Capabilities;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use crate::link;
+use crate::clock;
 use crate::shared::Shared;
+use crate::status::{boot_of, same_boot, value};
 
 /// Time between two samples of `Com_kill`; at most 1 s, so that a KILL is told from a cut.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -55,9 +56,6 @@ struct Counted {
 /// on both servers when a trigger is dropped.
 pub(crate) const STATUS: &[u8] = b"SHOW GLOBAL STATUS WHERE Variable_name IN \
     ('Com_alter_table', 'Com_drop_trigger', 'Com_kill', 'Com_rename_table', 'Uptime')";
-
-/// Two boots that are seen within this time are one.
-const SAME_BOOT: Duration = Duration::from_secs(3);
 
 impl Default for Health {
     fn default() -> Self {
@@ -223,37 +221,13 @@ async fn look(
     shared: &Shared,
     before: Instant,
 ) -> Result<Option<u64>, QueryError> {
-    let clock = connection.query(link::CLOCK.as_bytes()).await?;
+    let clock = connection.query(clock::CLOCK.as_bytes()).await?;
     if let Some(shown) = number(&clock, 0) {
         shared.clock.sample(shown, before, Instant::now());
     }
     let status = connection.query(STATUS).await?;
     shared.health.note_status(&status);
     Ok(value(&status, "Com_kill"))
-}
-
-/// When the server was started that has just told this `Uptime`, up to a second late; `None`: it is not among these.
-pub(crate) fn boot_of(status: &QueryResult) -> Option<Instant> {
-    let uptime = Duration::from_secs(value(status, "Uptime")?);
-    Instant::now().checked_sub(uptime)
-}
-
-/// Whether two answers of [`boot_of`] are of one and the same start.
-pub(crate) fn same_boot(one: Instant, other: Instant) -> bool {
-    one.max(other) - one.min(other) < SAME_BOOT
-}
-
-/// The value of a status variable.
-fn value(status: &QueryResult, name: &str) -> Option<u64> {
-    let row = status.rows.iter().find(|row| {
-        row.first()
-            .and_then(Option::as_deref)
-            .is_some_and(|found| found.eq_ignore_ascii_case(name.as_bytes()))
-    })?;
-    std::str::from_utf8(row.get(1)?.as_deref()?)
-        .ok()?
-        .parse()
-        .ok()
 }
 
 /// A number in the first row.

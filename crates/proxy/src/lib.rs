@@ -21,7 +21,9 @@ mod relay;
 mod relayed;
 mod serve;
 mod shared;
+mod status;
 mod vault;
+mod zombie;
 
 pub use incident::Incident;
 pub use serve::{Listening, ServeError, serve};

@@ -1,6 +1,5 @@
 //! A session's server connection: logged in, tracked, and given the session's state.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use steadfast_net::{LoginError, QueryError, QueryResult, ServerConnection, ServerError, greet};
@@ -10,19 +9,14 @@ use steadfast_wire::auth::Password;
 use steadfast_wire::command::code;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::health::{boot_of, same_boot};
+use crate::clock::CLOCK;
 use crate::relay::Relay;
 use crate::shared::Shared;
+use crate::zombie::{self, Zombie};
 
 /// First pause between two attempts to connect; each further one is twice as long, up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_millis(250);
-
-/// Asks for the server's clock in microseconds since 1970.
-pub(crate) const CLOCK: &str = "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS UNSIGNED)";
-
-/// How often a killed connection is looked for until it is gone.
-const ZOMBIE_PAUSE: Duration = Duration::from_millis(5);
 
 /// Who a session is, and as what kind of client it logs in.
 #[derive(Clone, Debug)]
@@ -64,82 +58,6 @@ impl Identity {
             first_plugin: None,
         }
     }
-}
-
-/// A connection that was lost and may live on at the server.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Zombie {
-    /// Its id.
-    pub(crate) id: u32,
-    /// What the server's process list calls its client: host and port. After a restart ids begin again, but no other
-    /// connection has the same id and the same port.
-    pub(crate) host: Vec<u8>,
-    /// Over a Unix socket there is no port: when the server was started that the id is of; `None`: not known, or not
-    /// needed.
-    pub(crate) boot: Option<std::time::Instant>,
-}
-
-/// What is left of a lost connection on the server.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Found {
-    /// Nothing.
-    Gone,
-    /// The connection.
-    Lives,
-    /// One like it: whether it is the one that is meant cannot be told.
-    Doubtful,
-}
-
-impl Zombie {
-    /// The query that finds it.
-    fn look(&self) -> String {
-        format!(
-            "SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {} AND HOST = X'{}'",
-            self.id,
-            hexadecimal(&self.host)
-        )
-    }
-
-    /// Looks for it.
-    ///
-    /// # Errors
-    /// [`QueryError`].
-    async fn find(&self, connection: &mut ServerConnection) -> Result<Found, QueryError> {
-        let found = connection.query(self.look().as_bytes()).await?;
-        if found.rows.is_empty() {
-            return Ok(Found::Gone);
-        }
-        if has_port(&self.host) {
-            return Ok(Found::Lives);
-        }
-        Ok(self.judge(boot(connection).await?))
-    }
-
-    /// What a connection with its id and without a port is on a server that was started at `now`.
-    fn judge(&self, now: Option<std::time::Instant>) -> Found {
-        match (self.boot, now) {
-            (Some(then), Some(now)) if same_boot(then, now) => Found::Lives,
-            (Some(_), Some(_)) => Found::Gone,
-            _ => Found::Doubtful,
-        }
-    }
-}
-
-/// Whether this name of a client in the process list tells connections apart. Over a Unix socket everybody is
-/// `localhost`.
-fn has_port(host: &[u8]) -> bool {
-    host.contains(&b':')
-}
-
-/// When the server of this connection was started; `None`: it does not tell.
-///
-/// # Errors
-/// [`QueryError`].
-async fn boot(connection: &mut ServerConnection) -> Result<Option<std::time::Instant>, QueryError> {
-    let status = connection
-        .query(b"SHOW GLOBAL STATUS LIKE 'Uptime'")
-        .await?;
-    Ok(boot_of(&status))
 }
 
 /// What a server connection had of its own after the login, before anything was set.
@@ -262,10 +180,10 @@ pub(crate) async fn set_up(
         character_set_client: next(),
         host: next(),
     };
-    let boot = if has_port(&own.host) {
+    let boot = if zombie::has_port(&own.host) {
         None
     } else {
-        boot(&mut connection).await?
+        zombie::boot(&mut connection).await?
     };
     Ok(Link {
         relay: Relay::new(client, connection.capabilities),
@@ -402,7 +320,7 @@ async fn attempt(
     }
     let mut link = set_up(shared, connection, wanted.client).await?;
     for zombie in wanted.zombies {
-        let gone = end_zombie(shared, &mut link.connection, zombie).await?;
+        let gone = zombie::end(shared, &mut link.connection, zombie).await?;
         if !gone && wanted.replay {
             return Err(Attempt::Again(format!(
                 "the lost connection {} still lives on the server",
@@ -437,58 +355,6 @@ pub(crate) fn is_final(error: &LoginError) -> bool {
 /// 1203, 1226, 3032.
 pub(crate) fn is_passing(error: &ServerError) -> bool {
     error.ends_connection() || matches!(error.code, 1040 | 1129 | 1152 | 1203 | 1226 | 3032)
-}
-
-/// Kills a connection, if it is still the one that is meant.
-///
-/// # Errors
-/// [`QueryError`].
-pub(crate) async fn kill(
-    shared: &Shared,
-    connection: &mut ServerConnection,
-    zombie: &Zombie,
-) -> Result<(), QueryError> {
-    if zombie.find(connection).await? != Found::Lives {
-        return Ok(());
-    }
-    shared.own_kills.fetch_add(1, Ordering::SeqCst);
-    match connection
-        .query(format!("KILL {}", zombie.id).as_bytes())
-        .await
-    {
-        // 1094: it is gone by now.
-        Ok(_) | Err(QueryError::Server(_)) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// Kills a lost connection and sees it gone. False: it still lives after a second.
-async fn end_zombie(
-    shared: &Shared,
-    connection: &mut ServerConnection,
-    zombie: &Zombie,
-) -> Result<bool, QueryError> {
-    for round in 0..200 {
-        if zombie.find(connection).await? == Found::Gone {
-            return Ok(true);
-        }
-        if round == 0 {
-            kill(shared, connection, zombie).await?;
-        } else {
-            sleep(ZOMBIE_PAUSE).await;
-        }
-    }
-    Ok(false)
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02X}");
-    }
-    text
 }
 
 /// Whether there are tables without transactions and stored functions, as far as the account can see.
@@ -570,35 +436,5 @@ async fn restore(connection: &mut ServerConnection, state: &SessionState) -> Res
             Ok(())
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn without_a_port_only_the_same_boot_proves_that_it_is_the_same_connection() {
-        let boot = std::time::Instant::now();
-        let zombie = |boot| Zombie {
-            id: 7,
-            host: b"localhost".to_vec(),
-            boot,
-        };
-        let known = zombie(Some(boot));
-        assert_eq!(known.judge(Some(boot)), Found::Lives);
-        let rounded = boot + Duration::from_millis(1100);
-        assert_eq!(known.judge(Some(rounded)), Found::Lives);
-        let restarted = boot + Duration::from_secs(60);
-        assert_eq!(known.judge(Some(restarted)), Found::Gone);
-        assert_eq!(known.judge(None), Found::Doubtful);
-        assert_eq!(zombie(None).judge(Some(boot)), Found::Doubtful);
-    }
-
-    #[test]
-    fn a_unix_socket_has_no_port() {
-        assert!(!has_port(b"localhost"));
-        assert!(has_port(b"localhost:40312"));
-        assert!(has_port(b"::1:40312"));
     }
 }

@@ -9,8 +9,7 @@ use steadfast_wire::handshake::{AuthSwitchRequest, NONCE_LEN};
 use zeroize::Zeroizing;
 
 use super::OwnedOk;
-use super::dialogue::{AuthStep, Dialogue};
-use super::login::MAX_STEPS;
+use super::dialogue::{AuthStep, Dialogue, MAX_STEPS};
 use crate::{LoginError, Stream};
 
 /// A packet that may be the password.

@@ -15,6 +15,9 @@ use crate::{LoginError, ServerError, Stream};
 /// RSA key.
 const MAX_AUTH_PACKET: usize = 1 << 20;
 
+/// Steps of one authentication after which a server is not believed any more. Both servers need at most six.
+pub(super) const MAX_STEPS: usize = 16;
+
 /// An authentication in progress, in the handshake or in COM_CHANGE_USER.
 pub(super) struct Dialogue<'a> {
     pub(super) stream: &'a mut Stream,

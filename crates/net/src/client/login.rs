@@ -8,7 +8,7 @@ use steadfast_wire::handshake::{Attributes, HandshakeResponse, SslRequest};
 use tokio::time::timeout;
 
 use super::answer::Authentication;
-use super::dialogue::{AuthStep, Dialogue};
+use super::dialogue::{AuthStep, Dialogue, MAX_STEPS};
 use super::{Greeted, OwnedGreeting, OwnedOk, ServerConnection};
 use crate::{LoginError, Stream};
 
@@ -17,9 +17,6 @@ const ABANDON_LIMIT: Duration = Duration::from_secs(2);
 
 /// The user name that [`Greeted::abandon`] gives; servers log it with the refusal.
 const ABANDONED: &[u8] = b"steadfast-abandoned";
-
-/// Steps of one authentication after which a server is not believed any more. Both servers need at most six.
-pub(super) const MAX_STEPS: usize = 16;
 
 /// Who logs in, and as what kind of client.
 #[derive(Debug, Clone)]

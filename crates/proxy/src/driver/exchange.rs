@@ -91,7 +91,7 @@ impl Driver {
         // KILL may be meant for what replays.
         let kills = stored.class.is_some_and(|class| class.kind == Kind::Kill);
         if !self.shared.gate.is_open() && !kills && self.waits_at_gate(flight) {
-            self.shared.gate.admitted(super::recover::ADMISSION).await;
+            self.shared.gate.admitted(crate::gate::ADMISSION).await;
         }
         let exchanged = self.exchange(&stored, flight).await?;
         Ok(match exchanged {

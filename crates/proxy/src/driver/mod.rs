@@ -51,13 +51,14 @@ use self::outage::{Outage, Stage};
 use crate::client::{ClientLeg, Packet};
 use crate::command::Stored;
 use crate::gate::Turn;
-use crate::link::{Identity, Link, OwnSettings, Zombie};
+use crate::link::{Identity, Link, OwnSettings};
 use crate::memory::Memory;
 use crate::metrics::Recovery;
 use crate::prepared::Prepared;
 use crate::registry::{Claim, Control, Words};
 use crate::relay::{Mark, Tracking};
 use crate::shared::Shared;
+use crate::zombie::Zombie;
 
 /// Bytes that a client may send ahead while its command runs.
 const AHEAD: usize = 64 << 10;

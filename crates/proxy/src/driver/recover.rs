@@ -15,13 +15,12 @@ use super::exchange::{Before, Exchanged};
 use super::outage::Stage;
 use super::{Driver, Exit, end_of};
 use crate::client::ClientLeg;
-use crate::link::{self, Identity, Wanted, Zombie};
+use crate::gate;
+use crate::link::{self, Identity, Wanted};
 use crate::registry::{Control, Words};
 use crate::relay::{Ended, Order};
 use crate::shared::Shared;
-
-/// How long a statement waits at most for the transactions that are being replayed.
-pub(super) const ADMISSION: Duration = Duration::from_secs(5);
+use crate::zombie::{self, Zombie};
 
 /// How long ending the connections of a client that left may take at least, and during a drain at most.
 const END_ORPHANS: Duration = Duration::from_secs(5);
@@ -205,7 +204,7 @@ impl Driver {
         };
         if let Some(turn) = &self.turn {
             let word = {
-                let mut waiting = std::pin::pin!(turn.wait(entry.order, ADMISSION));
+                let mut waiting = std::pin::pin!(turn.wait(entry.order, gate::ADMISSION));
                 tokio::select! {
                     // Who waited longest goes on: a mismatch is found out anyway.
                     _ = &mut waiting => None,
@@ -416,7 +415,7 @@ async fn kill_all(
         .await
         .map_err(|error| error.to_string())?;
     for orphan in orphans {
-        link::kill(shared, &mut connection, orphan)
+        zombie::kill(shared, &mut connection, orphan)
             .await
             .map_err(|error| error.to_string())?;
     }

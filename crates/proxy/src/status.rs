@@ -1,0 +1,32 @@
+//! What SHOW GLOBAL STATUS says.
+
+use std::time::{Duration, Instant};
+
+use steadfast_net::QueryResult;
+
+/// Two boots that are seen within this time are one.
+const SAME_BOOT: Duration = Duration::from_secs(3);
+
+/// When the server was started that has just told this `Uptime`, up to a second late; `None`: it is not among these.
+pub(crate) fn boot_of(status: &QueryResult) -> Option<Instant> {
+    let uptime = Duration::from_secs(value(status, "Uptime")?);
+    Instant::now().checked_sub(uptime)
+}
+
+/// Whether two answers of [`boot_of`] are of one and the same start.
+pub(crate) fn same_boot(one: Instant, other: Instant) -> bool {
+    one.max(other) - one.min(other) < SAME_BOOT
+}
+
+/// The value of a status variable; `None`: it is not among these, or no number.
+pub(crate) fn value(status: &QueryResult, name: &str) -> Option<u64> {
+    let row = status.rows.iter().find(|row| {
+        row.first()
+            .and_then(Option::as_deref)
+            .is_some_and(|found| found.eq_ignore_ascii_case(name.as_bytes()))
+    })?;
+    std::str::from_utf8(row.get(1)?.as_deref()?)
+        .ok()?
+        .parse()
+        .ok()
+}
