@@ -456,11 +456,10 @@ impl Driver {
                     Some(Control::Interrupt) if !order.hidden => self.interrupt_running(),
                     // Nothing runs yet.
                     Some(Control::Interrupt) => {}
-                    Some(Control::Kill) if self.core.is_replaying() => {
-                        self.killed = super::kill::Killed::Taken(connection.greeting.connection_id);
+                    Some(Control::Kill) => {
+                        self.kill_here();
                         break steadfast_session::End::Fin;
                     }
-                    Some(Control::Kill) => self.kill_here(),
                     Some(word) => self.note_kill(word),
                 },
                 _ = silences.changed() => break steadfast_session::End::Silence,

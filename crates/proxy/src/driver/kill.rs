@@ -137,9 +137,16 @@ impl Driver {
         }
     }
 
+    /// The id of the server connection; without one, that of the last: a hidden statement may have found it dead, and
+    /// its loss is yet to be told.
+    pub(super) fn last_server_id(&self) -> Option<u32> {
+        let here = self.link.as_ref().map(crate::link::Link::id);
+        here.or_else(|| self.zombies.last().map(|zombie| zombie.id))
+    }
+
     /// A word about a KILL for a server connection.
     pub(super) fn note_kill(&mut self, word: Control) {
-        let here = self.link.as_ref().map(crate::link::Link::id);
+        let here = self.last_server_id();
         match word {
             Control::KillSent(id) => self.killed = Killed::Sent(id, Instant::now()),
             Control::KillTaken(id) if here == Some(id) => self.killed = Killed::Taken(id),
@@ -175,29 +182,27 @@ impl Driver {
     /// KILL QUERY came while the command was held, and was acknowledged; now it runs.
     pub(super) fn interrupt_running(&self) {
         if let Some(id) = self.link.as_ref().map(crate::link::Link::id) {
-            self.kill_beside("KILL QUERY", Killing { victim: None, id });
+            self.kill_beside("KILL QUERY", id);
         }
     }
 
     /// KILL came while there was no server connection, and was acknowledged; now there is one: it is killed as if KILL
-    /// had found it.
-    pub(super) fn kill_here(&self) {
-        let id = self.link.as_ref().map(crate::link::Link::id);
-        let here = self.shared.registry.find(self.claim.id());
-        if let (Some(id), Some(here)) = (id, here) {
-            let victim = Some(here.control);
-            self.kill_beside("KILL", Killing { victim, id });
+    /// had found it. The loss that the caller is to tell at once is the KILL's: the client must not get a command
+    /// through before the server has it.
+    pub(super) fn kill_here(&mut self) {
+        if let Some(id) = self.link.as_ref().map(crate::link::Link::id) {
+            self.killed = Killed::Taken(id);
+            self.kill_beside("KILL", id);
         }
     }
 
     /// Kills on another connection of this account.
-    fn kill_beside(&self, verb: &'static str, killing: Killing) {
+    fn kill_beside(&self, verb: &'static str, id: u32) {
         let shared = Arc::clone(&self.shared);
         let identity = self.identity.clone();
         tokio::task::spawn_local(async move {
             let limit = shared.timeouts.dead_after;
-            let id = killing.id;
-            match timeout(limit, kill(&shared, &identity, verb, &killing)).await {
+            match timeout(limit, kill(&shared, &identity, verb, id)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(why)) => tracing::debug!("{verb} {id} came to nothing: {why}"),
                 Err(_) => tracing::debug!("{verb} {id} came to nothing within {limit:?}"),
@@ -264,12 +269,7 @@ impl Driver {
 ///
 /// # Errors
 /// Why it could not, in people's words.
-async fn kill(
-    shared: &Shared,
-    identity: &Identity,
-    verb: &str,
-    killing: &Killing,
-) -> Result<(), String> {
+async fn kill(shared: &Shared, identity: &Identity, verb: &str, id: u32) -> Result<(), String> {
     let Some(password) = &identity.password else {
         return Err("the password is not known".to_owned());
     };
@@ -280,12 +280,10 @@ async fn kill(
         .login(&identity.login(password, None))
         .await
         .map_err(|error| error.to_string())?;
-    killing.tell(Control::KillSent);
     shared.own_kills.fetch_add(1, Ordering::SeqCst);
-    let text = format!("{verb} {}", killing.id);
+    let text = format!("{verb} {id}");
     match connection.query(text.as_bytes()).await {
-        Ok(_) => killing.tell(Control::KillTaken),
-        Err(QueryError::Server(_)) => killing.tell(Control::KillRefused),
+        Ok(_) | Err(QueryError::Server(_)) => {}
         Err(error) => return Err(error.to_string()),
     }
     connection.quit().await;

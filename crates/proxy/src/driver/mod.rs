@@ -334,7 +334,11 @@ impl Driver {
                     Some(Control::Close) | None => return Err(Exit::Closed),
                     // Nothing runs.
                     Some(Control::Interrupt) => {}
-                    Some(Control::Kill) => self.kill_here(),
+                    Some(Control::Kill) if self.link.is_some() => {
+                        self.kill_here();
+                        return Ok(Next::Lost(End::Fin));
+                    }
+                    Some(Control::Kill) => {}
                     Some(word) => self.note_kill(word),
                 },
                 _ = draining.changed() => {}

@@ -56,10 +56,7 @@ impl Driver {
             sent,
             delivered,
             killed: end == End::Said(1927)
-                || self
-                    .link
-                    .as_ref()
-                    .is_some_and(|link| killed.means(link.id())),
+                || self.last_server_id().is_some_and(|id| killed.means(id)),
         };
         if let Some(link) = self.link.take() {
             self.shared.metrics.server_connections.dec();
