@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::clock;
 use crate::shared::Shared;
-use crate::status::{boot_of, same_boot, value};
+use crate::status::{boot_of, number, same_boot, value};
 
 /// Time between two samples of `Com_kill`; at most 1 s, so that a KILL is told from a cut.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -228,12 +228,6 @@ async fn look(
     let status = connection.query(STATUS).await?;
     shared.health.note_status(&status);
     Ok(value(&status, "Com_kill"))
-}
-
-/// A number in the first row.
-fn number(result: &QueryResult, column: usize) -> Option<u64> {
-    let text = result.rows.first()?.get(column)?.as_deref()?;
-    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 fn silent(shared: &Shared) {

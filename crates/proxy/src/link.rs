@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use steadfast_net::{LoginError, QueryError, QueryResult, ServerConnection, ServerError, greet};
 use steadfast_session::{Catalogue, Hidden, Inherited, Reason, SessionState};
+use steadfast_sql::{Charset, Dialect, Server};
 use steadfast_wire::Capabilities;
 use steadfast_wire::auth::Password;
 use steadfast_wire::command::code;
@@ -108,6 +109,23 @@ impl Link {
         self.connection.greeting.connection_id
     }
 
+    /// How it lexes text after its login.
+    pub(crate) fn dialect(&self) -> Dialect {
+        let greeting = &self.connection.greeting;
+        let server = if greeting.is_mariadb() {
+            Server::MariaDb
+        } else {
+            Server::MySql
+        };
+        Dialect {
+            server,
+            version: version_number(&greeting.version),
+            charset: Charset::from_name(&self.own.character_set_client),
+            ..Dialect::mysql(0)
+        }
+        .with_sql_mode(&self.own.sql_mode)
+    }
+
     /// Which variables a session inherits on this server.
     pub(crate) fn inherited(&self) -> Inherited {
         Inherited::of(self.connection.greeting.is_mariadb())
@@ -121,6 +139,18 @@ impl Link {
             boot: self.boot,
         }
     }
+}
+
+/// `5.5.5-10.11.19-MariaDB…` is 101119, `9.7.4-2` is 90704.
+fn version_number(version: &[u8]) -> u32 {
+    let text = version.strip_prefix(b"5.5.5-").unwrap_or(version);
+    let mut numbers = text.split(|byte| !byte.is_ascii_digit()).map(|digits| {
+        digits.iter().fold(0u32, |n, digit| {
+            n.saturating_mul(10).saturating_add(u32::from(digit - b'0'))
+        })
+    });
+    let mut next = || numbers.next().unwrap_or(0).min(99);
+    next() * 10_000 + next() * 100 + next()
 }
 
 /// Reads what a new connection has of its own, and makes Steadfast's settings.
@@ -436,5 +466,18 @@ async fn restore(connection: &mut ServerConnection, state: &SessionState) -> Res
             Ok(())
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_both_servers() {
+        assert_eq!(version_number(b"5.5.5-10.11.19-MariaDB-0+deb12u1"), 101_119);
+        assert_eq!(version_number(b"9.7.4-2"), 90_704);
+        assert_eq!(version_number(b"11.8.9-MariaDB"), 110_809);
+        assert_eq!(version_number(b"nonsense"), 0);
     }
 }

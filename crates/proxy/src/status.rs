@@ -1,4 +1,4 @@
-//! What SHOW GLOBAL STATUS says.
+//! What SHOW GLOBAL STATUS says, and other numbers that a server is asked for.
 
 use std::time::{Duration, Instant};
 
@@ -29,4 +29,10 @@ pub(crate) fn value(status: &QueryResult, name: &str) -> Option<u64> {
         .ok()?
         .parse()
         .ok()
+}
+
+/// The number in a column of the first row; `None`: there is no row, or no number.
+pub(crate) fn number(result: &QueryResult, column: usize) -> Option<u64> {
+    let text = result.rows.first()?.get(column)?.as_deref()?;
+    std::str::from_utf8(text).ok()?.parse().ok()
 }

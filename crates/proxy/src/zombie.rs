@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use steadfast_net::{QueryError, ServerConnection};
+use steadfast_session::hexadecimal;
 use tokio::time::sleep;
 
 use crate::shared::Shared;
@@ -131,16 +132,6 @@ pub(crate) async fn end(
         }
     }
     Ok(false)
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02X}");
-    }
-    text
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub use machine::{
     Action, Actions, Attachment, Catalogue, Command, Event, Flight, InsertId, Limits, Refusal,
     Response, Session, Status, Target,
 };
-pub use quoting::{bytes_expression, identifier};
+pub use quoting::{bytes_expression, hexadecimal, identifier, use_schema};
 pub use state::{Hidden, SessionState, UserVariable};
 pub use statement::{Boundary, Held, Observes, PinUse, Safety, Statement};
 pub use transaction::{Entry, Handle, Pins, Transaction};

@@ -5,15 +5,16 @@ use std::fmt::Write as _;
 /// An SQL expression for a string of bytes in the character set `charset`: hexadecimal digits, so that neither
 /// quotes nor backslashes nor multi-byte characters can be read in two ways.
 pub fn bytes_expression(bytes: &[u8], charset: &str) -> String {
-    let mut text = String::with_capacity(charset.len() + bytes.len() * 2 + 5);
-    text.push('_');
-    text.push_str(charset);
-    text.push_str(" X'");
+    format!("_{charset} X'{}'", hexadecimal(bytes))
+}
+
+/// Two digits for each byte, as in `X'…'`.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02X}");
     }
-    text.push('\'');
     text
 }
 
@@ -30,4 +31,9 @@ pub fn identifier(name: &str) -> String {
     }
     text.push('`');
     text
+}
+
+/// USE of a schema by the name that the server reported, which is sent in the connection's character set.
+pub fn use_schema(name: &[u8]) -> Vec<u8> {
+    format!("USE {}", identifier(&String::from_utf8_lossy(name))).into_bytes()
 }

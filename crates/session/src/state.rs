@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::quoting::identifier;
+use crate::quoting::{identifier, use_schema};
 use crate::values::variable_expression;
 
 /// Variables that never go into a restored session: they belong to one statement or one connection, are
@@ -482,11 +482,6 @@ fn begins_transaction(text: &[u8]) -> bool {
     !text
         .get(..3)
         .is_some_and(|word| word.eq_ignore_ascii_case(b"SET"))
-}
-
-/// USE. The name is sent as the server reported it, in the connection's character set.
-fn use_schema(name: &[u8]) -> Vec<u8> {
-    format!("USE {}", identifier(&String::from_utf8_lossy(name))).into_bytes()
 }
 
 /// Both servers compare these names without regard to case; ASCII is enough here, because a name that is

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prometheus_client::metrics::gauge::Gauge;
-use steadfast_net::{
-    Greeted, LoginError, LossKind, QueryError, RelayStep, ServerConnection, ServerError, greet,
-};
+use steadfast_net::{Greeted, LoginError, RelayStep, ServerConnection, ServerError, greet};
 use steadfast_session::{Session, SessionState, Status};
 use steadfast_wire::StatusFlags;
 use steadfast_wire::auth::Password;
@@ -17,7 +15,7 @@ use steadfast_wire::response::OkPacket;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::recover::{Word, end_orphans, listen};
-use super::{Driver, Exit, MAX_ZOMBIES, track};
+use super::{Driver, Exit, MAX_ZOMBIES, silence};
 use crate::client::ClientLeg;
 use crate::link::{self, Identity, OwnSettings};
 use crate::login::{Ask, FirstAnswer, NO_PLUGIN, Shown, learn, refusal};
@@ -196,20 +194,16 @@ impl Driver {
     /// A new session begins on this connection.
     async fn begin_anew(&mut self, connection: ServerConnection) {
         let status = connection.login_ok.status;
-        let silent = || {
-            let why = std::io::ErrorKind::TimedOut.into();
-            Err(QueryError::Lost(LossKind::Silence, why))
-        };
         let limit = 2 * self.shared.timeouts.dead_after;
         let setting_up = link::set_up(&self.shared, connection, self.capabilities);
         match timeout(limit, setting_up)
             .await
-            .unwrap_or_else(|_| silent())
+            .unwrap_or_else(|_| Err(silence()))
         {
             Ok(link) => {
                 self.shared.metrics.server_connections.inc();
                 self.claim.set_server_id(Some(link.id()));
-                self.dialect = track::dialect_of(&link);
+                self.dialect = link.dialect();
                 self.own.clone_from(&link.own);
                 self.link = Some(link);
                 self.status = status;

@@ -17,7 +17,7 @@ use steadfast_session::{Hidden, Inherited, identifier};
 use steadfast_sql::{Effects, Kind, Uses};
 use tokio::time::timeout;
 
-use super::exchange::Before;
+use super::before::Before;
 use super::{Deferred, Driver, silence};
 use crate::command::Stored;
 use crate::relay::Ended;
@@ -348,7 +348,7 @@ impl Driver {
             link.own.character_set_client = own.pop().unwrap_or_default();
             link.own.sql_mode = own.pop().unwrap_or_default();
             self.own.clone_from(&link.own);
-            self.dialect = super::track::dialect_of(link);
+            self.dialect = link.dialect();
         }
         self.learn_dialect();
         self.learn_settings();

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use steadfast_net::{QueryError, QueryResult};
-use steadfast_session::{Entry, Event, Handle, InsertId, Observes, Sent};
+use steadfast_session::{Entry, Event, Handle, InsertId, Observes, Sent, hexadecimal};
 use steadfast_sql::{Dialect, InsertTarget, Server, insert_target};
 use steadfast_wire::command::code;
 
@@ -15,6 +15,7 @@ use super::{Driver, end_of};
 use crate::command::Stored;
 use crate::health;
 use crate::relay::Ended;
+use crate::status::number;
 
 /// Bytes of the longest INSERT whose text is kept.
 const KEPT_TEXT: usize = 64 << 10;
@@ -125,7 +126,7 @@ impl Driver {
     /// After it: it has drawn its id, or `id` is restored again.
     pub(super) async fn restore_insert_id_unless_set(&mut self, id: u64) -> Result<(), QueryError> {
         let found = self.ask_one(b"SELECT LAST_INSERT_ID()").await?;
-        if number(found.rows.first(), 0) == Some(self.restored_insert_id) {
+        if number(&found, 0) == Some(self.restored_insert_id) {
             self.set_insert_id(id).await?;
         }
         Ok(())
@@ -146,7 +147,7 @@ impl Driver {
         drawn: Option<Rc<Drawn>>,
     ) -> Result<Option<u64>, QueryError> {
         let found = self.ask_one(b"SELECT LAST_INSERT_ID()").await?;
-        let id = number(found.rows.first(), 0);
+        let id = number(&found, 0);
         if id != Some(self.restored_insert_id) {
             return Ok(id);
         }
@@ -178,24 +179,19 @@ impl Driver {
             return Ok(false);
         }
         let found = self.ask_one(question.as_bytes()).await?;
-        let [row] = found.rows.as_slice() else {
+        if found.rows.len() != 1 {
             return Ok(false);
-        };
-        let column = row.first().and_then(Option::as_deref).unwrap_or_default();
+        }
+        let column = found.value().unwrap_or_default();
         let given = target
             .columns
             .iter()
             .flatten()
             .any(|name| !name.is_ascii() || name.eq_ignore_ascii_case(column));
         // Whole seconds, by a clock that is known to within one.
-        let older = number(Some(row), 1).is_some_and(|created| created + 1 < drawn.at);
+        let older = number(&found, 1).is_some_and(|created| created + 1 < drawn.at);
         Ok(column.is_ascii() && !given && older)
     }
-}
-
-fn number(row: Option<&Vec<Option<Vec<u8>>>>, column: usize) -> Option<u64> {
-    let text = row?.get(column)?.as_deref()?;
-    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// The query for a table's AUTO_INCREMENT column and the time of its definition: no row, if there is no such table, or if
@@ -235,14 +231,4 @@ fn question(target: &InsertTarget<'_>, schema: Option<&[u8]>, server: Server) ->
          OR EXISTS (SELECT 1 FROM information_schema.TABLE_PRIVILEGES WHERE {mine} \
          AND TABLE_SCHEMA = X'{schema}' AND TABLE_NAME = X'{table}'))"
     ))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02X}");
-    }
-    text
 }

@@ -8,7 +8,7 @@ use steadfast_session::{Event, Held, bytes_expression};
 use steadfast_sql::{Effects, Kind, Uses, user_locks};
 
 use super::Driver;
-use super::exchange::Before;
+use super::before::Before;
 use super::hidden::RowCount;
 use crate::command::Stored;
 use crate::relay::Ended;

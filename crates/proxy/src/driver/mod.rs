@@ -5,6 +5,7 @@
 //!
 //! - `command`: what arrives, and the commands that are answered here (KILL, long data);
 //! - `change_user`: COM_CHANGE_USER;
+//! - `before`: what goes before a command to the server;
 //! - `exchange`: one command to the server and its response to the client;
 //! - `outage`: a loss, and what is counted and told of it;
 //! - `recover`: another server connection, the replay of a transaction;
@@ -14,6 +15,7 @@
 //! - `kill`: KILL of another session, and of this one;
 //! - `hidden`: what is asked and set on the server connection without the client's noticing.
 
+mod before;
 mod change_user;
 mod command;
 mod exchange;
@@ -239,7 +241,7 @@ impl Driver {
             next_statement: 1,
             last_prepared: 0,
             long_data: HashMap::new(),
-            dialect: track::dialect_of(&start.link),
+            dialect: start.link.dialect(),
             tracking: Tracking::default(),
             status: start.status,
             deferred: Deferred::default(),

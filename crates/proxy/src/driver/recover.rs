@@ -11,7 +11,8 @@ use steadfast_wire::StatusFlags;
 use steadfast_wire::auth::Password;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::exchange::{Before, Exchanged};
+use super::before::Before;
+use super::exchange::Exchanged;
 use super::outage::Stage;
 use super::{Driver, Exit, end_of};
 use crate::client::ClientLeg;

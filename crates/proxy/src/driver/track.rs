@@ -14,38 +14,8 @@ use steadfast_wire::walk::Expect;
 
 use super::{Deferred, Driver};
 use crate::command::Stored;
-use crate::link::Link;
 use crate::prepared::{Prepared, There};
 use crate::relay::Ended;
-
-/// How a server connection lexes text after its login.
-pub(super) fn dialect_of(link: &Link) -> Dialect {
-    let greeting = &link.connection.greeting;
-    let server = if greeting.is_mariadb() {
-        Server::MariaDb
-    } else {
-        Server::MySql
-    };
-    Dialect {
-        server,
-        version: version_number(&greeting.version),
-        charset: Charset::from_name(&link.own.character_set_client),
-        ..Dialect::mysql(0)
-    }
-    .with_sql_mode(&link.own.sql_mode)
-}
-
-/// `5.5.5-10.11.19-MariaDB…` is 101119, `9.7.4-2` is 90704.
-fn version_number(version: &[u8]) -> u32 {
-    let text = version.strip_prefix(b"5.5.5-").unwrap_or(version);
-    let mut numbers = text.split(|byte| !byte.is_ascii_digit()).map(|digits| {
-        digits.iter().fold(0u32, |n, digit| {
-            n.saturating_mul(10).saturating_add(u32::from(digit - b'0'))
-        })
-    });
-    let mut next = || numbers.next().unwrap_or(0).min(99);
-    next() * 10_000 + next() * 100 + next()
-}
 
 impl Driver {
     pub(super) fn state_mut(&mut self) -> &mut SessionState {
@@ -407,7 +377,7 @@ impl Driver {
         self.deferred = Deferred::default();
         self.user_locks = super::locks::UserLocks::default();
         if let Some(link) = &self.link {
-            self.dialect = dialect_of(link);
+            self.dialect = link.dialect();
         }
         self.learn_settings();
     }
@@ -470,17 +440,4 @@ fn plain_literal(value: &[u8]) -> Option<String> {
         .iter()
         .any(|word| text.eq_ignore_ascii_case(word));
     (number || word).then(|| text.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_of_both_servers() {
-        assert_eq!(version_number(b"5.5.5-10.11.19-MariaDB-0+deb12u1"), 101_119);
-        assert_eq!(version_number(b"9.7.4-2"), 90_704);
-        assert_eq!(version_number(b"11.8.9-MariaDB"), 110_809);
-        assert_eq!(version_number(b"nonsense"), 0);
-    }
 }

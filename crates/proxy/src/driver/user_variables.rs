@@ -6,7 +6,7 @@
 use steadfast_session::{bytes_expression, identifier};
 
 use super::Driver;
-use super::exchange::Before;
+use super::before::Before;
 use super::hidden::{RowCount, first_row};
 
 /// Bytes of the longest value that is kept.

@@ -52,7 +52,7 @@ enum Phase {
     Running(Flight),
     /// It is found out whether the new connection gives the LAST_INSERT_ID() that `flight` asks for.
     Proving(Flight),
-    /// A hidden COM_PING runs: the ERR of `flight` did not say whether the transaction lives.
+    /// A hidden command that changes nothing runs: the ERR of `flight` did not say whether the transaction lives.
     Probing { flight: Flight, response: Response },
 }
 

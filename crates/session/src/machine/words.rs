@@ -169,7 +169,7 @@ pub enum Action {
     Replay(u32),
     /// The journal has been replayed: take the pins off again (before anything else is sent).
     EndReplay,
-    /// Ask with a hidden COM_PING whether the transaction lives; answer with [`Event::Response`].
+    /// Ask with a hidden command that changes nothing whether the transaction lives; answer with [`Event::Response`].
     Probe,
     /// Find out whether LAST_INSERT_ID() is what it was: answer with [`Event::InsertIdProved`]. The handle is that of
     /// the INSERT whose OK told the id last, if that is what is uncertain.
