@@ -10,6 +10,7 @@
 
 mod contract;
 mod inherited;
+pub mod ledger;
 mod loss;
 mod machine;
 mod quoting;

@@ -10,6 +10,8 @@ use steadfast_proxy::config::{
     Address, AdminAddress, LogFormat, LogLevel, Overrides, parse_duration,
 };
 
+use crate::ledger::{ServerUrl, account};
+
 /// Makes lost connections to MySQL and MariaDB servers invisible to their clients.
 #[derive(Parser, Debug)]
 #[command(name = "steadfast", version, after_help = EXIT_CODES, subcommand_required = true, arg_required_else_help = true)]
@@ -32,6 +34,9 @@ pub(crate) enum Command {
     /// Show it: a real server, real faults, clients direct and through Steadfast side by side
     #[command(after_help = DEMO_HELP)]
     Demo(DemoArgs),
+    /// The commit ledger on a server: with it no COMMIT is ever in doubt
+    #[command(after_help = LEDGER_HELP)]
+    Ledger(LedgerArgs),
 }
 
 const SERVE_HELP: &str = "\
@@ -62,6 +67,22 @@ Exit codes:
   1  one did, or the demo could not run
   2  the command line is wrong
   130  stopped by Ctrl-C";
+
+const LEDGER_HELP: &str = "\
+Examples:
+  steadfast ledger install mysql://root@db.example.com:3306
+      Asks for the password; STEADFAST_PASSWORD or --password-file hold it for scripts.
+  steadfast ledger install --dry-run mysql://root@db.example.com | less
+  steadfast ledger status mysql://root@db.example.com
+  steadfast ledger remove mysql://root@db.example.com
+
+The ledger is one small table and four procedures in the database steadfast. Steadfast uses it
+by itself for every account that may execute them.
+
+Exit codes:
+  0  done; status: it is installed
+  1  failed; status: it is not installed
+  2  the command line is wrong, or there is no password";
 
 /// `steadfast serve`.
 #[derive(Args, Debug)]
@@ -132,6 +153,70 @@ impl ServeArgs {
             log_format: self.log_format,
         }
     }
+}
+
+/// `steadfast ledger`.
+#[derive(Args, Debug)]
+pub(crate) struct LedgerArgs {
+    #[command(subcommand)]
+    pub(crate) command: LedgerCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum LedgerCommand {
+    /// Make its table and procedures, and let accounts use them; may be repeated
+    Install(LedgerInstall),
+    /// Say whether it is there, who may use it, and whether the server keeps what it acknowledges
+    Status(LedgerStatus),
+    /// Remove it and all its grants
+    Remove(LedgerRemove),
+}
+
+/// The server and the administrator's account.
+#[derive(Args, Debug)]
+pub(crate) struct LedgerServer {
+    /// The server and an account that may create users and procedures: mysql://USER@HOST:PORT
+    #[arg(value_name = "URL")]
+    pub(crate) url: ServerUrl,
+    /// A file that holds the password
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Authorities that the server's certificate must be signed by, PEM [default: TLS if offered, any certificate]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_ca: Option<PathBuf>,
+}
+
+/// `steadfast ledger install`.
+#[derive(Args, Debug)]
+pub(crate) struct LedgerInstall {
+    #[command(flatten)]
+    pub(crate) server: LedgerServer,
+    /// Print the SQL and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Let only this account use it, USER@HOST; may be repeated [default: every account]
+    #[arg(long = "for", value_name = "ACCOUNT", value_parser = account)]
+    pub(crate) accounts: Vec<String>,
+}
+
+/// `steadfast ledger status`.
+#[derive(Args, Debug)]
+pub(crate) struct LedgerStatus {
+    #[command(flatten)]
+    pub(crate) server: LedgerServer,
+    /// Write one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `steadfast ledger remove`.
+#[derive(Args, Debug)]
+pub(crate) struct LedgerRemove {
+    #[command(flatten)]
+    pub(crate) server: LedgerServer,
+    /// Print the SQL and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `steadfast demo`.

@@ -2,6 +2,7 @@
 
 mod cli;
 mod demo;
+mod ledger;
 mod serve;
 
 use std::process::ExitCode;
@@ -19,5 +20,6 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => serve::run(*args),
         Command::Demo(args) => demo::run(args),
+        Command::Ledger(args) => ledger::run(args),
     }
 }
