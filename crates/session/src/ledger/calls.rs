@@ -2,63 +2,71 @@
 //!
 //! Numbers only, so that they are the same under every `sql_mode` and character set.
 
-use super::{Lane, Mark, Record};
+use super::{Mark, Record};
 
-/// The user variable in which [`fence`] leaves what it found. A result set would need CLIENT_MULTI_RESULTS, which
-/// the client may not have; on the new connection of a resolver, nobody looks at user variables.
-const RECORD: &str = "@steadfast_record";
-
-/// Makes the lane's row. To be sent while no transaction is open.
-pub fn open(lane: &Lane) -> String {
-    format!("CALL steadfast.open_lane({},{})", lane.id, lane.secret)
-}
-
-/// Records the mark and commits, in one step. `affected_rows` and `insert_id`: what the OK of the transaction's only
-/// statement said, 0 for a COMMIT of the client's.
-pub fn commit(mark: &Mark, affected_rows: u64, insert_id: u64) -> String {
+/// Records the mark and commits, in one step; `chain`: AND CHAIN.
+pub fn commit(mark: &Mark, chain: bool) -> String {
     format!(
-        "CALL steadfast.commit({},{},{},{affected_rows},{insert_id})",
-        mark.lane, mark.secret, mark.sequence
+        "CALL steadfast.commit({},{},{},{},{})",
+        mark.lane,
+        mark.secret,
+        mark.sequence,
+        mark.made,
+        u8::from(chain)
     )
 }
 
 /// Makes certain that no COMMIT under the mark's lane takes effect any more, and what the last was that did. To be
-/// sent first, on a connection without a transaction, and followed by [`RECORDED`]. It waits for the lock of a
-/// transaction that is being committed.
+/// sent on a connection without a transaction, and followed by [`RECORDED`]. It waits for the lock of a transaction that
+/// is being committed, as long as `innodb_lock_wait_timeout` (seconds) lets it.
+///
+/// It leaves what it found in a user variable. A result set would need CLIENT_MULTI_RESULTS, which the client may not
+/// have.
 pub fn fence(mark: &Mark) -> String {
     format!(
-        "CALL steadfast.fence({},{},{RECORD})",
+        "CALL steadfast.fence({},{},@steadfast_record)",
         mark.lane, mark.secret
     )
 }
 
-/// Reads what [`fence`] found: one row with one text.
+/// Reads what [`fence`] found: one row with one value.
 pub const RECORDED: &str = "SELECT @steadfast_record";
 
-/// Deletes the lane's row: every COMMIT that was sent under it has been answered.
-pub fn close(lane: &Lane) -> String {
-    format!("CALL steadfast.close_lane({},{})", lane.id, lane.secret)
-}
+/// Forgets lanes that nobody can ask about any more.
+pub const SWEEP: &str = "CALL steadfast.sweep()";
 
-/// Takes the text of [`RECORDED`] apart; `None`: there is no such lane, or it is not such a text.
+/// Takes the value of [`RECORDED`] apart; `None`: the lane is another's, or it is not a number.
 pub fn record(text: &[u8]) -> Option<Record> {
-    let mut numbers = std::str::from_utf8(text).ok()?.split(' ').map(str::parse);
-    let mut next = || numbers.next()?.ok();
-    let record = Record {
-        sequence: next()?,
-        affected_rows: next()?,
-        insert_id: next()?,
-    };
-    numbers.next().is_none().then_some(record)
+    let sequence = std::str::from_utf8(text).ok()?.parse().ok()?;
+    Some(Record { sequence })
 }
 
-/// Errors that say that the ledger itself is not there or not allowed: 1044, 1142, 1370 access denied, 1049 no such
-/// database, 1146 no such table, 1305 no such procedure, 1449 its definer is gone, 1356, 1548 it is broken.
-pub fn is_missing(error: u16) -> bool {
-    matches!(
-        error,
-        1044 | 1049 | 1142 | 1143 | 1146 | 1305 | 1318 | 1356 | 1370 | 1449 | 1457 | 1548
-    )
+/// What an error in answer to [`commit`] says.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Refused {
+    /// The ledger is not there, or this account may not use it. Nothing has happened: the transaction is as it was.
+    Missing,
+    /// The ledger cannot be written in this transaction. Nothing has happened: the transaction is as it was.
+    Unfit,
+    /// Whether the transaction is committed, open or rolled back is not known: the ledger must be asked.
+    Doubtful,
+}
+
+/// What the error code in answer to [`commit`] says.
+///
+/// Missing: 1044, 1142, 1143, 1370 access denied, 1049 no such database, 1146 no such table, 1305 no such procedure,
+/// 1318 another number of parameters, 1449 its definer is gone, 1054, 1356, 1457, 1548 it is broken. Unfit: 1100, 1099
+/// under LOCK TABLES, 1223 under a read lock of its own, 1785 GTIDs with tables without transactions, 1792 in a
+/// READ ONLY transaction, 1665 where the binary log cannot hold it.
+///
+/// Anything else can come after the COMMIT as well: servers look for a KILL after each statement of a procedure.
+pub fn refused(error: u16) -> Refused {
+    match error {
+        1044 | 1049 | 1054 | 1142 | 1143 | 1146 | 1305 | 1318 | 1356 | 1370 | 1449 | 1457
+        | 1548 => Refused::Missing,
+        1099 | 1100 | 1223 | 1665 | 1785 | 1792 => Refused::Unfit,
+        _ => Refused::Doubtful,
+    }
 }
 
 #[cfg(test)]
@@ -66,17 +74,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_three_numbers() {
+    fn a_record_is_a_number() {
         assert_eq!(
-            record(b"7 2 18446744073709551615"),
-            Some(Record {
-                sequence: 7,
-                affected_rows: 2,
-                insert_id: u64::MAX
-            })
+            record(b"18446744073709551615"),
+            Some(Record { sequence: u64::MAX })
         );
-        for bad in ["", "7", "7 2", "7 2 3 4", "7 2 x", "-1 2 3", "NULL"] {
+        for bad in ["", "7 2", "x", "-1", "NULL"] {
             assert_eq!(record(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_errors_from_before_the_commit_leave_no_doubt() {
+        assert_eq!(refused(1305), Refused::Missing);
+        assert_eq!(refused(1785), Refused::Unfit);
+        // Deadlock, lock wait, a KILL, a fenced lane, a lane whose row a fence made.
+        for error in [1213, 1205, 1317, 1644, 1062, 1180] {
+            assert_eq!(refused(error), Refused::Doubtful);
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use super::Lane;
 
-/// Lanes are used for half a day after they were opened: the ledger keeps a lane whose connection is gone for a day
-/// (`schema`), and a lane that it has deleted refuses to record.
-const REUSED_FOR: u64 = 12 * 60 * 60 * 1_000_000;
+/// Lanes are used for half a day after they were opened, in seconds: the ledger keeps a lane for a day
+/// (`schema`), and a lane that it has forgotten refuses to record.
+const REUSED_FOR: u64 = 12 * 60 * 60;
 
-/// Lanes that were given back and may be used by the next session that writes.
+/// Lanes that were given back and may be used by the next COMMIT.
 ///
 /// A lane comes back only when every COMMIT that was sent under it has been answered: then nothing of it is on its
 /// way any more. A lane with a COMMIT in doubt is never used again.
@@ -16,7 +16,7 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// A lane to use; `None`: another must be opened. `now` in microseconds of the clock of [`Lane::new`].
+    /// A lane to use; `None`: another must be opened. `now` as in [`Lane::new`].
     pub fn take(&mut self, now: u64) -> Option<Lane> {
         // The one used last is the one whose page the server has in memory.
         while let Some(lane) = self.free.pop() {

@@ -1,10 +1,10 @@
 //! The commit ledger: how the outcome of a COMMIT is known although its answer was lost.
 //!
-//! An outcome is known only if the transaction that it describes stores it itself. A session that writes has a
-//! [`Lane`], one row of `steadfast.commit_ledger`; its COMMIT is sent as one call of a procedure that writes the
-//! COMMIT's [`Mark`] into that row and commits both. After a loss another connection *fences* the lane: its write
-//! waits for the row lock of the old transaction, then either finds the mark, or makes certain that the procedure,
-//! wherever the call's bytes still are, refuses to commit.
+//! An outcome is known only if the transaction that it describes stores it itself. A COMMIT that is recorded is sent as
+//! one call of a procedure that writes the COMMIT's [`Mark`] into its [`Lane`], one row of `steadfast.commit_ledger`,
+//! and commits both. After a loss another connection *fences* the lane: its write waits for the row lock of the old
+//! transaction, then either finds the mark, or makes certain that the procedure, wherever the call's bytes still are,
+//! refuses to commit.
 //!
 //! ```text
 //!   session's connection            commit_ledger             resolver's connection
@@ -16,7 +16,10 @@
 //!                                   sequence = 7  ──────────▶ it was committed; 6: it never will be
 //! ```
 //!
-//! [`schema`] has the tables and procedures, [`calls`] the statements that the proxy sends, [`Lanes`] the lanes that
+//! A lane's row is made by its first COMMIT, or by the fence if that comes first. What the COMMIT's statements answered
+//! is not kept in it: whoever waits for that answer has it already.
+//!
+//! [`schema`] has the table and procedures, [`calls`] the statements that the proxy sends, [`Lanes`] the lanes that
 //! are free to use.
 
 pub mod calls;
@@ -25,7 +28,7 @@ pub mod schema;
 
 pub use lanes::Lanes;
 
-/// One row of the ledger, for one session at a time.
+/// One row of the ledger, for one COMMIT at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Lane {
     /// Its primary key: random, so that it is never used twice, across restarts and several proxies.
@@ -34,12 +37,12 @@ pub struct Lane {
     secret: u64,
     /// The sequence of the last COMMIT that was sent under it.
     sequence: u64,
-    /// When it was opened: microseconds of the proxy's monotonic clock.
+    /// When it was first used: seconds since 1970 by the server's clock.
     opened: u64,
 }
 
 impl Lane {
-    /// A lane that no row stands for yet, from random bits; `now` in microseconds of a monotonic clock.
+    /// A lane that no row stands for yet, from random bits; `now` in seconds since 1970 by the server's clock.
     pub fn new(id: u64, secret: u64, now: u64) -> Self {
         Self {
             id,
@@ -61,6 +64,7 @@ impl Lane {
             lane: self.id,
             secret: self.secret,
             sequence: self.sequence,
+            made: self.opened,
         }
     }
 }
@@ -71,17 +75,14 @@ pub struct Mark {
     lane: u64,
     secret: u64,
     sequence: u64,
+    made: u64,
 }
 
-/// What a fenced lane holds: the last COMMIT that took effect under it.
+/// What a fenced lane holds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Record {
-    /// Its sequence; 0: none.
+    /// The sequence of the last COMMIT that took effect under it; 0: none.
     pub sequence: u64,
-    /// What its OK was to report as affected rows.
-    pub affected_rows: u64,
-    /// What its OK was to report as insert id.
-    pub insert_id: u64,
 }
 
 /// What became of a COMMIT whose answer was lost.
@@ -101,12 +102,15 @@ impl Mark {
         self.lane
     }
 
-    /// What the fenced lane says of it. `None`: there is no such lane.
+    /// What the fenced lane says of it. `None`: the lane is another's.
     pub fn verdict(&self, record: Option<Record>) -> Verdict {
         match record {
             Some(record) if record.sequence == self.sequence => Verdict::Committed,
-            Some(record) if record.sequence < self.sequence => Verdict::NotCommitted,
-            // A later mark than the last that was sent: the lane is somebody else's, too.
+            // All COMMITs before it under this lane were answered OK, so the last of them is there: else it is another
+            // lane, of a ledger that was made anew or came from a backup.
+            Some(record) if record.sequence.checked_add(1) == Some(self.sequence) => {
+                Verdict::NotCommitted
+            }
             Some(_) | None => Verdict::Unknown,
         }
     }
@@ -117,11 +121,7 @@ mod tests {
     use super::*;
 
     fn record(sequence: u64) -> Option<Record> {
-        Some(Record {
-            sequence,
-            affected_rows: 0,
-            insert_id: 0,
-        })
+        Some(Record { sequence })
     }
 
     #[test]
@@ -135,12 +135,23 @@ mod tests {
     #[test]
     fn only_the_mark_itself_proves_the_commit() {
         let mut lane = Lane::new(1, 2, 0);
-        lane.mark();
+        let first = lane.mark();
+        assert_eq!(first.verdict(record(0)), Verdict::NotCommitted);
+        assert_eq!(first.verdict(record(1)), Verdict::Committed);
         let mark = lane.mark();
-        assert_eq!(mark.verdict(record(0)), Verdict::NotCommitted);
         assert_eq!(mark.verdict(record(1)), Verdict::NotCommitted);
         assert_eq!(mark.verdict(record(2)), Verdict::Committed);
         assert_eq!(mark.verdict(record(3)), Verdict::Unknown);
         assert_eq!(mark.verdict(None), Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_lane_that_has_forgotten_what_was_acknowledged_proves_nothing() {
+        let mut lane = Lane::new(1, 2, 0);
+        lane.mark();
+        lane.mark();
+        let mark = lane.mark();
+        assert_eq!(mark.verdict(record(0)), Verdict::Unknown);
+        assert_eq!(mark.verdict(record(1)), Verdict::Unknown);
     }
 }

@@ -10,7 +10,7 @@ pub const DATABASE: &str = "steadfast";
 pub const DEFINER: &str = "'steadfast_ledger'@'localhost'";
 
 /// Names of the procedures.
-pub const PROCEDURES: &[&str] = &["open_lane", "commit", "fence", "close_lane"];
+pub const PROCEDURES: &[&str] = &["commit", "fence", "sweep"];
 
 /// What differs between the servers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,15 +37,8 @@ pub fn install(flavor: Flavor) -> Vec<String> {
         },
         format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {DATABASE}.commit_ledger TO {DEFINER}"),
         format!("GRANT EXECUTE ON {DATABASE}.* TO {DEFINER}"),
-        // To see that the connection that used a lane is gone.
-        format!("GRANT PROCESS ON *.* TO {DEFINER}"),
     ];
-    for (name, body) in [
-        ("open_lane", OPEN_LANE),
-        ("commit", COMMIT),
-        ("fence", FENCE),
-        ("close_lane", CLOSE_LANE),
-    ] {
+    for (name, body) in [("commit", COMMIT), ("fence", FENCE), ("sweep", SWEEP)] {
         statements.push(format!("DROP PROCEDURE IF EXISTS {DATABASE}.{name}"));
         statements.push(format!(
             "CREATE DEFINER={DEFINER} PROCEDURE {DATABASE}.{name}{body}"
@@ -77,72 +70,81 @@ pub fn revoke(account: &str) -> String {
 
 /// All columns have a fixed width and no index but the key: an update is in place.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS steadfast.commit_ledger (
-  lane BIGINT UNSIGNED NOT NULL COMMENT 'one per session that writes',
+  lane BIGINT UNSIGNED NOT NULL COMMENT 'random: used by one COMMIT at a time, and never again after one in doubt',
   secret BIGINT UNSIGNED NOT NULL COMMENT 'who does not know it can neither record nor fence',
-  sequence BIGINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'of the last COMMIT that took effect',
-  affected_rows BIGINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'what its OK said',
-  insert_id BIGINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'what its OK said',
+  sequence BIGINT UNSIGNED NOT NULL COMMENT 'of the last COMMIT that took effect; 0: none',
   fenced BOOLEAN NOT NULL DEFAULT FALSE COMMENT 'no COMMIT takes effect any more',
-  connection BIGINT UNSIGNED NOT NULL COMMENT 'that used it last',
-  opened DATETIME NOT NULL,
+  opened BIGINT NOT NULL COMMENT 'when it was first used: seconds since 1970',
   PRIMARY KEY (lane)
 ) ENGINE=InnoDB COMMENT='Steadfast: what became of each COMMIT. Written by the procedures only'";
 
-/// SYSDATE(): NOW() is what the client's session has frozen it to, if it has. Each 64th lane sweeps: lanes that
-/// were opened more than a day ago and whose connection is gone. A deleted lane refuses to record, as a fenced one
-/// does, so that nothing of a connection that is still on its way can take effect.
-const OPEN_LANE: &str = "(IN lane_ BIGINT UNSIGNED, IN secret_ BIGINT UNSIGNED)
+/// The first COMMIT of a lane makes its row, so that no lane must be opened before. A fence that came first has made it
+/// already, and the INSERT fails; a row that was swept cannot come again, because what would make it is refused when it
+/// is half a day old. SYSDATE(): NOW() is what the client's session has frozen it to, if it has. The client's
+/// `completion_type` does not reach it.
+const COMMIT: &str = "(IN lane_ BIGINT UNSIGNED, IN secret_ BIGINT UNSIGNED, IN sequence_ BIGINT UNSIGNED,
+   IN made_ BIGINT, IN chain_ BOOLEAN)
   MODIFIES SQL DATA SQL SECURITY DEFINER
-  COMMENT 'Steadfast: a new lane'
+  COMMENT 'Steadfast: COMMIT, recorded'
 BEGIN
-  INSERT INTO steadfast.commit_ledger (lane, secret, connection, opened)
-    VALUES (lane_, secret_, CONNECTION_ID(), SYSDATE());
-  COMMIT AND NO CHAIN NO RELEASE;
-  IF lane_ % 64 = 0 THEN
-    DELETE FROM steadfast.commit_ledger
-      WHERE opened < SYSDATE() - INTERVAL 1 DAY
-        AND connection NOT IN (SELECT id FROM information_schema.PROCESSLIST);
+  DECLARE now_ BIGINT;
+  IF sequence_ = 1 THEN
+    SET now_ = UNIX_TIMESTAMP(SYSDATE());
+    IF ABS(now_ - made_) > 43200 THEN
+      SIGNAL SQLSTATE 'SF001' SET MYSQL_ERRNO = 1644,
+        MESSAGE_TEXT = 'Steadfast: this COMMIT is half a day old, or the clock of the server has moved as far';
+    END IF;
+    INSERT INTO steadfast.commit_ledger (lane, secret, sequence, opened) VALUES (lane_, secret_, 1, now_);
+  ELSE
+    UPDATE steadfast.commit_ledger SET sequence = sequence_
+      WHERE lane = lane_ AND secret = secret_ AND fenced = FALSE AND sequence < sequence_;
+    IF ROW_COUNT() <> 1 THEN
+      SIGNAL SQLSTATE 'SF001' SET MYSQL_ERRNO = 1644,
+        MESSAGE_TEXT = 'Steadfast: this transaction was given up and cannot be committed any more';
+    END IF;
+  END IF;
+  IF chain_ THEN
+    COMMIT AND CHAIN NO RELEASE;
+  ELSE
     COMMIT AND NO CHAIN NO RELEASE;
   END IF;
 END";
 
-const COMMIT: &str = "(IN lane_ BIGINT UNSIGNED, IN secret_ BIGINT UNSIGNED, IN sequence_ BIGINT UNSIGNED,
-   IN affected_rows_ BIGINT UNSIGNED, IN insert_id_ BIGINT UNSIGNED)
-  MODIFIES SQL DATA SQL SECURITY DEFINER
-  COMMENT 'Steadfast: COMMIT, recorded'
-BEGIN
-  UPDATE steadfast.commit_ledger
-    SET sequence = sequence_, affected_rows = affected_rows_, insert_id = insert_id_, connection = CONNECTION_ID()
-    WHERE lane = lane_ AND secret = secret_ AND fenced = FALSE AND sequence < sequence_;
-  IF ROW_COUNT() <> 1 THEN
-    SIGNAL SQLSTATE 'SF001' SET MYSQL_ERRNO = 1644,
-      MESSAGE_TEXT = 'Steadfast: this transaction was given up and cannot be committed any more';
-  END IF;
-  COMMIT AND NO CHAIN NO RELEASE;
-END";
-
 /// The read is a locking one: it sees what the transaction that it waited for has committed, whatever the isolation
-/// level.
+/// level. A lane without a row is one whose first COMMIT has not taken effect: the fence makes the row.
 const FENCE: &str =
     "(IN lane_ BIGINT UNSIGNED, IN secret_ BIGINT UNSIGNED, OUT record_ VARCHAR(80))
   MODIFIES SQL DATA SQL SECURITY DEFINER
   COMMENT 'Steadfast: what was the last COMMIT of a lane? There will be no other'
 BEGIN
-  DECLARE sequence_, affected_rows_, insert_id_ BIGINT UNSIGNED;
-  DECLARE CONTINUE HANDLER FOR NOT FOUND SET record_ = '';
+  DECLARE found_ BIGINT UNSIGNED;
+  DECLARE CONTINUE HANDLER FOR NOT FOUND SET found_ = NULL;
   START TRANSACTION;
-  UPDATE steadfast.commit_ledger SET fenced = TRUE WHERE lane = lane_ AND secret = secret_;
-  SELECT sequence, affected_rows, insert_id INTO sequence_, affected_rows_, insert_id_
-    FROM steadfast.commit_ledger WHERE lane = lane_ AND secret = secret_ FOR UPDATE;
+  INSERT INTO steadfast.commit_ledger (lane, secret, sequence, fenced, opened)
+    VALUES (lane_, secret_, 0, TRUE, UNIX_TIMESTAMP(SYSDATE()))
+    ON DUPLICATE KEY UPDATE fenced = (fenced OR secret = secret_);
+  SELECT sequence INTO found_ FROM steadfast.commit_ledger
+    WHERE lane = lane_ AND secret = secret_ AND fenced FOR UPDATE;
   COMMIT AND NO CHAIN NO RELEASE;
-  SET record_ = CONCAT_WS(' ', sequence_, affected_rows_, insert_id_);
+  SET record_ = found_;
 END";
 
-const CLOSE_LANE: &str = "(IN lane_ BIGINT UNSIGNED, IN secret_ BIGINT UNSIGNED)
+/// Lanes are used for half a day and asked about for minutes after. The rows are looked for without locks, because the
+/// locks of others are those of COMMITs on their way.
+const SWEEP: &str = "()
   MODIFIES SQL DATA SQL SECURITY DEFINER
-  COMMENT 'Steadfast: a lane that nobody uses any more'
+  COMMENT 'Steadfast: forgets lanes that were opened more than a day ago'
 BEGIN
-  DELETE FROM steadfast.commit_ledger WHERE lane = lane_ AND secret = secret_;
+  DECLARE before_ BIGINT DEFAULT UNIX_TIMESTAMP(SYSDATE()) - 86400;
+  DECLARE lane_ BIGINT UNSIGNED;
+  DECLARE left_ INT DEFAULT 1000;
+  SELECT MIN(lane) INTO lane_ FROM steadfast.commit_ledger WHERE opened < before_;
+  WHILE lane_ IS NOT NULL AND left_ > 0 DO
+    DELETE FROM steadfast.commit_ledger WHERE lane = lane_ AND opened < before_;
+    COMMIT AND NO CHAIN NO RELEASE;
+    SELECT MIN(lane) INTO lane_ FROM steadfast.commit_ledger WHERE lane > lane_ AND opened < before_;
+    SET left_ = left_ - 1;
+  END WHILE;
   COMMIT AND NO CHAIN NO RELEASE;
 END";
 

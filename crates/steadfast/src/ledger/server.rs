@@ -209,16 +209,9 @@ impl Admin {
 
     /// Whether there is nothing of somebody else in the database.
     pub(super) async fn holds_only_the_ledger(&mut self) -> anyhow::Result<bool> {
-        let others = self
-            .value(
-                "SELECT (SELECT COUNT(*) FROM information_schema.TABLES
-                         WHERE TABLE_SCHEMA = 'steadfast' AND TABLE_NAME <> 'commit_ledger')
-                      + (SELECT COUNT(*) FROM information_schema.ROUTINES
-                         WHERE ROUTINE_SCHEMA = 'steadfast'
-                           AND ROUTINE_NAME NOT IN ('open_lane', 'commit', 'fence', 'close_lane'))",
-            )
-            .await?;
-        Ok(others.as_deref() == Some("0"))
+        let known =
+            |part: &String| part == "commit_ledger" || schema::PROCEDURES.contains(&part.as_str());
+        Ok(self.parts().await?.iter().all(known))
     }
 
     /// Which of the table and the procedures are there, by name.
