@@ -1,6 +1,5 @@
 //! A client from its connection to its login: greeting, TLS, password, server connection.
 
-use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -11,7 +10,6 @@ use std::time::Duration;
 use steadfast_net::{
     Greeted, LoginError, Peer, QueryError, ServerConnection, ServerError, Stream, greet,
 };
-use steadfast_sql::ClassCache;
 use steadfast_wire::auth::{Password, Plugin};
 use steadfast_wire::handshake::{ClientHello, Greeting, HandshakeResponse};
 use steadfast_wire::response::{ErrPacket, OkPacket};
@@ -22,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::client::ClientLeg;
 use crate::driver::{Driver, Start};
 use crate::link::{self, Identity, Link};
+use crate::local::Local;
 use crate::login::{Ask, FirstAnswer, NO_PLUGIN, Shown, learn, refusal};
 use crate::metrics::LoginRefusal;
 use crate::registry::{Claim, Control};
@@ -83,7 +82,7 @@ pub(crate) async fn serve_client(
     shared: Arc<Shared>,
     stream: Stream,
     peer: Peer,
-    classes: Rc<RefCell<ClassCache>>,
+    local: Rc<Local>,
 ) {
     shared.metrics.clients.inc();
     shared.metrics.clients_connected.inc();
@@ -119,7 +118,7 @@ pub(crate) async fn serve_client(
                 schema: logged_in.schema,
                 claim: logged_in.claim,
                 control: logged_in.control,
-                classes,
+                local,
                 shared: Arc::clone(&shared),
             };
             Driver::new(start).run().await;

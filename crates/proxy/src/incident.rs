@@ -106,6 +106,7 @@ impl Recovery {
             Self::Idle => "the session was idle".to_owned(),
             Self::Rerun => "the statement was run again".to_owned(),
             Self::Resend => "the statement had not been sent".to_owned(),
+            Self::Resolved => "what was lost had been committed, as the ledger tells".to_owned(),
         };
         format!("{what}, the client saw nothing")
     }

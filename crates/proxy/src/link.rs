@@ -76,6 +76,8 @@ pub(crate) struct OwnSettings {
     pub(crate) character_set_client: Vec<u8>,
     /// What the server's process list calls this connection's client.
     pub(crate) host: Vec<u8>,
+    /// Which server it is: no other has the same, and it has the same after a restart.
+    pub(crate) server: Vec<u8>,
 }
 
 impl OwnSettings {
@@ -165,16 +167,23 @@ pub(crate) async fn set_up(
     let mut connection = connection;
     let hidden = Hidden::query();
     let inherited = Inherited::of(connection.greeting.is_mariadb()).query();
-    let rest: &[u8] = b"SELECT @@SESSION.max_allowed_packet, @@SESSION.sql_mode, \
-        @@SESSION.character_set_client, \
-        (SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID())";
+    let rest = format!(
+        "SELECT @@SESSION.max_allowed_packet, @@SESSION.sql_mode, @@SESSION.character_set_client, \
+        (SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID()), {}",
+        // Older MariaDB versions have no server_uid.
+        if connection.greeting.is_mariadb() {
+            "CONCAT_WS('/', @@hostname, @@port, @@server_id, @@datadir)"
+        } else {
+            "@@server_uuid"
+        }
+    );
     let set = Hidden::set();
     let asked = std::time::Instant::now();
     let mut results = connection
         .query_each(&[
             CLOCK.as_bytes(),
             hidden.as_bytes(),
-            rest,
+            rest.as_bytes(),
             set.as_bytes(),
             inherited.as_bytes(),
         ])
@@ -209,6 +218,7 @@ pub(crate) async fn set_up(
         sql_mode: next(),
         character_set_client: next(),
         host: next(),
+        server: next(),
     };
     let boot = if zombie::has_port(&own.host) {
         None
@@ -259,12 +269,6 @@ pub(crate) async fn attach(
     wanted: &Wanted<'_>,
     deadline: Instant,
 ) -> Result<(Link, Catalogue), (Reason, String)> {
-    let Some(password) = &wanted.identity.password else {
-        return Err((
-            Reason::NoPassword,
-            "its password was not learned".to_owned(),
-        ));
-    };
     if !wanted.state.knows_user_variables() || wanted.state.has_unknown_prepared() {
         return Err((
             Reason::StateRefused,
@@ -281,7 +285,7 @@ pub(crate) async fn attach(
     loop {
         let failed = match timeout(
             deadline.saturating_duration_since(Instant::now()),
-            attempt(shared, wanted, password),
+            attempt(shared, wanted),
         )
         .await
         {
@@ -299,7 +303,9 @@ pub(crate) async fn attach(
     }
 }
 
-enum Attempt {
+/// Why an attempt at a server connection came to nothing.
+#[derive(Debug)]
+pub(crate) enum Attempt {
     /// Something passing.
     Again(String),
     /// No use in trying again.
@@ -317,16 +323,27 @@ impl From<QueryError> for Attempt {
     }
 }
 
-async fn attempt(
+/// Connects, logs in, and makes Steadfast's settings.
+///
+/// # Errors
+/// Whether there is use in trying again.
+pub(crate) async fn open(
     shared: &Shared,
-    wanted: &Wanted<'_>,
-    password: &Password,
-) -> Result<(Link, Catalogue), Attempt> {
+    identity: &Identity,
+    client: Capabilities,
+    schema: Option<&[u8]>,
+) -> Result<Link, Attempt> {
+    let Some(password) = &identity.password else {
+        return Err(Attempt::Final(
+            Reason::NoPassword,
+            "its password was not learned".to_owned(),
+        ));
+    };
     let greeted = loop {
         match greet(&shared.target).await {
             Ok(greeted) => {
                 let id = greeted.greeting.connection_id;
-                if shared.registry.may_use(wanted.identity.believed_id, id) {
+                if shared.registry.may_use(identity.believed_id, id) {
                     break greeted;
                 }
                 // Another client believes this id to be its own: a KILL of that id must not hit this session. After
@@ -336,19 +353,28 @@ async fn attempt(
             Err(error) => return Err(Attempt::Again(error.to_string())),
         }
     };
-    let login = wanted.identity.login(password, wanted.state.schema());
-    let connection = match greeted.login(&login).await {
+    let login = identity.login(password, schema);
+    let mut connection = match greeted.login(&login).await {
         Ok(connection) => connection,
         Err(error) if is_final(&error) => {
             return Err(Attempt::Final(Reason::LoginRefused, error.to_string()));
         }
         Err(error) => return Err(Attempt::Again(error.to_string())),
     };
-    let mut connection = connection;
-    if wanted.identity.reset {
+    if identity.reset {
         connection.reset_connection().await?;
     }
-    let mut link = set_up(shared, connection, wanted.client).await?;
+    Ok(set_up(shared, connection, client).await?)
+}
+
+async fn attempt(shared: &Shared, wanted: &Wanted<'_>) -> Result<(Link, Catalogue), Attempt> {
+    let mut link = open(
+        shared,
+        wanted.identity,
+        wanted.client,
+        wanted.state.schema(),
+    )
+    .await?;
     for zombie in wanted.zombies {
         let gone = zombie::end(shared, &mut link.connection, zombie).await?;
         if !gone && wanted.replay {
@@ -440,6 +466,7 @@ async fn inherit(link: &mut Link, then: &OwnSettings) -> Result<(), Attempt> {
     link.own = OwnSettings {
         max_allowed_packet: link.own.max_allowed_packet,
         host: std::mem::take(&mut link.own.host),
+        server: std::mem::take(&mut link.own.server),
         ..then.clone()
     };
     Ok(())

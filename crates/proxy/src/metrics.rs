@@ -18,6 +18,7 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
+use steadfast_session::ledger::Verdict;
 use steadfast_session::{End, Failure, FailureKind};
 
 use crate::{admin::Readiness, config::Config};
@@ -40,6 +41,11 @@ pub struct Metrics {
     pub commands: Counter,
     /// Commands sent to the server again by replays.
     pub replayed_commands: Counter,
+    /// COMMITs with a mark in the ledger.
+    pub commits_recorded: Counter,
+    /// COMMITs that should have had one.
+    pub commits_unrecorded: Counter,
+    commits_resolved: Family<Labels<1>, Counter>,
     /// Bytes of packets, by leg and direction. See [`Bytes`].
     pub bytes: Bytes,
     /// Bytes of commands that are kept for replay now.
@@ -146,6 +152,8 @@ pub enum Recovery {
     Replay,
     /// The statement had not reached the server and was sent again.
     Resend,
+    /// The ledger told that it had taken effect.
+    Resolved,
 }
 
 impl Recovery {
@@ -156,6 +164,7 @@ impl Recovery {
             Self::Rerun => "rerun",
             Self::Replay => "replay",
             Self::Resend => "resend",
+            Self::Resolved => "resolved",
         }
     }
 }
@@ -171,6 +180,9 @@ impl Metrics {
             server_connections: Gauge::default(),
             commands: Counter::default(),
             replayed_commands: Counter::default(),
+            commits_recorded: Counter::default(),
+            commits_unrecorded: Counter::default(),
+            commits_resolved: Family::default(),
             bytes: Bytes::default(),
             journal_bytes: Gauge::default(),
             sessions_held: Gauge::default(),
@@ -244,6 +256,21 @@ impl Metrics {
             "Commands sent to the server again by replays",
             self.replayed_commands.clone(),
         );
+        registry.register(
+            "commits_recorded",
+            "COMMITs that took effect with a mark in the ledger",
+            self.commits_recorded.clone(),
+        );
+        registry.register(
+            "commits_unrecorded",
+            "COMMITs that went without a mark because the ledger could not be used",
+            self.commits_unrecorded.clone(),
+        );
+        registry.register(
+            "commits_resolved",
+            "COMMITs whose answer was lost, by what the ledger said of them",
+            self.commits_resolved.clone(),
+        );
         registry.register_with_unit(
             "hold",
             "How long a client waited because of a loss",
@@ -278,6 +305,18 @@ impl Metrics {
     pub fn login_refused(&self, reason: LoginRefusal) {
         self.logins_refused
             .get_or_create(&[("reason", reason.name())])
+            .inc();
+    }
+
+    /// Counts a COMMIT whose answer was lost.
+    pub fn resolved(&self, verdict: Verdict) {
+        let verdict = match verdict {
+            Verdict::Committed => "committed",
+            Verdict::NotCommitted => "not-committed",
+            Verdict::Unknown => "unknown",
+        };
+        self.commits_resolved
+            .get_or_create(&[("verdict", verdict)])
             .inc();
     }
 

@@ -82,6 +82,8 @@ impl Relay {
                 server_sequence: 0,
                 hidden: false,
                 guarded: false,
+                within: false,
+                commits: false,
                 statement_id: 0,
                 delivered: None,
             },
@@ -402,7 +404,7 @@ impl Relay {
     }
 
     fn masked(&self, status: StatusFlags) -> StatusFlags {
-        if self.order.guarded {
+        if self.order.guarded || self.order.within {
             status - (StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY)
         } else {
             status
@@ -441,6 +443,10 @@ impl Relay {
             warnings: ok.warnings,
         };
         ok.status = self.masked(ok.status);
+        if self.order.commits {
+            // A procedure's OK tells what its statements wrote (MariaDB).
+            ok.affected_rows = 0;
+        }
         if ok.header == OkHeader::Eof && self.translates_eof() {
             if ok.status.contains(StatusFlags::CURSOR_EXISTS) && self.eof_due {
                 // The EOF after the definitions is the one that opens the cursor.
@@ -460,6 +466,9 @@ impl Relay {
             let begins_or_ends = !capabilities.is_mariadb() && begins_or_ends_explicitly(&ok);
             for change in ok.session_state() {
                 let change = change?;
+                if self.order.within && tells_of_transaction(&change) {
+                    continue;
+                }
                 let told =
                     begins_or_ends && matches!(change, SessionStateChange::TransactionState(_));
                 if told || tracking.wants(&change) {
@@ -566,6 +575,13 @@ impl Relay {
             .delivered
             .is_some_and(|mark| self.made < mark.bytes)
     }
+}
+
+fn tells_of_transaction(change: &SessionStateChange<'_>) -> bool {
+    matches!(
+        change,
+        SessionStateChange::TransactionState(_) | SessionStateChange::TransactionCharacteristics(_)
+    )
 }
 
 #[derive(Clone, Copy)]

@@ -1,14 +1,14 @@
 //! `steadfast serve` from bound addresses to the end of the drain.
 
-use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::ledger::Ledger;
+use crate::local::Local;
 use steadfast_net::{Address, Listener, SocketOptions, Target, tls};
 use steadfast_session::Limits;
-use steadfast_sql::ClassCache;
 use steadfast_wire::auth::Password;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -169,6 +169,7 @@ fn shared(config: &Config) -> Result<Shared, ServeError> {
         clients: config.limits.clients.get(),
         pending_logins: config.limits.pending_logins.get(),
         vault: Vault::new(given)?,
+        ledger: Ledger::new(config.ledger.clone()),
         metrics,
         readiness,
     }))
@@ -207,7 +208,7 @@ impl Workers {
                 .spawn(move || {
                     let local = LocalSet::new();
                     local.block_on(&runtime, async move {
-                        let classes = Rc::new(RefCell::new(ClassCache::default()));
+                        let here = Rc::new(Local::default());
                         for address in addresses {
                             let listener = Listener::bind_shared(&address).await;
                             let failed = listener.is_err();
@@ -215,7 +216,7 @@ impl Workers {
                                 tokio::task::spawn_local(accept(
                                     Arc::clone(&shared),
                                     listener,
-                                    Rc::clone(&classes),
+                                    Rc::clone(&here),
                                 ));
                             }
                             // The starter waits for it.
@@ -249,7 +250,7 @@ impl Workers {
     }
 }
 
-async fn accept(shared: Arc<Shared>, listener: Listener, classes: Rc<RefCell<ClassCache>>) {
+async fn accept(shared: Arc<Shared>, listener: Listener, local: Rc<Local>) {
     let mut draining = shared.draining.subscribe();
     loop {
         tokio::select! {
@@ -269,7 +270,7 @@ async fn accept(shared: Arc<Shared>, listener: Listener, classes: Rc<RefCell<Cla
                         Arc::clone(&shared),
                         stream,
                         peer,
-                        Rc::clone(&classes),
+                        Rc::clone(&local),
                     ));
                 }
                 Err(error) => {

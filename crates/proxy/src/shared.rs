@@ -14,6 +14,7 @@ use crate::config::Timeouts;
 use crate::gate::Gate;
 use crate::health::Health;
 use crate::incident::Incidents;
+use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::vault::Vault;
@@ -70,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) next_number: AtomicU64,
     /// The last greeting said MariaDB.
     pub(crate) is_mariadb: AtomicBool,
+    /// Where COMMITs are recorded.
+    pub(crate) ledger: Ledger,
     catalogue: Mutex<Option<(Instant, Catalogue)>>,
 }
 
@@ -98,6 +101,8 @@ pub(crate) struct Parts {
     pub(crate) pending_logins: u32,
     /// See [`Shared::vault`].
     pub(crate) vault: Vault,
+    /// See [`Shared::ledger`].
+    pub(crate) ledger: Ledger,
     /// See [`Shared::metrics`].
     pub(crate) metrics: Arc<Metrics>,
     /// See [`Shared::readiness`].
@@ -133,6 +138,7 @@ impl Shared {
             own_kills: AtomicU64::new(0),
             next_number: AtomicU64::new(1),
             is_mariadb: AtomicBool::new(false),
+            ledger: parts.ledger,
             catalogue: Mutex::default(),
         }
     }

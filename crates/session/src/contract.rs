@@ -66,6 +66,8 @@ pub enum Reason {
     TemporaryTable,
     /// The statement reads by its text but wrote when it ran: a function or a view behind it.
     WritingRead,
+    /// The ledger is required, and cannot be used.
+    NoLedger,
     /// Non-transactional tables may have been written.
     NonTransactional,
     /// A replayed statement gave another result than it gave before.
@@ -132,6 +134,7 @@ impl Reason {
             Self::WritingRead => {
                 "the connection to the server was lost during a read whose function or view writes"
             }
+            Self::NoLedger => "the commit ledger, which the configuration requires, cannot be used",
             Self::NonTransactional => {
                 "the connection to the server was lost and a non-transactional table may have been written"
             }
@@ -188,6 +191,7 @@ impl Reason {
             Self::Lock => "lock",
             Self::TemporaryTable => "temporary-table",
             Self::WritingRead => "writing-read",
+            Self::NoLedger => "no-ledger",
             Self::NonTransactional => "non-transactional",
             Self::Mismatch => "mismatch",
             Self::PartMismatch => "part-mismatch",
@@ -236,6 +240,9 @@ impl Failure {
                 FailureKind::Unavailable,
                 Reason::Lock | Reason::TemporaryTable | Reason::Unseen | Reason::StateRefused,
             ) => "open a new connection or reset this one",
+            (FailureKind::Unavailable, Reason::NoLedger) => {
+                "nothing is committed; see steadfast ledger status"
+            }
             (FailureKind::Unavailable, _) => "try again later",
         };
         format!(

@@ -23,8 +23,8 @@ pub use contract::{Failure, FailureKind, Reason};
 pub use inherited::Inherited;
 pub use loss::{End, Loss, Sent};
 pub use machine::{
-    Action, Actions, Attachment, Catalogue, Command, Event, Flight, InsertId, Limits, Refusal,
-    Response, Session, Status, Target,
+    Action, Actions, Attachment, Catalogue, Command, Event, Flight, InsertId, Limits, Recording,
+    Refusal, Response, Session, Status, Target,
 };
 pub use quoting::{bytes_expression, hexadecimal, identifier, use_schema};
 pub use state::{Hidden, SessionState, UserVariable};

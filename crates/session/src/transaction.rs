@@ -55,6 +55,8 @@ pub struct Transaction {
     entries: Vec<Entry>,
     bytes: u64,
     unreplayable: Option<Reason>,
+    /// It has written, or may have.
+    written: bool,
     /// A statement that may write has failed: what it wrote to tables without transactions is not rolled back.
     failed_write: bool,
 }
@@ -85,6 +87,11 @@ impl Transaction {
         self.failed_write
     }
 
+    /// Whether it has written, or may have: then its COMMIT does something.
+    pub fn has_written(&self) -> bool {
+        self.written
+    }
+
     /// Bytes of the commands in the journal.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -97,6 +104,11 @@ impl Transaction {
         self.bytes = 0;
         self.unreplayable = None;
         self.failed_write = false;
+        self.written = false;
+    }
+
+    pub(crate) fn mark_written(&mut self) {
+        self.written = true;
     }
 
     pub(crate) fn mark_failed_write(&mut self) {

@@ -4,7 +4,8 @@
 
 use steadfast_session::{
     Action, Boundary, Catalogue, Command, End, Event, FailureKind, Handle, Held, InsertId, Limits,
-    Loss, Observes, PinUse, Reason, Response, Safety, Sent, Session, Statement, Status,
+    Loss, Observes, PinUse, Reason, Recording, Response, Safety, Sent, Session, Statement, Status,
+    ledger::Verdict,
 };
 
 /// Walks all sequences of choices: each run takes the recorded prefix, then always 0; `next` counts up.
@@ -150,6 +151,11 @@ struct Server {
     last_insert_id: u64,
     /// Bumped by "another session": what reads see.
     version: u64,
+    /// The ledger: the mark of the last recorded COMMIT that took effect.
+    recorded: u64,
+    /// A recorded COMMIT whose bytes are still on their way, and what its transaction has written: it takes effect at
+    /// any time, unless it is fenced.
+    on_its_way: Option<(u64, Vec<usize>)>,
 }
 
 impl Server {
@@ -225,6 +231,16 @@ impl Server {
         1
     }
 
+    /// What is still on its way arrives.
+    fn arrive(&mut self) {
+        if let Some((mark, writes)) = self.on_its_way.take() {
+            for id in writes {
+                self.committed[id] += 1;
+            }
+            self.recorded = mark;
+        }
+    }
+
     fn status(&self) -> Status {
         Status {
             in_transaction: self.in_transaction,
@@ -262,6 +278,26 @@ struct Run<'a> {
     interrupted: bool,
     /// The server has told that no lock is held.
     released: bool,
+    /// The mark of the last recorded COMMIT that was sent: no two are the same.
+    mark: u64,
+    /// How the COMMITs of the script are recorded.
+    ledger: Ledger,
+    /// The write in the hidden transaction waits for its COMMIT, and what its answer says.
+    unanswered: bool,
+    /// The ledger could not be asked.
+    unresolved: bool,
+    /// The command has been answered after its connection was lost.
+    acknowledged: bool,
+}
+
+/// Whether there is a ledger.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Ledger {
+    No,
+    /// It works.
+    Yes,
+    /// It may turn out not to be there, and then what is to be committed may be, or not.
+    Fails,
 }
 
 /// What the driver restores.
@@ -291,22 +327,87 @@ impl Run<'_> {
             error: 0,
             digest,
             insert_id: 0,
+            wrote: !self.server.pending.is_empty(),
             non_transactional: false,
             order: self.order,
+        }
+    }
+
+    /// A fault, or none: 0.
+    fn fault(&mut self, of: u8) -> u8 {
+        if self.faults == 0 {
+            return 0;
+        }
+        let fault = self.choices.choose(of);
+        if fault > 0 {
+            self.faults -= 1;
+        }
+        fault
+    }
+
+    /// Commits what is open. Faults: lost unsent, lost before it took effect, lost after, killed, on its way while the
+    /// connection is lost, answered with an error before and after it took effect.
+    fn commit(&mut self, recorded: bool, chains: bool) -> Result<Response, Event> {
+        if recorded {
+            self.mark += 1;
+            if self.ledger == Ledger::Fails && self.choices.choose(2) == 1 {
+                let plainly = self.choices.choose(2) == 0;
+                return Err(Event::Unrecorded { plainly });
+            }
+        }
+        let mark = self.mark;
+        let fault = self.fault(if recorded { 8 } else { 5 });
+        let pending = self.server.pending.clone();
+        if matches!(fault, 0 | 3 | 7) {
+            self.server.commit();
+            if recorded {
+                self.server.recorded = mark;
+            }
+            self.server.in_transaction = chains;
+        }
+        let lost = |sent, killed| {
+            Err(Event::Lost(Loss {
+                sent,
+                killed,
+                ..LOSS
+            }))
+        };
+        match fault {
+            0 => Ok(self.response(1)),
+            1 => lost(Sent::Nothing, false),
+            2 | 3 => lost(Sent::All, false),
+            4 => lost(Sent::All, true),
+            5 => {
+                self.server.on_its_way = Some((mark, pending));
+                lost(Sent::All, false)
+            }
+            6 => Err(Event::CommitFailed(1213)),
+            _ => Err(Event::CommitFailed(1317)),
+        }
+    }
+
+    /// Fences what was sent last.
+    fn resolve(&mut self) -> Verdict {
+        if self.server.on_its_way.is_some() && self.choices.choose(2) == 1 {
+            self.server.arrive();
+        }
+        if self.fault(2) == 1 {
+            self.unresolved = true;
+            return Verdict::Unknown;
+        }
+        // The fence: whatever arrives now is refused.
+        self.server.on_its_way = None;
+        if self.server.recorded == self.mark {
+            Verdict::Committed
+        } else {
+            Verdict::NotCommitted
         }
     }
 
     /// Sends `text`; `None`: the response came. Faults: lost unsent, lost before it ran, lost after it ran,
     /// killed while it ran.
     fn send(&mut self, text: Text) -> Result<Response, Loss> {
-        let fault = if self.faults > 0 {
-            self.choices.choose(5)
-        } else {
-            0
-        };
-        if fault > 0 {
-            self.faults -= 1;
-        }
+        let fault = self.fault(5);
         match fault {
             1 => {
                 return Err(Loss {
@@ -373,9 +474,21 @@ impl Run<'_> {
                             "only reads run guarded"
                         );
                     }
+                    let hidden = flight.recording == Recording::Write;
+                    // A rerun makes its answer anew.
+                    self.unanswered = hidden;
+                    if hidden {
+                        assert!(
+                            !self.server.in_transaction,
+                            "a hidden transaction in another"
+                        );
+                        self.server.in_transaction = true;
+                    }
                     match self.send(text) {
                         Ok(mut response) => {
-                            self.told = Some(Told::Ok);
+                            if !hidden {
+                                self.told = Some(Told::Ok);
+                            }
                             response.insert_id = text.insert_id();
                             if response.insert_id != 0 {
                                 self.now.insert_id = response.insert_id;
@@ -393,6 +506,30 @@ impl Run<'_> {
                         }
                         Err(loss) => return self.lose(loss),
                     }
+                }
+                Action::Commit { flight, recorded } => {
+                    assert!(self.server.in_transaction, "nothing to commit");
+                    match self.commit(recorded, flight.chains()) {
+                        Ok(response) => {
+                            if flight.recording == Recording::Commit {
+                                self.told = Some(Told::Ok);
+                            }
+                            next = Some(Event::Committed(response));
+                        }
+                        Err(Event::Lost(loss)) => return self.lose(loss),
+                        Err(event) => next = Some(event),
+                    }
+                }
+                Action::Resolve => {
+                    let verdict = self.resolve();
+                    next = Some(Event::Resolved(verdict));
+                }
+                Action::Acknowledge(flight) => {
+                    assert!(self.told.is_none(), "told twice");
+                    self.acknowledged = true;
+                    assert_eq!(flight.recording == Recording::Write, self.unanswered);
+                    self.unanswered = false;
+                    self.told = Some(Told::Ok);
                 }
                 Action::Replay(index) => {
                     let entry = self.session.transaction().entries()[index as usize];
@@ -560,6 +697,10 @@ impl Checker {
 }
 
 fn explore(commands: &[fn(usize) -> Text], length: usize, faults: u8) -> u64 {
+    explore_with(Ledger::No, commands, length, faults)
+}
+
+fn explore_with(ledger: Ledger, commands: &[fn(usize) -> Text], length: usize, faults: u8) -> u64 {
     let mut choices = Choices::default();
     let mut schedules = 0;
     loop {
@@ -594,6 +735,11 @@ fn explore(commands: &[fn(usize) -> Text], length: usize, faults: u8) -> u64 {
             answer: 0,
             interrupted: false,
             released: false,
+            mark: 0,
+            ledger,
+            unanswered: false,
+            unresolved: false,
+            acknowledged: false,
             choices: &mut choices,
         };
         let mut checker = Checker {
@@ -614,17 +760,27 @@ fn explore(commands: &[fn(usize) -> Text], length: usize, faults: u8) -> u64 {
             }
             run.told = None;
             run.interrupted = false;
+            run.acknowledged = false;
             run.step(Event::Command(Command {
                 handle: Handle(at as u64),
                 statement: statement(*text),
                 bytes: 1,
                 clock: None,
                 random: 0,
+                ledger: ledger != Ledger::No,
             }));
             let told = run
                 .told
                 .unwrap_or_else(|| panic!("no answer: {script:?} {story:?}"));
             story.push((*text, told));
+            // A lock that is lost keeps BEGIN from its work after it has committed, and no error says so.
+            if ledger == Ledger::Yes && !run.unresolved && !checker.locked {
+                let doubt = matches!(
+                    told,
+                    Told::Failed(FailureKind::InDoubt, Reason::Commit | Reason::Write)
+                );
+                assert!(!doubt, "needless doubt: {story:?}");
+            }
             // After a lost transaction no COMMIT is acknowledged: unless the client was told 1213, it was told
             // at every command since.
             checker.told(*text, told, run.interrupted);
@@ -637,13 +793,16 @@ fn explore(commands: &[fn(usize) -> Text], length: usize, faults: u8) -> u64 {
                     "the client believes in a transaction that is not there: {story:?}"
                 );
             }
-            if checker.locked && told == Told::Ok {
+            // A write that was done is told so even if the lock is gone since; the next command is told that.
+            if checker.locked && told == Told::Ok && !run.acknowledged {
                 assert!(
                     run.server.locked,
                     "the client believes that it holds a lock that is gone: {story:?}"
                 );
             }
         }
+        // What nobody has fenced arrives in the end.
+        run.server.arrive();
         checker.refused.append(&mut checker.open);
         let committed = &run.server.committed;
         for id in &checker.acknowledged {
@@ -745,6 +904,79 @@ fn a_lost_lock_is_never_believed_in_under_every_schedule() {
         ],
         4,
         2,
+    );
+    println!("{schedules} schedules");
+    assert!(schedules > 10_000);
+}
+
+#[test]
+fn recorded_commits_leave_no_doubt_under_every_schedule() {
+    let schedules = explore_with(
+        Ledger::Yes,
+        &[
+            |_| Text::Begin,
+            Text::Write,
+            |_| Text::Read,
+            |_| Text::Commit,
+            |_| Text::Rollback,
+        ],
+        4,
+        2,
+    );
+    println!("{schedules} schedules");
+    assert!(schedules > 100_000);
+}
+
+#[test]
+fn recorded_chains_and_implicit_commits_under_every_schedule() {
+    let schedules = explore_with(
+        Ledger::Yes,
+        &[
+            |_| Text::AutocommitOff,
+            Text::Write,
+            |_| Text::AutocommitOn,
+            |_| Text::Begin,
+            |_| Text::CommitChain,
+            |_| Text::Ddl,
+        ],
+        4,
+        2,
+    );
+    println!("{schedules} schedules");
+    assert!(schedules > 100_000);
+}
+
+#[test]
+fn recorded_inserts_and_locks_under_every_schedule() {
+    let schedules = explore_with(
+        Ledger::Yes,
+        &[
+            Text::Draw,
+            |_| Text::Ask,
+            |_| Text::Lock,
+            |_| Text::Begin,
+            |_| Text::Commit,
+        ],
+        4,
+        2,
+    );
+    println!("{schedules} schedules");
+    assert!(schedules > 100_000);
+}
+
+#[test]
+fn a_ledger_that_is_not_there_under_every_schedule() {
+    let schedules = explore_with(
+        Ledger::Fails,
+        &[
+            |_| Text::Begin,
+            Text::Write,
+            |_| Text::Commit,
+            |_| Text::CommitChain,
+            |_| Text::AutocommitOff,
+        ],
+        4,
+        1,
     );
     println!("{schedules} schedules");
     assert!(schedules > 10_000);

@@ -13,6 +13,7 @@ fn command(number: u64, text: &str) -> Event {
         bytes: text.len() as u64,
         clock: None,
         random: 0,
+        ledger: false,
     })
 }
 
@@ -38,6 +39,7 @@ fn a_question_that_is_lost_while_it_is_proved_is_given_up() {
         error: 0,
         digest: 1,
         insert_id: 7,
+        wrote: false,
         non_transactional: false,
         order: 0,
     }));

@@ -27,7 +27,7 @@ pub use steadfast_net::Address;
 pub use self::{
     address::AdminAddress,
     error::ConfigError,
-    sections::{Limits, Log, LogFormat, LogLevel, Timeouts},
+    sections::{LedgerMode, LedgerSettings, Limits, Log, LogFormat, LogLevel, Timeouts},
     settings::{BackendTls, ClientTlsMode},
     size::{format_size, parse_size},
     span::{format_duration, parse_duration},
@@ -56,6 +56,8 @@ pub struct Config {
     pub limits: Limits,
     /// Passwords from the users file; empty without one.
     pub users: Users,
+    /// Whether COMMITs are recorded.
+    pub ledger: LedgerSettings,
     /// What is logged.
     pub log: Log,
 }
@@ -172,6 +174,7 @@ impl Config {
                 .users
                 .file
                 .map_or_else(|| Ok(Users::default()), |path| Users::load(&path))?,
+            ledger: settings.ledger,
             log: settings.log,
         })
     }

@@ -1,6 +1,6 @@
 //! The sections of the settings that need no further resolution: times, limits, logging.
 
-use std::{num::NonZeroU32, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, str::FromStr, time::Duration};
 
 use serde::{
     Deserialize, Serialize,
@@ -95,6 +95,46 @@ impl Default for Limits {
             packet: 1024 * MIB,
         }
     }
+}
+
+/// `[ledger]`: whether COMMITs are recorded, so that the loss of an answer leaves no doubt.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LedgerSettings {
+    /// For everybody. Default `auto`.
+    pub mode: LedgerMode,
+    /// For users by name; goes before `schemas`. Default: none.
+    pub users: BTreeMap<String, LedgerMode>,
+    /// For sessions with this default schema. Default: none.
+    pub schemas: BTreeMap<String, LedgerMode>,
+}
+
+impl LedgerSettings {
+    /// What is set for a user and a default schema.
+    pub fn of(&self, user: &[u8], schema: Option<&[u8]>) -> LedgerMode {
+        let find = |map: &BTreeMap<String, LedgerMode>, name: Option<&[u8]>| {
+            if map.is_empty() {
+                return None;
+            }
+            map.get(std::str::from_utf8(name?).ok()?).copied()
+        };
+        find(&self.users, Some(user))
+            .or_else(|| find(&self.schemas, schema))
+            .unwrap_or(self.mode)
+    }
+}
+
+/// Whether COMMITs are recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LedgerMode {
+    /// Where the ledger is installed and the account may use it.
+    #[default]
+    Auto,
+    /// Always: where it cannot be used, nothing is committed.
+    Require,
+    /// Never.
+    Off,
 }
 
 /// `[log]`: what is written to the standard error stream.

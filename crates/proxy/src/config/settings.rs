@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     address::{AdminAddress, Written, local},
-    sections::{Limits, Log, Timeouts},
+    sections::{LedgerSettings, Limits, Log, Timeouts},
 };
 
 /// The whole file.
@@ -22,6 +22,7 @@ pub(super) struct Settings {
     pub(super) timeouts: Timeouts,
     pub(super) limits: Limits,
     pub(super) users: UsersSettings,
+    pub(super) ledger: LedgerSettings,
     pub(super) log: Log,
 }
 
@@ -37,6 +38,7 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             users: UsersSettings::default(),
+            ledger: LedgerSettings::default(),
             log: Log::default(),
         }
     }

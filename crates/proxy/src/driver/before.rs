@@ -163,6 +163,8 @@ impl Driver {
             server_sequence: 0,
             hidden: true,
             guarded: false,
+            within: false,
+            commits: false,
             statement_id: 0,
             delivered: None,
         };

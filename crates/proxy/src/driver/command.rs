@@ -17,7 +17,7 @@ use crate::prepared::Prepared;
 
 impl Context for Driver {
     fn classify(&mut self, text: &[u8]) -> Class {
-        self.classes.borrow_mut().class(text, self.dialect)
+        self.local.classes.borrow_mut().class(text, self.dialect)
     }
 
     fn prepared(&self, id: u32) -> Option<Rc<Prepared>> {
@@ -158,6 +158,7 @@ impl Driver {
             bytes,
             clock,
             random: self.random,
+            ledger: self.uses_ledger(),
         };
         self.succeeded = false;
         let done = self.carry_out(Event::Command(command)).await;

@@ -2,10 +2,11 @@
 
 use std::io;
 
-use steadfast_session::{Event, Flight, Handle, Response, Sent, Status};
+use steadfast_session::{Event, Flight, Handle, Recording, Response, Sent, Status};
 use steadfast_sql::{Kind, Uses};
-use steadfast_wire::command::code;
-use steadfast_wire::frame::{self, MAX_FRAME};
+use steadfast_wire::command::{Query, code};
+use steadfast_wire::frame::{self, HEADER_LEN, Header, MAX_FRAME};
+use steadfast_wire::response::ErrPacket;
 use steadfast_wire::{Capabilities, StatusFlags};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -22,6 +23,9 @@ const HOLD_BACK: usize = 48 << 10;
 /// A command up to this many bytes is written without looking at what the server says meanwhile: it can have nothing
 /// to say before it has it all.
 const WRITE_AT_ONCE: usize = 64 << 10;
+
+/// Goes before a write that is to be recorded.
+const BEGIN: &[u8] = b"BEGIN";
 
 /// Bytes asked of the server's socket at once.
 const READ: usize = 64 << 10;
@@ -44,6 +48,37 @@ pub(super) enum Exchanged {
     },
 }
 
+/// What the server says of [`BEGIN`].
+enum Begun {
+    NotYet,
+    Yes,
+    /// The error code.
+    No(u16),
+    Nonsense,
+}
+
+/// Takes the answer to [`BEGIN`] off. Session state in it is the hidden transaction's.
+fn begun(inbound: &mut Vec<u8>) -> Begun {
+    let Some(header) = Header::peek(inbound) else {
+        return Begun::NotYet;
+    };
+    let end = HEADER_LEN + header.len as usize;
+    let Some(payload) = inbound.get(HEADER_LEN..end) else {
+        return Begun::NotYet;
+    };
+    match payload.first() {
+        Some(0x00) => {
+            inbound.drain(..end);
+            Begun::Yes
+        }
+        Some(0xFF) => match ErrPacket::parse(payload, Capabilities::PROTOCOL_41) {
+            Ok(error) => Begun::No(error.code),
+            Err(_) => Begun::Nonsense,
+        },
+        _ => Begun::Nonsense,
+    }
+}
+
 impl Driver {
     /// Runs the command in flight for the client.
     pub(super) async fn send(&mut self, flight: Flight) -> Result<Event, Exit> {
@@ -51,6 +86,7 @@ impl Driver {
             // The driver keeps every command until its answer: this cannot be, and must not go on if it is.
             return Err(Exit::Closed);
         };
+        self.unhold_answer();
         // KILL may be meant for what replays.
         let kills = stored.class.is_some_and(|class| class.kind == Kind::Kill);
         if !self.shared.gate.is_open() && !kills && self.waits_at_gate(flight) {
@@ -66,9 +102,16 @@ impl Driver {
                 self.mark = None;
                 Event::RanTwice
             }
+            Exchanged::Ended(ended) if flight.recording == Recording::Write && ended.error == 0 => {
+                self.hold_answer(&stored, ended)
+            }
             Exchanged::Ended(ended) => {
                 self.mark = None;
-                self.completed(flight.handle, &stored, ended);
+                if flight.recording == Recording::Write {
+                    self.roll_back().await;
+                }
+                let changes = self.changes();
+                self.completed(flight.handle, &stored, ended, &changes);
                 let response = self.response(&ended);
                 if flight.guarded {
                     self.end_guard().await;
@@ -96,6 +139,7 @@ impl Driver {
                     error: code,
                     digest: 0,
                     insert_id: 0,
+                    wrote: false,
                     non_transactional: false,
                     order: 0,
                 })
@@ -126,6 +170,7 @@ impl Driver {
             error: ended.error,
             digest: ended.digest,
             insert_id: ended.insert_id,
+            wrote: self.wrote(ended),
             non_transactional: self.wrote_non_transactional(),
             order: self.shared.gate.next_order(),
         }
@@ -161,6 +206,8 @@ impl Driver {
             server_sequence: 0,
             hidden: false,
             guarded: flight.guarded,
+            within: flight.recording == Recording::Write,
+            commits: false,
             statement_id: self.next_statement,
             delivered: self.mark,
         };
@@ -179,7 +226,15 @@ impl Driver {
         let Some(link) = &mut self.link else {
             return Ok(Exchanged::Lost(steadfast_session::End::Fin, Sent::Nothing));
         };
-        let mut bytes = Vec::with_capacity(payload.len() + payload.len() / MAX_FRAME * 4 + 8);
+        let mut bytes =
+            Vec::with_capacity(payload.len() + payload.len() / MAX_FRAME * 4 + 8 + BEGIN.len() * 2);
+        if order.within {
+            // In one write, so that it costs no round trip.
+            let capabilities = link.connection.capabilities;
+            frame::write_with(&mut bytes, 0, |out| {
+                Query::new(BEGIN).write(out, capabilities);
+            });
+        }
         let server_sequence = frame::write(&mut bytes, 0, payload);
         link.relay.begin(
             Order {
@@ -189,6 +244,7 @@ impl Driver {
             status,
         );
         let mut flushed = order.delivered.is_some();
+        let mut begins = order.within;
         let written = match self.write(&bytes).await? {
             Ok(written) => written,
             Err(end) => return Ok(Exchanged::Lost(end, Sent::Nothing)),
@@ -200,7 +256,19 @@ impl Driver {
                 None => break steadfast_session::End::Fin,
             };
             let connection = &mut link.connection;
-            if !connection.inbound.is_empty() {
+            if begins && !connection.inbound.is_empty() {
+                match begun(&mut connection.inbound) {
+                    Begun::NotYet => {}
+                    Begun::Yes => begins = false,
+                    Begun::No(code) => {
+                        // The command has run by itself, or is about to: it cannot be taken back.
+                        self.core.step(Event::NotBegun);
+                        break steadfast_session::End::Said(code);
+                    }
+                    Begun::Nonsense => break steadfast_session::End::Nonsense,
+                }
+            }
+            if !begins && !connection.inbound.is_empty() {
                 let fed = link.relay.feed(
                     &connection.inbound,
                     &mut self.client.outbound,
@@ -240,7 +308,7 @@ impl Driver {
                     Fed::PartDiffers => return Ok(Exchanged::PartDiffers),
                     Fed::Goodbye(code) => break steadfast_session::End::Said(code),
                 }
-                if self.client.outbound.len() >= HOLD_BACK {
+                if self.client.outbound.len() >= HOLD_BACK && !order.hidden {
                     flushed = true;
                     self.client.flush().await.map_err(Exit::ClientGone)?;
                     continue;
@@ -417,6 +485,7 @@ impl Driver {
                     error: 0,
                     digest: 0,
                     insert_id: 0,
+                    wrote: false,
                     non_transactional: false,
                     order: self.shared.gate.next_order(),
                 }))

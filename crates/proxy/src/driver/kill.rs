@@ -102,7 +102,7 @@ impl Driver {
                 Control::Kill
             };
             let _ = known.control.try_send(word);
-            self.acknowledge().await?;
+            self.acknowledge(false).await?;
             return Ok(true);
         };
         self.killing = Some(Killing {

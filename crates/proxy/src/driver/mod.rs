@@ -6,6 +6,7 @@
 //! - `command`: what arrives, and the commands that are answered here (KILL, long data);
 //! - `change_user`: COM_CHANGE_USER;
 //! - `before`: what goes before a command to the server;
+//! - `commit`: what is committed with a mark in the ledger, and what its loss comes to;
 //! - `exchange`: one command to the server and its response to the client;
 //! - `outage`: a loss, and what is counted and told of it;
 //! - `recover`: another server connection, the replay of a transaction;
@@ -18,6 +19,7 @@
 mod before;
 mod change_user;
 mod command;
+mod commit;
 mod exchange;
 mod hidden;
 mod insert_id;
@@ -28,7 +30,6 @@ mod recover;
 mod track;
 mod user_variables;
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -38,7 +39,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use steadfast_net::{LossKind, QueryError};
 use steadfast_session::{Action, End, Event, Handle, Sent, Session, SessionState, Status};
-use steadfast_sql::{ClassCache, Dialect};
+use steadfast_sql::Dialect;
 use steadfast_wire::command::code;
 use steadfast_wire::handshake::NONCE_LEN;
 use steadfast_wire::response::{ErrPacket, OkPacket};
@@ -46,6 +47,7 @@ use steadfast_wire::{Capabilities, StatusFlags};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
+use self::commit::HeldAnswer;
 use self::insert_id::{Arrival, Drawn};
 use self::kill::{Killed, Killing};
 use self::locks::UserLocks;
@@ -54,11 +56,13 @@ use crate::client::{ClientLeg, Packet};
 use crate::command::Stored;
 use crate::gate::Turn;
 use crate::link::{Identity, Link, OwnSettings};
+use crate::local::Local;
 use crate::memory::Memory;
 use crate::metrics::Recovery;
 use crate::prepared::Prepared;
 use crate::registry::{Claim, Control, Words};
 use crate::relay::{Mark, Tracking};
+use crate::resolve::Doubt;
 use crate::shared::Shared;
 use crate::zombie::Zombie;
 
@@ -105,8 +109,8 @@ pub(crate) struct Start {
     pub(crate) claim: Claim,
     /// Words from outside.
     pub(crate) control: mpsc::Receiver<Control>,
-    /// Classes of texts, shared by the sessions of a thread.
-    pub(crate) classes: Rc<RefCell<ClassCache>>,
+    /// What the sessions of its thread share.
+    pub(crate) local: Rc<Local>,
 }
 
 /// Hidden work that waits until it cannot be noticed: it would disturb what ROW_COUNT() and SHOW WARNINGS tell.
@@ -145,7 +149,7 @@ pub(crate) struct Driver {
     nonce: [u8; NONCE_LEN],
     claim: Claim,
     control: Words,
-    classes: Rc<RefCell<ClassCache>>,
+    local: Rc<Local>,
     number: u64,
     core: Session,
     link: Option<Link>,
@@ -187,6 +191,12 @@ pub(crate) struct Driver {
     user_locks: UserLocks,
     /// The server has told that the session holds no user lock; the core is to be told.
     released: bool,
+    /// Until when its account is believed to be unable to use the ledger.
+    ledger_missing_until: Option<std::time::Instant>,
+    /// The recorded COMMIT whose answer was lost.
+    doubt: Option<Doubt>,
+    /// The answer of a write that waits for its COMMIT.
+    held: Option<HeldAnswer>,
     /// The running command has been answered, and not with an error.
     succeeded: bool,
     /// Its part of the memory for commands.
@@ -227,7 +237,7 @@ impl Driver {
             nonce: start.nonce,
             claim: start.claim,
             control: Words::new(start.control),
-            classes: start.classes,
+            local: start.local,
             number,
             core: Session::new(limits, status),
             before: Rc::clone(&state),
@@ -256,6 +266,9 @@ impl Driver {
             arrival: Arrival::default(),
             user_locks: UserLocks::default(),
             released: false,
+            ledger_missing_until: None,
+            doubt: None,
+            held: None,
             succeeded: false,
             memory: Memory::new(Arc::clone(&start.shared.command_memory)),
             turn: None,
@@ -270,6 +283,7 @@ impl Driver {
             link: Some(start.link),
             shared: start.shared,
         };
+        driver.ledger_missing_until = driver.shared.ledger.missing_until(&driver.identity.user);
         driver.learn_settings();
         driver
     }
@@ -403,6 +417,12 @@ impl Driver {
         Ok(match action {
             Action::Attach(attachment) => Some(self.attach(attachment).await?),
             Action::Send(flight) => Some(self.send(flight).await?),
+            Action::Commit { flight, recorded } => Some(self.commit(flight, recorded).await?),
+            Action::Resolve => Some(self.resolve().await?),
+            Action::Acknowledge(flight) => {
+                self.acknowledge_committed(flight).await?;
+                None
+            }
             Action::ReplayOpening => Some(self.replay_opening().await?),
             Action::Replay(index) => Some(self.replay(index).await?),
             Action::EndReplay => self.end_replay().await?,
@@ -421,7 +441,7 @@ impl Driver {
                 None
             }
             Action::AcknowledgeRollback => {
-                self.acknowledge().await?;
+                self.acknowledge(false).await?;
                 None
             }
             Action::Discard => {
@@ -488,13 +508,14 @@ impl Driver {
         self.client.flush().await.map_err(Exit::ClientGone)
     }
 
-    /// An OK of Steadfast's own.
-    async fn acknowledge(&mut self) -> Result<(), Exit> {
+    /// An OK of Steadfast's own; `in_transaction`: another one has begun.
+    async fn acknowledge(&mut self, in_transaction: bool) -> Result<(), Exit> {
         self.succeeded = true;
         let capabilities = self.capabilities;
         let kept = StatusFlags::NO_BACKSLASH_ESCAPES | StatusFlags::ANSI_QUOTES;
         let mut status = self.status & kept;
         status.set(StatusFlags::AUTOCOMMIT, self.core.autocommit());
+        status.set(StatusFlags::IN_TRANS, in_transaction);
         self.sequence = self.client.queue(self.sequence, |out| {
             OkPacket::new(status).write(out, capabilities);
         });

@@ -19,6 +19,8 @@ pub(super) struct Outage {
     loss: Loss,
     pub(super) replayed: u32,
     pub(super) stage: Stage,
+    /// The ledger told that what was lost had taken effect.
+    pub(super) resolved: bool,
 }
 
 /// Who waits because of a loss.
@@ -80,6 +82,7 @@ impl Driver {
                 loss,
                 replayed: 0,
                 stage: Stage::Idle,
+                resolved: false,
             });
             if in_use {
                 self.enter(Stage::Waits);
@@ -108,6 +111,7 @@ impl Driver {
             return;
         };
         let how = match outage.phase {
+            _ if outage.resolved => Recovery::Resolved,
             _ if outage.replayed > 0 => Recovery::Replay,
             Phase::Idle | Phase::Transaction | Phase::Login | Phase::Recovery => Recovery::Idle,
             Phase::Command | Phase::Response if outage.loss.may_have_run() => Recovery::Rerun,
@@ -137,6 +141,7 @@ impl Driver {
 
     /// Tells the client that its loss could not be hidden.
     pub(super) async fn fail(&mut self, failure: Failure) -> Result<(), Exit> {
+        self.unhold_answer();
         let in_half_a_row = self.mark.is_some_and(|mark| mark.is_inside_packet());
         let incident = match self.end_outage() {
             Some((outage, waited)) => {

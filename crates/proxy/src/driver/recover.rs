@@ -72,6 +72,7 @@ impl Driver {
     /// Gets a server connection with the session's state.
     pub(super) async fn attach(&mut self, attachment: Attachment) -> Result<Event, Exit> {
         self.discard();
+        self.unhold_answer();
         self.client_waits();
         if attachment.replay && self.turn.is_none() {
             let first = self
@@ -187,6 +188,7 @@ impl Driver {
             error: 0,
             digest: 0,
             insert_id: 0,
+            wrote: false,
             non_transactional: false,
             order: 0,
         }))
@@ -248,6 +250,7 @@ impl Driver {
                     error: 0,
                     digest: !entry.digest,
                     insert_id: 0,
+                    wrote: false,
                     non_transactional: false,
                     order: 0,
                 }));
@@ -277,6 +280,7 @@ impl Driver {
                 error: 1615,
                 digest: !entry.digest,
                 insert_id: 0,
+                wrote: false,
                 non_transactional: false,
                 order: 0,
             })),
@@ -345,6 +349,8 @@ impl Driver {
             server_sequence: 0,
             hidden: true,
             guarded: false,
+            within: false,
+            commits: false,
             statement_id: 0,
             delivered: None,
         };

@@ -8,6 +8,7 @@ use steadfast_sql::{
     deallocate_name, execute_name, literal_assignments, prepare_parts, set_assignments,
     user_variables,
 };
+use steadfast_wire::Capabilities;
 use steadfast_wire::command::code;
 use steadfast_wire::response::{self, SessionStateChange};
 use steadfast_wire::walk::Expect;
@@ -58,11 +59,18 @@ impl Driver {
     }
 
     /// A command has its response: takes note of what it changed in the session.
-    pub(super) fn completed(&mut self, handle: Handle, stored: &Stored, ended: Ended) {
+    /// `changes`: session state changes of its response.
+    pub(super) fn completed(
+        &mut self,
+        handle: Handle,
+        stored: &Stored,
+        ended: Ended,
+        changes: &[u8],
+    ) {
         if stored.expect == Expect::Prepare && ended.error == 0 {
             self.statement_prepared(stored, ended);
         }
-        self.take_changes(stored);
+        self.take_changes(stored, changes);
         if ended.insert_id != 0 {
             self.state_mut().set_insert_id(ended.insert_id);
         }
@@ -121,12 +129,10 @@ impl Driver {
     }
 
     /// The server's session tracking of a command's response.
-    fn take_changes(&mut self, stored: &Stored) {
-        let Some(link) = &self.link else { return };
-        if link.relay.changes().is_empty() {
+    fn take_changes(&mut self, stored: &Stored, changes: &[u8]) {
+        if changes.is_empty() {
             return;
         }
-        let changes = link.relay.changes().to_vec();
         // `SET STATEMENT x=1 FOR …`: MariaDB reports the value for the statement, and the reset only later.
         let passing: Vec<Vec<u8>> = stored
             .text()
@@ -135,7 +141,7 @@ impl Driver {
             .filter(|assignment| assignment.target == Target::System(Scope::Statement))
             .map(|assignment| assignment.name.to_ascii_lowercase())
             .collect();
-        self.note_changes(&changes, |driver, name, value| {
+        self.note_changes(changes, |driver, name, value| {
             if passing.iter().any(|known| known == name.as_bytes()) {
                 return;
             }
@@ -199,6 +205,32 @@ impl Driver {
             dialect = dialect.with_sql_mode(sql_mode);
         }
         self.dialect = dialect;
+    }
+
+    /// Session state changes of the last response; moved out.
+    pub(super) fn changes(&mut self) -> Vec<u8> {
+        match &self.link {
+            Some(link) => link.relay.changes().to_vec(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Whether the transaction tracker said that something was written, or could not have said so.
+    pub(super) fn wrote(&self, ended: &Ended) -> bool {
+        let Some(link) = &self.link else { return true };
+        let tells = link
+            .connection
+            .capabilities
+            .contains(Capabilities::DEPRECATE_EOF);
+        (ended.rows.is_some() && !tells)
+            || response::SessionState::new(link.relay.changes())
+                .flatten()
+                .any(|change| match change {
+                    SessionStateChange::TransactionState(state) => {
+                        state.writes_transactional() || state.writes_non_transactional()
+                    }
+                    _ => false,
+                })
     }
 
     /// Whether the transaction tracker said that non-transactional tables were written.

@@ -18,6 +18,11 @@ pub(crate) struct Order {
     /// The command runs inside a hidden read-only transaction: its traces in the status flags are removed, and ERR
     /// 1792 is not passed on.
     pub(crate) guarded: bool,
+    /// A BEGIN goes before the command, and its answer is taken off by who reads the bytes. The traces of the transaction
+    /// in the status flags and the session state are removed.
+    pub(crate) within: bool,
+    /// It is a recorded COMMIT, and the client is told what a COMMIT tells.
+    pub(crate) commits: bool,
     /// The statement id that the client is to be told for COM_STMT_PREPARE.
     pub(crate) statement_id: u32,
     /// What the client has been given of this response before.

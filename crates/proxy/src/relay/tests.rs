@@ -25,6 +25,8 @@ fn order(delivered: Option<Mark>) -> Order {
         server_sequence: 1,
         hidden: false,
         guarded: false,
+        within: false,
+        commits: false,
         statement_id: 0,
         delivered,
     }

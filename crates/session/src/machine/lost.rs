@@ -1,6 +1,6 @@
 //! What the loss of a server connection comes to.
 
-use super::{Action, Actions, Attachment, Debt, Flight, Phase, Session, Status, Target};
+use super::{Action, Actions, Attachment, Debt, Flight, Phase, Recording, Session, Status, Target};
 use crate::contract::{Failure, FailureKind, Reason};
 use crate::loss::Loss;
 use crate::statement::{Boundary, Held, Safety};
@@ -9,7 +9,7 @@ impl Session {
     pub(super) fn lost(&mut self, loss: Loss, actions: &mut Actions) {
         self.attached = false;
         match self.phase {
-            Phase::Idle => self.lost_idle(None, loss, actions),
+            Phase::Idle => self.lost_idle(None, loss.killed, actions),
             Phase::Running(flight) => self.lost_running(flight, loss, actions),
             Phase::Proving(mut flight) => {
                 // It has not been sent; but what is asked before it may be what ends the connection.
@@ -17,7 +17,7 @@ impl Session {
                 if flight.tries >= self.limits.attempts {
                     self.give_up(flight, actions);
                 } else {
-                    self.lost_idle(Some(flight), loss, actions);
+                    self.lost_idle(Some(flight), loss.killed, actions);
                 }
             }
             Phase::Probing { flight, response } => {
@@ -51,7 +51,7 @@ impl Session {
                     );
                 }
                 self.settle(flight, known, actions);
-                self.lost_idle(None, loss, actions);
+                self.lost_idle(None, loss.killed, actions);
             }
             Phase::Replaying { .. } if loss.killed => {
                 let failure = Failure::new(FailureKind::Killed, Reason::Killed);
@@ -65,12 +65,22 @@ impl Session {
                     self.attach(flight, true, actions);
                 }
             }
-            Phase::Attaching { .. } => {}
+            Phase::Committing {
+                flight,
+                answer,
+                recorded,
+            } => self.lost_committing(flight, answer, recorded, loss, actions),
+            Phase::Attaching { .. } | Phase::Resolving { .. } => {}
         }
     }
 
     /// Lost with no command in flight, or with one that the server cannot have acted on.
-    pub(super) fn lost_idle(&mut self, flight: Option<Flight>, loss: Loss, actions: &mut Actions) {
+    pub(super) fn lost_idle(
+        &mut self,
+        flight: Option<Flight>,
+        killed: bool,
+        actions: &mut Actions,
+    ) {
         self.phase = Phase::Idle;
         if flight.is_some_and(|flight| flight.statement.boundary == Boundary::Reset) {
             // It would have given back all of that itself.
@@ -87,8 +97,10 @@ impl Session {
                 self.transaction.close();
                 actions.push(Action::Settled);
             }
-            if flight.is_some() {
-                actions.push(Action::Fail(failure));
+            match flight {
+                Some(flight) if flight.committed => self.unresolved(flight, actions),
+                Some(_) => actions.push(Action::Fail(failure)),
+                None => {}
             }
             return;
         }
@@ -102,7 +114,7 @@ impl Session {
             flight,
             replay: true,
         };
-        if loss.killed {
+        if killed {
             let failure = Failure::new(FailureKind::Killed, Reason::Killed);
             self.lose_transaction(failure, true, actions);
         } else if let Some(reason) = self.transaction.unreplayable() {
@@ -136,24 +148,24 @@ impl Session {
             if flight.tries >= self.limits.attempts.saturating_mul(4) {
                 self.give_up(flight, actions);
             } else {
-                self.lost_idle(Some(flight), loss, actions);
+                self.lost_idle(Some(flight), loss.killed, actions);
             }
             return;
         }
         flight.may_have_run = true;
         let statement = flight.statement;
         let open = self.transaction.is_open();
+        let commits = self.commits(statement.boundary) && self.transaction.has_written();
         // A re-run that was not sent, or ran under the guard, adds no doubt of its own.
         let harmless = match statement.safety {
-            Safety::Harmless => !(open && statement.boundary.may_commit()),
-            Safety::Read => true,
-            Safety::Write => self.in_scope(),
+            Safety::Harmless | Safety::Read => true,
+            Safety::Write => self.in_scope() || flight.recording == Recording::Write,
             Safety::Never(_) => false,
-        } && !(open && statement.boundary.may_commit());
+        } && !commits;
         if !harmless {
             let reason = match statement.safety {
                 Safety::Never(reason) => reason,
-                _ if open && statement.boundary.may_commit() => Reason::Commit,
+                _ if commits => Reason::Commit,
                 _ => Reason::Write,
             };
             // A cursor's FETCH has no effect to be in doubt about.
@@ -169,10 +181,10 @@ impl Session {
             self.held = Held::empty();
         }
         if !self.held.is_empty() {
-            self.lost_idle(Some(flight), loss, actions);
+            self.lost_idle(Some(flight), loss.killed, actions);
             return;
         }
-        if loss.killed {
+        if loss.killed && !flight.committed {
             let failure = Failure::new(FailureKind::Killed, Reason::Killed);
             if open {
                 self.phase = Phase::Running(flight);
@@ -188,14 +200,21 @@ impl Session {
             return;
         }
         match statement.boundary {
-            // What it would roll back is gone with the connection.
-            Boundary::Rollback | Boundary::Reset if open => {
+            // What it would roll back is gone with the connection, and what it would commit is nothing.
+            Boundary::Rollback
+            | Boundary::Reset
+            | Boundary::Commit
+            | Boundary::Begin
+            | Boundary::AutocommitOn
+                if open
+                    && (!statement.boundary.may_commit() || self.commits(statement.boundary)) =>
+            {
                 self.transaction.close();
                 actions.push(Action::Settled);
                 self.attach(Some(flight), false, actions);
             }
             // The same, and another transaction like it begins.
-            Boundary::RollbackAndChain if open => {
+            Boundary::RollbackAndChain | Boundary::CommitAndChain if open => {
                 self.transaction.reopen();
                 self.keep_opening(actions);
                 actions.push(Action::Settled);
@@ -224,6 +243,10 @@ impl Session {
     /// The command has been lost again and again: the client is told.
     pub(super) fn give_up(&mut self, flight: Flight, actions: &mut Actions) {
         let failure = Failure::new(FailureKind::Unavailable, Reason::Attempts);
+        if flight.committed {
+            self.unresolved(flight, actions);
+            return;
+        }
         self.phase = Phase::Running(flight);
         if self.transaction.is_open() {
             self.lose_transaction(failure, true, actions);
@@ -261,6 +284,7 @@ impl Session {
         if !self.held.is_empty() {
             self.debt = Some(Debt::UntilReset(self.lost_hold()));
         } else if (was_open && statement.boundary != Boundary::Commit)
+            || flight.committed
             || statement.boundary == Boundary::CommitAndChain
             || (statement.boundary == Boundary::Unknown && !self.autocommit)
         {
@@ -285,7 +309,10 @@ impl Session {
     ) {
         let flight = match self.phase {
             Phase::Attaching { flight, .. } | Phase::Replaying { flight, .. } => flight,
-            Phase::Running(flight) | Phase::Proving(flight) => Some(flight),
+            Phase::Running(flight)
+            | Phase::Proving(flight)
+            | Phase::Committing { flight, .. }
+            | Phase::Resolving { flight, .. } => Some(flight),
             Phase::Idle | Phase::Probing { .. } => None,
         };
         self.phase = Phase::Idle;

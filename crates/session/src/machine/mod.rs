@@ -15,23 +15,38 @@
 //!   the contract's error: told at once to a command in flight, else to the next one
 //! ```
 //!
+//! With the ledger, what commits a transaction that has written is recorded, and its loss leaves no doubt:
+//!
+//! ```text
+//!            COMMIT, or a write        Committed
+//!   Running or Idle ──────▶ Committing ─────────▶ Idle
+//!                               │ Lost
+//!                               ▼
+//!                           Resolving ──Committed──▶ Idle: the client has its OK
+//!                               │ NotCommitted
+//!                               ▼
+//!                           Attaching: the journal is replayed, the write runs again
+//! ```
+//!
 //! Before Running, a command that asks for LAST_INSERT_ID() after a loss is in Proving where it is not certain that the
 //! new connection gives the same.
 //!
-//! `words` has the events and actions, `run` the way of a command, `lost` what a loss comes to, `recover` the way back.
+//! `words` has the events and actions, `run` the way of a command, `commit` what is recorded, `lost` what a loss comes
+//! to, `recover` the way back.
 
+mod commit;
 mod lost;
 mod recover;
 mod run;
 mod words;
 
 use crate::contract::Failure;
-use crate::statement::{Held, Observes};
+use crate::statement::{Boundary, Held, Observes};
 use crate::transaction::{Handle, Transaction};
 
 pub use words::{
-    Action, Actions, Attachment, Catalogue, Command, Event, Flight, Limits, Refusal, Response,
-    Status, Target,
+    Action, Actions, Attachment, Catalogue, Command, Event, Flight, Limits, Recording, Refusal,
+    Response, Status, Target,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -50,6 +65,18 @@ enum Phase {
     },
     /// A command runs for the client.
     Running(Flight),
+    /// What `flight` commits is being committed. `answer`: that of a write, held back.
+    Committing {
+        flight: Flight,
+        answer: Option<Response>,
+        recorded: bool,
+    },
+    /// It is found out what became of a recorded COMMIT. `killed`: somebody killed it, so it is not to run again.
+    Resolving {
+        flight: Flight,
+        answer: Option<Response>,
+        killed: bool,
+    },
     /// It is found out whether the new connection gives the LAST_INSERT_ID() that `flight` asks for.
     Proving(Flight),
     /// A hidden command that changes nothing runs: the ERR of `flight` did not say whether the transaction lives.
@@ -194,6 +221,11 @@ impl Session {
             Event::GuardRefused => self.guard_refused(&mut actions),
             Event::RanTwice => self.ran_twice(&mut actions),
             Event::PartDiffers => self.part_differs(&mut actions),
+            Event::NotBegun => self.not_begun(),
+            Event::Committed(response) => self.committed(response, &mut actions),
+            Event::Unrecorded { plainly } => self.unrecorded(plainly, &mut actions),
+            Event::CommitFailed(error) => self.commit_failed(error, &mut actions),
+            Event::Resolved(verdict) => self.resolved(verdict, &mut actions),
             Event::Lost(loss) => self.lost(loss, &mut actions),
             Event::Interrupted => self.interrupted(&mut actions),
             Event::ReplayTimeout => self.replay_timeout(&mut actions),
@@ -201,6 +233,13 @@ impl Session {
             Event::Released(held) => self.held.remove(held),
         }
         actions
+    }
+
+    /// Whether a command of this boundary commits the open transaction, or may. `SET autocommit=1` commits only where it
+    /// was off.
+    fn commits(&self, boundary: Boundary) -> bool {
+        let switches = boundary != Boundary::AutocommitOn || !self.autocommit;
+        self.transaction.is_open() && boundary.may_commit() && switches
     }
 
     /// Whether what a command did would be undone by the loss of its connection: it ran in a transaction that

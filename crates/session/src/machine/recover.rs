@@ -2,8 +2,8 @@
 
 use super::run::remaining_stale;
 use super::{
-    Action, Actions, Attachment, Catalogue, Flight, InsertId, Phase, Refusal, Response, Session,
-    Target,
+    Action, Actions, Attachment, Catalogue, Flight, InsertId, Phase, Recording, Refusal, Response,
+    Session, Target,
 };
 use crate::contract::{Failure, FailureKind, Reason};
 use crate::statement::{Observes, Safety};
@@ -26,7 +26,8 @@ impl Session {
                 Target::Now
             },
             replay,
-            catalogue: replay && (writes_again || self.transaction.has_failed_write()),
+            catalogue: (replay && (writes_again || self.transaction.has_failed_write()))
+                || flight.is_some_and(Self::writes_again),
         }));
     }
 
@@ -63,9 +64,19 @@ impl Session {
             return;
         }
         match flight {
+            Some(flight) if Self::writes_again(flight) && catalogue.non_transactional_tables => {
+                let failure = Failure::new(FailureKind::InDoubt, Reason::NonTransactional);
+                self.in_doubt(flight, failure, actions);
+            }
             Some(flight) => self.go(flight, actions),
             None => self.phase = Phase::Idle,
         }
+    }
+
+    /// Whether a write outside a transaction, which has been rolled back, is about to run again: tables without
+    /// transactions would have it twice.
+    fn writes_again(flight: Flight) -> bool {
+        flight.recording == Recording::Write && flight.may_have_run
     }
 
     /// Runs entry `at` of the journal, or ends the replay when there is none.
@@ -115,8 +126,10 @@ impl Session {
             self.lose_transaction(failure, true, actions);
         } else {
             self.phase = Phase::Idle;
-            if flight.is_some() {
-                actions.push(Action::Fail(failure));
+            match flight {
+                Some(flight) if flight.committed => self.unresolved(flight, actions),
+                Some(_) => actions.push(Action::Fail(failure)),
+                None => {}
             }
         }
     }
@@ -174,8 +187,14 @@ impl Session {
 
     /// The catalogue did not show what it writes: what can be done is to say so.
     pub(super) fn ran_twice(&mut self, actions: &mut Actions) {
-        if let Phase::Running(_) = self.phase {
-            let failure = Failure::new(FailureKind::InDoubt, Reason::NonTransactional);
+        let Phase::Running(flight) = self.phase else {
+            return;
+        };
+        let failure = Failure::new(FailureKind::InDoubt, Reason::NonTransactional);
+        if flight.recording == Recording::Write {
+            self.drop_connection(actions);
+            self.in_doubt(flight, failure, actions);
+        } else {
             self.lose_transaction(failure, true, actions);
         }
     }
@@ -204,6 +223,8 @@ impl Session {
                     None => Action::EndWaiting(killed),
                 });
             }
+            // What is committed can no longer be interrupted.
+            Phase::Committing { .. } | Phase::Resolving { .. } => {}
             Phase::Idle | Phase::Running(_) | Phase::Proving(_) | Phase::Probing { .. } => {}
         }
     }

@@ -1,6 +1,8 @@
 //! The way of a command through the machine when nothing is lost.
 
-use super::{Action, Actions, Command, Debt, Flight, InsertId, Phase, Response, Session};
+use super::{
+    Action, Actions, Command, Debt, Flight, InsertId, Phase, Recording, Response, Session,
+};
 use crate::contract::{Failure, FailureKind, Reason};
 use crate::statement::{Boundary, Held, Observes, PinUse, Safety, Statement};
 use crate::transaction::{Entry, Pins};
@@ -33,6 +35,9 @@ impl Session {
             guarded: false,
             part_delivered: false,
             tries: 0,
+            ledger: command.ledger,
+            recording: Recording::No,
+            committed: false,
         };
         if let Some(clock) = command.clock {
             flight.pins = self.pins_for(statement, clock, command.random);
@@ -79,8 +84,7 @@ impl Session {
         if proved {
             self.insert_id = InsertId::Known;
             self.stale.remove(Observes::LAST_INSERT_ID);
-            self.phase = Phase::Running(flight);
-            actions.push(Action::Send(flight));
+            self.start(flight, actions);
         } else {
             self.refuse_question(flight, actions);
         }
@@ -158,11 +162,22 @@ impl Session {
     pub(super) fn go(&mut self, flight: Flight, actions: &mut Actions) {
         if self.attached {
             if !self.asks_in_vain(flight, actions) {
-                self.phase = Phase::Running(flight);
-                actions.push(Action::Send(flight));
+                self.start(flight, actions);
             }
         } else {
             self.attach(Some(flight), false, actions);
+        }
+    }
+
+    /// Sends the command, or first what is recorded before it.
+    pub(super) fn start(&mut self, mut flight: Flight, actions: &mut Actions) {
+        flight.recording = self.recording_of(flight);
+        match flight.recording {
+            Recording::Commit | Recording::Before => self.commit(flight, None, true, actions),
+            Recording::No | Recording::Write => {
+                self.phase = Phase::Running(flight);
+                actions.push(Action::Send(flight));
+            }
         }
     }
 
@@ -175,17 +190,26 @@ impl Session {
             } => {
                 let mut known = first;
                 known.status = response.status;
+                known.wrote |= response.wrote;
                 known.non_transactional |= response.non_transactional;
                 self.phase = Phase::Idle;
                 self.settle(flight, known, actions);
             }
             Phase::Replaying { flight, at } => self.replayed(flight, at, response, actions),
-            Phase::Idle | Phase::Attaching { .. } | Phase::Proving(_) => {}
+            Phase::Idle
+            | Phase::Attaching { .. }
+            | Phase::Committing { .. }
+            | Phase::Resolving { .. }
+            | Phase::Proving(_) => {}
         }
     }
 
-    /// The command in flight has its response, and the client has it too.
+    /// The command in flight has its response, and the client has it too, or will have it when it is committed.
     pub(super) fn completed(&mut self, flight: Flight, response: Response, actions: &mut Actions) {
+        if flight.recording == Recording::Write && response.error == 0 {
+            self.written(flight, response, actions);
+            return;
+        }
         let uncertain = self.in_scope()
             || matches!(flight.statement.boundary, Boundary::Unknown)
             || matches!(flight.statement.safety, Safety::Never(_));
@@ -272,6 +296,9 @@ impl Session {
             self.limits.journal_bytes,
             self.limits.journal_commands,
         );
+        if response.wrote || matches!(statement.safety, Safety::Write | Safety::Never(_)) {
+            self.transaction.mark_written();
+        }
         if response.non_transactional {
             self.transaction.give_up(Reason::NonTransactional);
         }

@@ -1,8 +1,9 @@
 //! What goes into the machine and what comes out of it.
 
 use crate::contract::{Failure, Reason};
+use crate::ledger::Verdict;
 use crate::loss::Loss;
-use crate::statement::{Held, Statement};
+use crate::statement::{Boundary, Held, Statement};
 use crate::transaction::{Handle, Pins};
 
 /// Limits of one session.
@@ -41,6 +42,8 @@ pub struct Command {
     pub clock: Option<u64>,
     /// Random bits for the seeds of RAND().
     pub random: u64,
+    /// What it commits is to be recorded in the ledger.
+    pub ledger: bool,
 }
 
 /// What the status flags at the end of a response said.
@@ -63,7 +66,9 @@ pub struct Response {
     pub digest: u64,
     /// The insert id of its OK, else 0.
     pub insert_id: u64,
-    /// The transaction has written non-transactional tables (the servers' transaction state tracker).
+    /// The transaction has written, or may have (the servers' transaction state tracker).
+    pub wrote: bool,
+    /// The transaction has written non-transactional tables (the same).
     pub non_transactional: bool,
     /// How many completions of all sessions came before.
     pub order: u64,
@@ -100,6 +105,21 @@ pub enum Event {
     RanTwice,
     /// The result of a re-run does not begin with what the client was given of the first run.
     PartDiffers,
+    /// The hidden transaction of a write could not be begun: the write runs by itself, and must not run again. Its
+    /// connection is about to be closed.
+    NotBegun,
+    /// What was to be committed is committed.
+    Committed(Response),
+    /// The ledger cannot be used, and nothing has happened: the transaction is as it was. `plainly`: it may be committed
+    /// without it.
+    Unrecorded {
+        /// See above.
+        plainly: bool,
+    },
+    /// A recorded COMMIT was answered with this error: what became of it is not known.
+    CommitFailed(u16),
+    /// What became of it.
+    Resolved(Verdict),
     /// The server connection is lost.
     Lost(Loss),
     /// KILL QUERY for this client, while its command is held or replayed.
@@ -133,6 +153,20 @@ pub struct Attachment {
     pub catalogue: bool,
 }
 
+/// How what a command commits is recorded in the ledger.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Recording {
+    /// It is not.
+    #[default]
+    No,
+    /// The command is a COMMIT of the open transaction: it goes as a recorded one.
+    Commit,
+    /// The command commits the open transaction before it does something else: a recorded COMMIT goes before it.
+    Before,
+    /// It writes outside a transaction: it runs in a hidden one, whose COMMIT is recorded before it is answered.
+    Write,
+}
+
 /// A command on its way to its answer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Flight {
@@ -152,6 +186,19 @@ pub struct Flight {
     pub part_delivered: bool,
     /// How often it was sent before.
     pub tries: u8,
+    /// What it commits is to be recorded.
+    pub ledger: bool,
+    /// How it is, as it was sent last.
+    pub recording: Recording,
+    /// The transaction that it was to commit first is committed ([`Recording::Before`]).
+    pub committed: bool,
+}
+
+impl Flight {
+    /// Whether its COMMIT begins another transaction.
+    pub fn chains(&self) -> bool {
+        self.recording == Recording::Commit && self.statement.boundary == Boundary::CommitAndChain
+    }
 }
 
 /// What the driver is to do, in this order.
@@ -160,8 +207,23 @@ pub enum Action {
     /// Get a server connection; answer with [`Event::Attached`] or [`Event::Refused`].
     Attach(Attachment),
     /// Run the command for the client; answer with [`Event::Response`], [`Event::GuardRefused`], [`Event::RanTwice`],
-    /// [`Event::PartDiffers`] or [`Event::Lost`].
+    /// [`Event::PartDiffers`] or [`Event::Lost`]. [`Recording::Write`]: begin a transaction before it; hold its answer
+    /// back if it succeeds, else roll back before the client has its answer.
     Send(Flight),
+    /// Commit the open transaction, with a mark in the ledger that no COMMIT had before or without; answer with
+    /// [`Event::Committed`], [`Event::Unrecorded`], [`Event::CommitFailed`] or [`Event::Lost`]. Nothing else may be on
+    /// its way. [`Recording::Commit`]: the client has its answer if it is committed.
+    Commit {
+        /// What is to be answered.
+        flight: Flight,
+        /// With a mark.
+        recorded: bool,
+    },
+    /// Find out what became of the mark that was sent last: see the connection that it was sent on gone, fence its lane;
+    /// answer with [`Event::Resolved`].
+    Resolve,
+    /// What the command was to commit is committed: give the client its answer, the one that was held back or an OK.
+    Acknowledge(Flight),
     /// Set the characteristics of the chained transaction, begin it, then answer with [`Event::Response`]
     /// (its digest does not matter).
     ReplayOpening,

@@ -1,0 +1,270 @@
+//! What is committed with a mark in the ledger: COMMIT, what goes before a command that commits, and writes outside
+//! transactions, whose answer is held back until their COMMIT has been answered.
+
+use std::time::Instant;
+
+use steadfast_net::QueryError;
+use steadfast_session::ledger::calls::{self, Refused};
+use steadfast_session::ledger::{Lane, Verdict};
+use steadfast_session::{Event, Flight, Recording, Sent};
+use steadfast_wire::StatusFlags;
+use steadfast_wire::command::Query;
+use steadfast_wire::walk::Expect;
+
+use super::exchange::Exchanged;
+use super::recover::{Word, listen};
+use super::{Driver, Exit, end_of};
+use crate::command::Stored;
+use crate::config::LedgerMode;
+use crate::relay::{Ended, Mark, Order};
+use crate::resolve::{Doubt, resolve};
+
+/// Ends a hidden transaction, whatever `completion_type` is.
+const COMMIT: &[u8] = b"COMMIT AND NO CHAIN NO RELEASE";
+const ROLLBACK: &[u8] = b"ROLLBACK AND NO CHAIN NO RELEASE";
+
+/// The answer of a write that waits for its COMMIT. Its bytes are where those for the client are.
+#[derive(Debug)]
+pub(super) struct HeldAnswer {
+    stored: Stored,
+    ended: Ended,
+    /// Session state changes that it told.
+    changes: Vec<u8>,
+    /// How much of it the client has, because it was too long to be held.
+    mark: Option<Mark>,
+}
+
+impl Driver {
+    /// Whether what the next command commits is to be recorded.
+    pub(super) fn uses_ledger(&mut self) -> bool {
+        let mode = (self.shared.ledger).mode(&self.identity.user, self.state.schema());
+        match mode {
+            LedgerMode::Off => return false,
+            LedgerMode::Require => return true,
+            LedgerMode::Auto => {}
+        }
+        if let Some(until) = self.ledger_missing_until {
+            if Instant::now() < until {
+                return false;
+            }
+            self.ledger_missing_until = None;
+        }
+        true
+    }
+
+    /// Commits the open transaction.
+    pub(super) async fn commit(&mut self, flight: Flight, recorded: bool) -> Result<Event, Exit> {
+        if !recorded {
+            return self.commit_plainly().await;
+        }
+        let now = self.shared.clock.now().unwrap_or_default() / 1_000_000;
+        let mut lane = match self.local.take_lane(now) {
+            Ok(lane) => lane,
+            Err(error) => {
+                tracing::warn!("the system has no random bytes: {error}");
+                return Ok(self.unrecorded());
+            }
+        };
+        let Some(link) = &self.link else {
+            return Ok(self.lost(steadfast_session::End::Fin, Sent::Nothing).await);
+        };
+        let doubt = Doubt {
+            mark: lane.mark(),
+            server: link.own.server.clone(),
+        };
+        let text = calls::commit(&doubt.mark, flight.chains());
+        let mut payload = Vec::with_capacity(text.len() + 4);
+        Query::new(text.as_bytes()).write(&mut payload, link.connection.capabilities);
+        let order = Order {
+            expect: Expect::Query,
+            client_sequence: self.reply_from,
+            server_sequence: 0,
+            // Only a COMMIT of the client's is answered by it.
+            hidden: flight.recording != Recording::Commit,
+            guarded: false,
+            within: false,
+            commits: true,
+            statement_id: 0,
+            delivered: None,
+        };
+        match self.converse(&payload, order).await? {
+            Exchanged::Ended(ended) if ended.error == 0 => {
+                self.local.give_lane_back(lane);
+                self.committed(flight, ended).await
+            }
+            Exchanged::Ended(ended) => Ok(self.not_recorded(ended.error, lane, doubt, flight)),
+            Exchanged::Lost(end, sent) => {
+                self.doubt = Some(doubt);
+                Ok(self.lost(end, sent).await)
+            }
+            Exchanged::GuardRefused | Exchanged::PartDiffers | Exchanged::NotPrepared { .. } => {
+                self.doubt = Some(doubt);
+                Ok(self.lost(steadfast_session::End::Nonsense, Sent::All).await)
+            }
+        }
+    }
+
+    async fn committed(&mut self, flight: Flight, ended: Ended) -> Result<Event, Exit> {
+        let metrics = &self.shared.metrics;
+        metrics.commits_recorded.inc();
+        let response = self.response(&ended);
+        if flight.recording == Recording::Commit
+            && let Some(stored) = self.store.get(&flight.handle.0).cloned()
+        {
+            let changes = self.changes();
+            self.completed(flight.handle, &stored, ended, &changes);
+            self.tell_killed(0);
+            self.succeeded = true;
+            self.client.flush().await.map_err(Exit::ClientGone)?;
+        }
+        Ok(Event::Committed(response))
+    }
+
+    fn not_recorded(&mut self, error: u16, lane: Lane, doubt: Doubt, flight: Flight) -> Event {
+        if flight.recording == Recording::Commit {
+            self.client.outbound.clear();
+            self.sequence = self.reply_from;
+        }
+        match calls::refused(error) {
+            Refused::Missing => {
+                if self.ledger_missing_until.is_none() {
+                    tracing::debug!(client = %self.peer, "the ledger cannot be used: error {error}");
+                }
+                self.ledger_missing_until =
+                    Some(self.shared.ledger.is_missing(&self.identity.user));
+                self.unrecorded()
+            }
+            Refused::Unfit => {
+                tracing::debug!(client = %self.peer, lane = lane.id(), "the ledger cannot be written here: error {error}");
+                self.unrecorded()
+            }
+            Refused::Doubtful => {
+                self.doubt = Some(doubt);
+                Event::CommitFailed(error)
+            }
+        }
+    }
+
+    fn unrecorded(&mut self) -> Event {
+        let mode = (self.shared.ledger).mode(&self.identity.user, self.state.schema());
+        let plainly = mode != LedgerMode::Require;
+        if plainly {
+            self.shared.metrics.commits_unrecorded.inc();
+        }
+        Event::Unrecorded { plainly }
+    }
+
+    /// Without a mark: what it writes is not all undone with it, or there is no ledger.
+    async fn commit_plainly(&mut self) -> Result<Event, Exit> {
+        match self.query(COMMIT).await {
+            Ok(_) => {
+                self.status -= StatusFlags::IN_TRANS;
+                let response = self.response(&Ended {
+                    status: Some(self.status),
+                    error: 0,
+                    digest: 0,
+                    insert_id: 0,
+                    warnings: 0,
+                    rows: None,
+                    prepared: None,
+                });
+                Ok(Event::Committed(response))
+            }
+            Err(QueryError::Server(error)) if !error.ends_connection() => {
+                Ok(Event::CommitFailed(error.code))
+            }
+            Err(error) => Ok(self.lost(end_of(&error), Sent::All).await),
+        }
+    }
+
+    /// The write of a hidden transaction has failed: nothing of it stays.
+    pub(super) async fn roll_back(&mut self) {
+        if let Err(error) = self.query(ROLLBACK).await {
+            tracing::debug!(client = %self.peer, "the hidden transaction of a write was not ended: {error}");
+            // It ends with its connection.
+            self.discard();
+        }
+        self.status -= StatusFlags::IN_TRANS;
+    }
+
+    /// The answer of a write is complete, and waits for its COMMIT.
+    pub(super) fn hold_answer(&mut self, stored: &Stored, ended: Ended) -> Event {
+        let response = self.response(&ended);
+        let mark = match &self.link {
+            Some(link) if self.streamed => link.relay.mark(),
+            _ => None,
+        };
+        self.held = Some(HeldAnswer {
+            stored: stored.clone(),
+            ended,
+            changes: self.changes(),
+            mark,
+        });
+        Event::Response(response)
+    }
+
+    /// The answer that waits is not given: the write has not taken effect, or nobody knows.
+    pub(super) fn unhold_answer(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.client.outbound.clear();
+            self.mark = held.mark;
+            if held.mark.is_none() {
+                self.sequence = self.reply_from;
+            }
+        }
+    }
+
+    /// What was to be committed is committed: the client gets its answer.
+    pub(super) async fn acknowledge_committed(&mut self, flight: Flight) -> Result<(), Exit> {
+        match self.held.take() {
+            Some(held) => {
+                self.mark = None;
+                self.completed(flight.handle, &held.stored, held.ended, &held.changes);
+                self.tell_killed(0);
+                self.succeeded = true;
+                self.client.flush().await.map_err(Exit::ClientGone)
+            }
+            None => self.acknowledge(flight.chains()).await,
+        }
+    }
+
+    /// Asks the ledger what became of the COMMIT whose answer was lost.
+    pub(super) async fn resolve(&mut self) -> Result<Event, Exit> {
+        self.discard();
+        self.client_waits();
+        let Some(doubt) = self.doubt.take() else {
+            return Ok(Event::Resolved(Verdict::Unknown));
+        };
+        let deadline = tokio::time::Instant::now() + self.shared.timeouts.hold;
+        let verdict = {
+            let mut resolving = std::pin::pin!(resolve(
+                &self.shared,
+                &self.identity,
+                self.capabilities,
+                &self.zombies,
+                &doubt,
+                deadline,
+            ));
+            loop {
+                tokio::select! {
+                    verdict = &mut resolving => break verdict,
+                    word = listen(&mut self.client, &mut self.control) => match word {
+                        // What is committed can no longer be interrupted, and the connection that is to be killed is
+                        // the one that is lost.
+                        Word::Interrupt | Word::About(_) => {}
+                        Word::Kill => break Verdict::Unknown,
+                        Word::Exit(exit) => return Err(exit),
+                    },
+                }
+            }
+        };
+        tracing::info!(client = %self.peer, lane = doubt.mark.lane(), "a COMMIT whose answer was lost: {verdict:?}");
+        self.shared.metrics.resolved(verdict);
+        if verdict == Verdict::Committed
+            && let Some(outage) = &mut self.outage
+        {
+            outage.resolved = true;
+        }
+        Ok(Event::Resolved(verdict))
+    }
+}

@@ -1,0 +1,32 @@
+//! What the sessions of one thread share.
+
+use std::cell::RefCell;
+
+use steadfast_session::ledger::{Lane, Lanes};
+use steadfast_sql::ClassCache;
+
+/// See the module. No borrow is held over an await.
+#[derive(Debug, Default)]
+pub(crate) struct Local {
+    /// Classes of texts.
+    pub(crate) classes: RefCell<ClassCache>,
+    lanes: RefCell<Lanes>,
+}
+
+impl Local {
+    /// A lane that no other COMMIT uses now; `now` in seconds since 1970 by the server's clock.
+    ///
+    /// # Errors
+    /// The system has no random bytes.
+    pub(crate) fn take_lane(&self, now: u64) -> Result<Lane, getrandom::Error> {
+        if let Some(lane) = self.lanes.borrow_mut().take(now) {
+            return Ok(lane);
+        }
+        Ok(Lane::new(getrandom::u64()?, getrandom::u64()?, now))
+    }
+
+    /// Gives one back, whose every COMMIT was answered with OK.
+    pub(crate) fn give_lane_back(&self, lane: Lane) {
+        self.lanes.borrow_mut().give_back(lane);
+    }
+}
