@@ -315,7 +315,7 @@ async fn log_in(
                      use TLS, or name the password in the users file"
                 );
             }
-            link::set_up(shared, connection, capabilities)
+            link::set_up(shared, connection, &identity.user, capabilities)
                 .await
                 .map_err(|error| no_server(format!("the login was lost: {error}")))?
         }
@@ -529,7 +529,7 @@ async fn by_password(
                 let lost = is_lost(&error);
                 (lost, Failed::Told(reason(&error), refusal(error)))
             })?;
-            let link = link::set_up(shared, connection, client).await;
+            let link = link::set_up(shared, connection, login.user, client).await;
             link.map_err(|error| {
                 let lost = !matches!(&error, QueryError::Server(error) if !error.ends_connection());
                 (lost, no_server(format!("the login was lost: {error}")))

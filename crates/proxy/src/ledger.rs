@@ -1,20 +1,38 @@
-//! Where COMMITs are recorded: what the configuration says, and where the ledger turned out not to be there.
+//! Where COMMITs are recorded: what the configuration says, and which accounts can.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::config::{LedgerMode, LedgerSettings};
+use steadfast_net::QueryResult;
 
-/// An account that could not use the ledger is taken to be unable to for this long.
-const MISSING_FOR: Duration = Duration::from_secs(15);
+use crate::config::{LedgerMode, LedgerSettings};
+use crate::status::number;
+
+/// What is known of an account is believed for this long by sessions that begin.
+const BELIEVED: Duration = Duration::from_secs(15);
+
+/// A session without the ledger asks for it again after this time.
+pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(30);
+
+/// Accounts that are remembered at most.
+const ACCOUNTS: usize = 4096;
+
+/// Asks whether this account can use the ledger: servers show procedures to those who may execute them.
+pub(crate) const USABLE: &[u8] = b"SELECT COUNT(*) FROM information_schema.ROUTINES \
+    WHERE ROUTINE_SCHEMA = 'steadfast' AND ROUTINE_NAME IN ('commit', 'fence')";
+
+/// What an answer to [`USABLE`] says.
+pub(crate) fn is_usable(answer: &QueryResult) -> bool {
+    number(answer, 0) == Some(2)
+}
 
 /// For all sessions.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     settings: LedgerSettings,
-    /// Accounts that could not use it, by user name: until when that is believed.
-    missing: Mutex<HashMap<Vec<u8>, Instant>>,
+    /// By user name: whether it can be used, as it was found at that time.
+    accounts: Mutex<HashMap<Vec<u8>, (bool, Instant)>>,
 }
 
 impl Ledger {
@@ -22,7 +40,7 @@ impl Ledger {
     pub(crate) fn new(settings: LedgerSettings) -> Self {
         Self {
             settings,
-            missing: Mutex::default(),
+            accounts: Mutex::default(),
         }
     }
 
@@ -31,22 +49,27 @@ impl Ledger {
         self.settings.of(user, schema)
     }
 
-    /// Until when the user is believed to be unable to use it.
-    pub(crate) fn missing_until(&self, user: &[u8]) -> Option<Instant> {
-        self.missing().get(user).copied()
+    /// Whether the user can use it; `None`: nobody has asked lately.
+    pub(crate) fn is_usable(&self, user: &[u8]) -> Option<bool> {
+        if self.settings.is_off() {
+            return Some(false);
+        }
+        let (usable, at) = *self.accounts().get(user)?;
+        (at.elapsed() < BELIEVED).then_some(usable)
     }
 
-    /// The user could not use it; gives until when that is believed.
-    pub(crate) fn is_missing(&self, user: &[u8]) -> Instant {
-        let now = Instant::now();
-        let until = now + MISSING_FOR;
-        let mut missing = self.missing();
-        missing.retain(|_, until| *until > now);
-        missing.insert(user.to_vec(), until);
-        until
+    /// What was found.
+    pub(crate) fn note(&self, user: &[u8], usable: bool) {
+        let mut accounts = self.accounts();
+        if accounts.len() >= ACCOUNTS {
+            accounts.retain(|_, (_, at)| at.elapsed() < BELIEVED);
+        }
+        if accounts.len() < ACCOUNTS {
+            accounts.insert(user.to_vec(), (usable, Instant::now()));
+        }
     }
 
-    fn missing(&self) -> std::sync::MutexGuard<'_, HashMap<Vec<u8>, Instant>> {
-        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn accounts(&self) -> MutexGuard<'_, HashMap<Vec<u8>, (bool, Instant)>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,6 +11,7 @@ use steadfast_wire::command::code;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::clock::CLOCK;
+use crate::ledger;
 use crate::relay::Relay;
 use crate::shared::Shared;
 use crate::zombie::{self, Zombie};
@@ -101,6 +102,8 @@ pub(crate) struct Link {
     pub(crate) number: u64,
     /// What it had of its own.
     pub(crate) own: OwnSettings,
+    /// Its account can use the ledger.
+    pub(crate) ledger: bool,
     /// See [`Zombie::boot`].
     boot: Option<std::time::Instant>,
 }
@@ -162,6 +165,7 @@ fn version_number(version: &[u8]) -> u32 {
 pub(crate) async fn set_up(
     shared: &Shared,
     connection: ServerConnection,
+    user: &[u8],
     client: Capabilities,
 ) -> Result<Link, QueryError> {
     let mut connection = connection;
@@ -178,17 +182,29 @@ pub(crate) async fn set_up(
         }
     );
     let set = Hidden::set();
+    let mut texts = vec![
+        CLOCK.as_bytes(),
+        hidden.as_bytes(),
+        rest.as_bytes(),
+        set.as_bytes(),
+        inherited.as_bytes(),
+    ];
+    let usable = shared.ledger.is_usable(user);
+    if usable.is_none() {
+        texts.push(ledger::USABLE);
+    }
     let asked = std::time::Instant::now();
-    let mut results = connection
-        .query_each(&[
-            CLOCK.as_bytes(),
-            hidden.as_bytes(),
-            rest.as_bytes(),
-            set.as_bytes(),
-            inherited.as_bytes(),
-        ])
-        .await?;
+    let mut results = connection.query_each(&texts).await?;
     let answered = std::time::Instant::now();
+    let ledger = match usable {
+        Some(usable) => usable,
+        None => {
+            let answer = results.pop().transpose().map_err(QueryError::Server)?;
+            let usable = answer.as_ref().is_some_and(ledger::is_usable);
+            shared.ledger.note(user, usable);
+            usable
+        }
+    };
     let inherited = match results.pop() {
         Some(Ok(result)) => first_row(&result),
         // A version without one of the variables must not keep anybody from logging in.
@@ -230,6 +246,7 @@ pub(crate) async fn set_up(
         connection,
         number: shared.number(),
         own,
+        ledger,
         boot,
     })
 }
@@ -364,7 +381,7 @@ pub(crate) async fn open(
     if identity.reset {
         connection.reset_connection().await?;
     }
-    Ok(set_up(shared, connection, client).await?)
+    Ok(set_up(shared, connection, &identity.user, client).await?)
 }
 
 async fn attempt(shared: &Shared, wanted: &Wanted<'_>) -> Result<(Link, Catalogue), Attempt> {

@@ -110,6 +110,13 @@ pub struct LedgerSettings {
 }
 
 impl LedgerSettings {
+    /// Whether it is `off` for everybody.
+    pub fn is_off(&self) -> bool {
+        let all =
+            |map: &BTreeMap<String, LedgerMode>| map.values().all(|mode| *mode == LedgerMode::Off);
+        self.mode == LedgerMode::Off && all(&self.users) && all(&self.schemas)
+    }
+
     /// What is set for a user and a default schema.
     pub fn of(&self, user: &[u8], schema: Option<&[u8]>) -> LedgerMode {
         let find = |map: &BTreeMap<String, LedgerMode>, name: Option<&[u8]>| {

@@ -195,7 +195,8 @@ impl Driver {
     async fn begin_anew(&mut self, connection: ServerConnection) {
         let status = connection.login_ok.status;
         let limit = 2 * self.shared.timeouts.dead_after;
-        let setting_up = link::set_up(&self.shared, connection, self.capabilities);
+        let user = self.identity.user.clone();
+        let setting_up = link::set_up(&self.shared, connection, &user, self.capabilities);
         match timeout(limit, setting_up)
             .await
             .unwrap_or_else(|_| Err(silence()))
@@ -205,6 +206,7 @@ impl Driver {
                 self.claim.set_server_id(Some(link.id()));
                 self.dialect = link.dialect();
                 self.own.clone_from(&link.own);
+                self.ledger = (link.ledger, std::time::Instant::now());
                 self.link = Some(link);
                 self.status = status;
                 self.core = Session::new(

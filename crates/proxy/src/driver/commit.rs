@@ -16,6 +16,7 @@ use super::recover::{Word, listen};
 use super::{Driver, Exit, end_of};
 use crate::command::Stored;
 use crate::config::LedgerMode;
+use crate::ledger::ASK_AGAIN;
 use crate::relay::{Ended, Mark, Order};
 use crate::resolve::{Doubt, resolve};
 
@@ -43,13 +44,18 @@ impl Driver {
             LedgerMode::Require => return true,
             LedgerMode::Auto => {}
         }
-        if let Some(until) = self.ledger_missing_until {
-            if Instant::now() < until {
-                return false;
-            }
-            self.ledger_missing_until = None;
+        let (usable, found) = self.ledger;
+        if !usable && found.elapsed() > ASK_AGAIN {
+            // It may have been installed since.
+            self.deferred.ledger = true;
         }
-        true
+        usable
+    }
+
+    /// Whether this account can use the ledger has been found out.
+    pub(super) fn note_ledger(&mut self, usable: bool) {
+        self.ledger = (usable, Instant::now());
+        self.shared.ledger.note(&self.identity.user, usable);
     }
 
     /// Commits the open transaction.
@@ -127,11 +133,8 @@ impl Driver {
         }
         match calls::refused(error) {
             Refused::Missing => {
-                if self.ledger_missing_until.is_none() {
-                    tracing::debug!(client = %self.peer, "the ledger cannot be used: error {error}");
-                }
-                self.ledger_missing_until =
-                    Some(self.shared.ledger.is_missing(&self.identity.user));
+                tracing::debug!(client = %self.peer, "the ledger cannot be used: error {error}");
+                self.note_ledger(false);
                 self.unrecorded()
             }
             Refused::Unfit => {

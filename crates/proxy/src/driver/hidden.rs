@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use super::before::Before;
 use super::{Deferred, Driver, silence};
 use crate::command::Stored;
+use crate::ledger;
 use crate::relay::Ended;
 
 /// FOUND_ROWS() above this is not made again: the rows would have to be sent.
@@ -87,6 +88,11 @@ impl Driver {
             if deferred.user_locks {
                 self.ask_user_locks(&RowCount::OfSelect).await?;
                 self.tell_released();
+            }
+            if deferred.ledger {
+                let answer = self.ask(&[ledger::USABLE], &RowCount::OfSelect).await?;
+                let usable = answer.first().is_some_and(ledger::is_usable);
+                self.note_ledger(usable);
             }
         }
         if looks {

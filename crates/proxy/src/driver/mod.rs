@@ -128,6 +128,8 @@ struct Deferred {
     variables: bool,
     /// Which user locks the session still holds is to be asked.
     user_locks: bool,
+    /// Whether the ledger can be used is to be asked.
+    ledger: bool,
 }
 
 /// What an idle session meets next.
@@ -191,8 +193,8 @@ pub(crate) struct Driver {
     user_locks: UserLocks,
     /// The server has told that the session holds no user lock; the core is to be told.
     released: bool,
-    /// Until when its account is believed to be unable to use the ledger.
-    ledger_missing_until: Option<std::time::Instant>,
+    /// Its account can use the ledger, as it was found at that time.
+    ledger: (bool, std::time::Instant),
     /// The recorded COMMIT whose answer was lost.
     doubt: Option<Doubt>,
     /// The answer of a write that waits for its COMMIT.
@@ -266,7 +268,7 @@ impl Driver {
             arrival: Arrival::default(),
             user_locks: UserLocks::default(),
             released: false,
-            ledger_missing_until: None,
+            ledger: (start.link.ledger, std::time::Instant::now()),
             doubt: None,
             held: None,
             succeeded: false,
@@ -283,7 +285,6 @@ impl Driver {
             link: Some(start.link),
             shared: start.shared,
         };
-        driver.ledger_missing_until = driver.shared.ledger.missing_until(&driver.identity.user);
         driver.learn_settings();
         driver
     }

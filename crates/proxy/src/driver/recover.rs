@@ -145,6 +145,7 @@ impl Driver {
                 self.status
                     .set(StatusFlags::AUTOCOMMIT, self.core.autocommit());
                 self.own.clone_from(&link.own);
+                self.ledger = (link.ledger, std::time::Instant::now());
                 self.link = Some(link);
                 self.deferred = super::Deferred {
                     user_variables: self.state.has_unknown_user_variables(),

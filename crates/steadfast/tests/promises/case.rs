@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use steadfast_sandbox::{Cut, Direction, Kind, Link, Server, Verdict};
+use steadfast_session::ledger::schema::{self, Flavor};
 
 use crate::client::Client;
 
@@ -43,6 +44,23 @@ fn start(kind: Kind, options: &[&str]) -> Arc<Server> {
         ))
         .unwrap();
     Arc::new(server)
+}
+
+/// Installs the commit ledger, once on each server.
+pub(crate) fn install_ledger(kind: Kind, witness: &mut Client) {
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = INSTALLING.lock().unwrap();
+    let there = witness.query("SELECT 1 FROM steadfast.commit_ledger LIMIT 0");
+    if there.error() == "0" {
+        return;
+    }
+    let flavor = match kind {
+        Kind::MariaDb => Flavor::MariaDb,
+        Kind::MySql => Flavor::MySql,
+    };
+    for statement in schema::install(flavor) {
+        witness.query(&statement).good();
+    }
 }
 
 /// A running `steadfast serve`.
@@ -201,7 +219,16 @@ impl Case {
         Self::on(start(kind, options), settings)
     }
 
+    /// With the commit ledger, for this case's account alone.
+    pub(crate) fn with_ledger(kind: Kind, settings: &str) -> Self {
+        Self::set_up(server(kind), settings, true)
+    }
+
     fn on(server: Arc<Server>, settings: &str) -> Self {
+        Self::set_up(server, settings, false)
+    }
+
+    fn set_up(server: Arc<Server>, settings: &str, ledger: bool) -> Self {
         let kind = server.kind();
         let name = format!("case{}", CASES.fetch_add(1, Ordering::Relaxed));
         let mut witness = Client::connect(server.addr(), WITNESS, "", 0);
@@ -213,6 +240,10 @@ impl Case {
                 "CREATE TABLE {name}.t (id INT PRIMARY KEY AUTO_INCREMENT, n INT NOT NULL DEFAULT 0) ENGINE=InnoDB"
             ),
         ]);
+        if ledger {
+            install_ledger(kind, &mut witness);
+            witness.run(&[&schema::grant(&format!("{name}@'%'"))]);
+        }
         let link = Link::to(server.addr()).unwrap();
         let steadfast = Steadfast::serve(link.addr(), settings);
         Self {

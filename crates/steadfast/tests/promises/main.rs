@@ -17,6 +17,7 @@ mod held;
 mod inherited;
 mod insert_id;
 mod kill;
+mod ledger;
 mod metrics;
 mod outage;
 mod prepared;

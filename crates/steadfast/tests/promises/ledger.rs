@@ -1,0 +1,205 @@
+//! With the commit ledger nothing is in doubt: what was lost is found to be committed or not, done again if not, and the
+//! client sees its OK.
+
+use steadfast_sandbox::Kind;
+
+use crate::case::{At, Case};
+
+const STMT_EXECUTE: u8 = 23;
+const COMMIT: At = At::Text("CALL steadfast.commit");
+
+/// Declares cases that must hold on both servers, with the ledger.
+macro_rules! with_ledger {
+    ($(fn $name:ident($case:ident) $body:block)*) => {
+        $(mod $name {
+            use super::*;
+            fn holds($case: &Case) $body
+            #[test]
+            fn mariadb() { holds(&Case::with_ledger(Kind::MariaDb, "")); }
+            #[test]
+            fn mysql() { holds(&Case::with_ledger(Kind::MySql, "")); }
+        })*
+    };
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// The server has committed, and nobody hears of it.
+    Answer,
+    /// The COMMIT does not arrive.
+    Command,
+}
+
+fn inflict(case: &Case, fault: Fault, at: At) {
+    match fault {
+        Fault::Answer => case.cut_answer_to(at),
+        Fault::Command => case.cut_instead_of(at),
+    }
+}
+
+const FAULTS: [Fault; 2] = [Fault::Answer, Fault::Command];
+
+/// What opens a transaction that has written, what commits it, and whether one is open after it.
+const COMMITS: &[(&[&str], &str, bool)] = &[
+    (BEGIN, "COMMIT", false),
+    (BEGIN, "/* a */ commit work -- b", false),
+    (BEGIN, "COMMIT AND NO CHAIN", false),
+    (BEGIN, "COMMIT AND CHAIN", true),
+    (BEGIN, "BEGIN", true),
+    (BEGIN, "START TRANSACTION READ ONLY", true),
+    (OFF, "COMMIT", false),
+    (OFF, "SET autocommit=1", false),
+    (
+        &[
+            "PREPARE c FROM 'COMMIT'",
+            "BEGIN",
+            "INSERT INTO t (n) VALUES (1)",
+        ],
+        "EXECUTE c",
+        false,
+    ),
+    (
+        &[
+            "SET completion_type=1",
+            "BEGIN",
+            "INSERT INTO t (n) VALUES (1)",
+        ],
+        "COMMIT",
+        true,
+    ),
+];
+
+const BEGIN: &[&str] = &["BEGIN", "INSERT INTO t (n) VALUES (1)"];
+const OFF: &[&str] = &["SET autocommit=0", "INSERT INTO t (n) VALUES (1)"];
+
+with_ledger! {
+    fn a_commit_that_is_lost_is_done_once(case) {
+        for (before, sql, opens) in COMMITS {
+            for fault in FAULTS {
+                let which = format!("{before:?} then {sql:?}, {fault:?}");
+                case.witness().run(&["TRUNCATE t"]);
+                let mut client = case.client();
+                client.run(before);
+                inflict(case, fault, COMMIT);
+                let answer = client.query(sql);
+                case.link.clear_tap();
+                assert_eq!(answer.error(), "0", "{which}: {answer:?}\n{}", case.steadfast.log());
+                assert_eq!(case.rows(), ["1"], "{which}");
+                if sql.ends_with("READ ONLY") {
+                    client.query("INSERT INTO t (n) VALUES (2)").fails("1792/25006");
+                } else {
+                    client.run(&["INSERT INTO t (n) VALUES (2)"]);
+                    let open = case.rows() == ["1"];
+                    assert_eq!(open, *opens || before == &OFF && *sql == "COMMIT", "{which}");
+                }
+            }
+        }
+        assert_eq!(case.steadfast.metric("commits_resolved_total{verdict=\"unknown\"}"), 0.0);
+    }
+
+    fn a_prepared_commit_that_is_lost_is_done_once(case) {
+        for fault in FAULTS {
+            case.witness().run(&["TRUNCATE t"]);
+            let mut client = case.client();
+            let commit = client.prepare("COMMIT");
+            client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
+            inflict(case, fault, COMMIT);
+            client.execute(commit, &[], true, false).good();
+            assert_eq!(case.rows(), ["1"]);
+            client.run(&["INSERT INTO t (n) VALUES (2)"]);
+            assert_eq!(case.rows(), ["1", "2"]);
+        }
+    }
+
+    fn a_write_outside_a_transaction_that_is_lost_is_done_once(case) {
+        for at in [At::Text("INTO t"), At::Text("SET n"), At::Text("FROM t"), COMMIT] {
+            for fault in FAULTS {
+                case.witness().run(&["TRUNCATE t", "INSERT INTO t (id, n) VALUES (1, 1)"]);
+                let mut client = case.client();
+                inflict(case, fault, at);
+                for (sql, after) in [
+                    ("UPDATE t SET n = n + 1", &["2"][..]),
+                    ("INSERT INTO t (id, n) VALUES (1, 5) ON DUPLICATE KEY UPDATE n = n + 1", &["3"]),
+                    ("REPLACE INTO t (id, n) SELECT id, n + 1 FROM (SELECT * FROM t) s", &["4"]),
+                    ("INSERT INTO t (id, n) VALUES (7, 1)", &["4", "1"]),
+                    ("DELETE FROM t WHERE id = 7", &["4"]),
+                ] {
+                    let answer = client.query(sql);
+                    assert_eq!(answer.error(), "0", "{at:?} {fault:?} {sql}: {answer:?}\n{}", case.steadfast.log());
+                    assert_eq!(case.rows(), after, "{at:?} {fault:?} {sql}");
+                }
+                case.link.clear_tap();
+            }
+        }
+    }
+
+    fn a_prepared_write_that_is_lost_is_done_once(case) {
+        for at in [At::Code(STMT_EXECUTE), COMMIT] {
+            for fault in FAULTS {
+                case.witness().run(&["TRUNCATE t", "INSERT INTO t (id, n) VALUES (1, 1)"]);
+                let mut client = case.client();
+                let add = client.prepare("UPDATE t SET n = n + ?");
+                client.execute(add, &[Some("1")], true, false).good();
+                inflict(case, fault, at);
+                client.execute(add, &[Some("10")], false, false).good();
+                case.link.clear_tap();
+                assert_eq!(case.rows(), ["12"], "{at:?} {fault:?}");
+                client.execute(add, &[Some("100")], false, false).good();
+                assert_eq!(case.rows(), ["112"], "{at:?} {fault:?}");
+            }
+        }
+    }
+
+    fn the_answer_of_a_lost_write_is_its_own(case) {
+        let mut client = case.client();
+        for fault in FAULTS {
+            inflict(case, fault, COMMIT);
+            let answer = client.query("INSERT INTO t (n) VALUES (1), (2), (3)").good();
+            case.link.clear_tap();
+            let crate::client::Answer::Ok { affected, insert_id } = answer else {
+                panic!("{answer:?}");
+            };
+            assert_eq!(affected, 3);
+            let first = case.witness().line("SELECT MIN(id) FROM t");
+            assert_eq!(insert_id.to_string(), first);
+            case.witness().run(&["DELETE FROM t"]);
+        }
+    }
+
+    fn a_transaction_of_reads_costs_nothing_and_leaves_no_doubt(case) {
+        let mut client = case.client();
+        let before = case.steadfast.metric("commits_recorded_total");
+        for fault in FAULTS {
+            client.run(&["BEGIN", "SELECT * FROM t"]);
+            inflict(case, fault, At::Text("COMMIT"));
+            client.query("COMMIT").good();
+            case.link.clear_tap();
+        }
+        assert_eq!(case.steadfast.metric("commits_recorded_total"), before);
+    }
+
+    fn a_read_that_writes_makes_its_transaction_one_that_has_written(case) {
+        case.witness().run(&[
+            "CREATE FUNCTION writing() RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO t (n) VALUES (1); RETURN 1; END",
+            "CREATE SQL SECURITY DEFINER VIEW innocent AS SELECT writing() AS x",
+        ]);
+        let mut client = case.client();
+        for fault in FAULTS {
+            client.run(&["BEGIN", "SELECT x FROM innocent"]);
+            inflict(case, fault, COMMIT);
+            client.query("COMMIT").good();
+            case.link.clear_tap();
+            assert_eq!(case.rows(), ["1"], "{fault:?}");
+            case.witness().run(&["DELETE FROM t"]);
+        }
+    }
+
+    fn a_write_that_fails_leaves_nothing_open(case) {
+        let mut client = case.client();
+        client.run(&["INSERT INTO t (id, n) VALUES (1, 1)"]);
+        client.query("INSERT INTO t (id, n) VALUES (2, 2), (1, 1)").fails("1062/23000");
+        assert_eq!(case.rows(), ["1"]);
+        // Its locks are gone.
+        case.witness().run(&["SET innodb_lock_wait_timeout=1", "UPDATE t SET n = 5"]);
+    }
+}
