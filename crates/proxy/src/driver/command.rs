@@ -144,6 +144,11 @@ impl Driver {
             clock: self.shared.clock.now(),
             definitions: self.shared.health.definitions(),
         };
+        // The server commits each row of a bulk execution by itself; in a transaction an error would take all.
+        let in_bulk = self
+            .store
+            .get(&handle.0)
+            .is_some_and(|stored| stored.payload.first() == Some(&code::STMT_BULK_EXECUTE));
         let clock = self
             .arrival
             .clock
@@ -158,7 +163,7 @@ impl Driver {
             bytes,
             clock,
             random: self.random,
-            ledger: self.uses_ledger(),
+            ledger: !in_bulk && self.uses_ledger(),
         };
         self.succeeded = false;
         let done = self.carry_out(Event::Command(command)).await;

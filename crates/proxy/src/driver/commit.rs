@@ -31,8 +31,8 @@ pub(super) struct HeldAnswer {
     ended: Ended,
     /// Session state changes that it told.
     changes: Vec<u8>,
-    /// How much of it the client has, because it was too long to be held.
-    mark: Option<Mark>,
+    /// How much of it the client has, because it was too long to be held, and the next sequence id there.
+    given: Option<(Mark, u8)>,
 }
 
 impl Driver {
@@ -114,10 +114,11 @@ impl Driver {
         let metrics = &self.shared.metrics;
         metrics.commits_recorded.inc();
         let response = self.response(&ended);
-        if flight.recording == Recording::Commit
-            && let Some(stored) = self.store.get(&flight.handle.0).cloned()
-        {
-            let changes = self.changes();
+        let changes = self.changes();
+        if flight.recording != Recording::Commit {
+            // What the transaction was to be like is used up.
+            self.note_late_changes(&changes);
+        } else if let Some(stored) = self.store.get(&flight.handle.0).cloned() {
             self.completed(flight.handle, &stored, ended, &changes);
             self.tell_killed(0);
             self.succeeded = true;
@@ -193,15 +194,13 @@ impl Driver {
     /// The answer of a write is complete, and waits for its COMMIT.
     pub(super) fn hold_answer(&mut self, stored: &Stored, ended: Ended) -> Event {
         let response = self.response(&ended);
-        let mark = match &self.link {
-            Some(link) if self.streamed => link.relay.mark(),
-            _ => None,
-        };
+        let given = self.given.take();
+        self.mark = None;
         self.held = Some(HeldAnswer {
             stored: stored.clone(),
             ended,
             changes: self.changes(),
-            mark,
+            given,
         });
         Event::Response(response)
     }
@@ -210,10 +209,9 @@ impl Driver {
     pub(super) fn unhold_answer(&mut self) {
         if let Some(held) = self.held.take() {
             self.client.outbound.clear();
-            self.mark = held.mark;
-            if held.mark.is_none() {
-                self.sequence = self.reply_from;
-            }
+            self.given = held.given;
+            self.mark = held.given.map(|(mark, _)| mark);
+            self.sequence = held.given.map_or(self.reply_from, |(_, sequence)| sequence);
         }
     }
 
@@ -222,6 +220,10 @@ impl Driver {
         match self.held.take() {
             Some(held) => {
                 self.mark = None;
+                if self.link.is_none() && !self.state.characteristics().is_empty() {
+                    // It has used up what SET TRANSACTION had set.
+                    self.state_mut().set_characteristics(b"");
+                }
                 self.completed(flight.handle, &held.stored, held.ended, &held.changes);
                 self.tell_killed(0);
                 self.succeeded = true;

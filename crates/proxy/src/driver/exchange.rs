@@ -223,12 +223,17 @@ impl Driver {
     ) -> Result<Exchanged, Exit> {
         let mut silences = self.shared.health.silences();
         let status = self.status;
+        // The server's answer to it would come while a long command is being written, as only an error does.
+        let begun_apart = order.within && payload.len() > WRITE_AT_ONCE;
+        if begun_apart && let Err(error) = self.query(BEGIN).await {
+            return Ok(Exchanged::Lost(end_of(&error), Sent::Nothing));
+        }
         let Some(link) = &mut self.link else {
             return Ok(Exchanged::Lost(steadfast_session::End::Fin, Sent::Nothing));
         };
         let mut bytes =
             Vec::with_capacity(payload.len() + payload.len() / MAX_FRAME * 4 + 8 + BEGIN.len() * 2);
-        if order.within {
+        if order.within && !begun_apart {
             // In one write, so that it costs no round trip.
             let capabilities = link.connection.capabilities;
             frame::write_with(&mut bytes, 0, |out| {
@@ -244,7 +249,10 @@ impl Driver {
             status,
         );
         let mut flushed = order.delivered.is_some();
-        let mut begins = order.within;
+        if order.delivered.is_none() && !order.hidden {
+            self.given = None;
+        }
+        let mut begins = order.within && !begun_apart;
         let written = match self.write(&bytes).await? {
             Ok(written) => written,
             Err(end) => return Ok(Exchanged::Lost(end, Sent::Nothing)),
@@ -310,6 +318,10 @@ impl Driver {
                 }
                 if self.client.outbound.len() >= HOLD_BACK && !order.hidden {
                     flushed = true;
+                    if order.within {
+                        let point = link.relay.client_sequence();
+                        self.given = link.relay.mark().map(|mark| (mark, point));
+                    }
                     self.client.flush().await.map_err(Exit::ClientGone)?;
                     continue;
                 }
@@ -356,6 +368,9 @@ impl Driver {
             if let Some(link) = &self.link {
                 self.mark = link.relay.mark();
                 self.sequence = link.relay.client_sequence();
+                if order.within {
+                    self.given = self.mark.map(|mark| (mark, self.sequence));
+                }
             }
             self.client.flush().await.map_err(Exit::ClientGone)?;
         } else if !order.hidden {
@@ -373,7 +388,8 @@ impl Driver {
         };
         let connection = &mut link.connection;
         let mut written = 0;
-        if bytes.len() <= WRITE_AT_ONCE {
+        // A BEGIN may go before it.
+        if bytes.len() <= WRITE_AT_ONCE + 64 {
             while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
                 match connection.stream.write(rest).await {
                     Ok(0) | Err(_) => return Ok(Ok(written)),

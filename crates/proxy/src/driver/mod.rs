@@ -197,6 +197,8 @@ pub(crate) struct Driver {
     ledger: (bool, std::time::Instant),
     /// The recorded COMMIT whose answer was lost.
     doubt: Option<Doubt>,
+    /// How much of an answer that is to be held the client has already, and the next sequence id there.
+    given: Option<(Mark, u8)>,
     /// The answer of a write that waits for its COMMIT.
     held: Option<HeldAnswer>,
     /// The running command has been answered, and not with an error.
@@ -270,6 +272,7 @@ impl Driver {
             released: false,
             ledger: (start.link.ledger, std::time::Instant::now()),
             doubt: None,
+            given: None,
             held: None,
             succeeded: false,
             memory: Memory::new(Arc::clone(&start.shared.command_memory)),

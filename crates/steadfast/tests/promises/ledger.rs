@@ -202,4 +202,139 @@ with_ledger! {
         // Its locks are gone.
         case.witness().run(&["SET innodb_lock_wait_timeout=1", "UPDATE t SET n = 5"]);
     }
+
+    fn a_long_write_that_is_lost_is_done_once(case) {
+        case.witness().run(&["CREATE TABLE big (id INT PRIMARY KEY AUTO_INCREMENT, b LONGBLOB) ENGINE=InnoDB"]);
+        let mut client = case.client();
+        let long = "x".repeat(3 << 20);
+        for at in [At::Text("INTO big"), COMMIT] {
+            for fault in FAULTS {
+                inflict(case, fault, at);
+                client.query(&format!("INSERT INTO big (b) VALUES ('{long}')")).good();
+                case.link.clear_tap();
+                assert_eq!(case.witness().line("SELECT COUNT(*), MAX(LENGTH(b)) FROM big"), format!("1 {}", 3 << 20));
+                case.witness().run(&["DELETE FROM big"]);
+            }
+        }
+        let add = client.prepare("INSERT INTO big (b) VALUES (?)");
+        for at in [At::Code(STMT_EXECUTE), COMMIT] {
+            for fault in FAULTS {
+                inflict(case, fault, at);
+                client.long_data(add, 0, long.as_bytes());
+                client.execute(add, &[Some("")], true, false).good();
+                case.link.clear_tap();
+                assert_eq!(case.witness().line("SELECT COUNT(*), MAX(LENGTH(b)) FROM big"), format!("1 {}", 3 << 20));
+                case.witness().run(&["DELETE FROM big"]);
+            }
+        }
+    }
+
+    fn what_a_transaction_is_to_be_like_is_used_up_by_the_next_write(case) {
+        let mut client = case.client();
+        for fault in FAULTS {
+            client.run(&["SET TRANSACTION READ ONLY"]);
+            client.query("INSERT INTO t (n) VALUES (1)").fails("1792/25006");
+            client.run(&["INSERT INTO t (n) VALUES (1)"]);
+            client.run(&["SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"]);
+            inflict(case, fault, COMMIT);
+            client.run(&["UPDATE t SET n = n + 1"]);
+            case.link.clear_tap();
+            // Neither on this connection nor on the next one.
+            for _ in 0..2 {
+                client.run(&["BEGIN", "SELECT * FROM t"]);
+                case.witness().run(&["SET innodb_lock_wait_timeout=1", "UPDATE t SET n = n + 1"]);
+                client.run(&["COMMIT"]);
+                case.cut();
+            }
+            case.witness().run(&["DELETE FROM t"]);
+        }
+    }
+}
+
+/// RETURNING: rows and a write in one.
+mod returning {
+    use super::*;
+
+    #[test]
+    fn mariadb() {
+        let case = Case::with_ledger(Kind::MariaDb, "");
+        let mut client = case.client();
+        let rows: Vec<String> = (0..2000).map(|n| format!("({n}, {n})")).collect();
+        for fault in FAULTS {
+            for at in [COMMIT, At::Text("RETURNING")] {
+                let insert = format!(
+                    "INSERT INTO t (id, n) VALUES {} RETURNING n, REPEAT('x', 100)",
+                    rows[1..].join(",")
+                );
+                inflict(&case, fault, at);
+                let answer = client.query(&insert);
+                case.link.clear_tap();
+                assert_eq!(
+                    answer.error(),
+                    "0",
+                    "{fault:?} {at:?}\n{}",
+                    case.steadfast.log()
+                );
+                assert_eq!(answer.lines().len(), 1999);
+                assert_eq!(case.witness().line("SELECT COUNT(*) FROM t"), "1999");
+                inflict(&case, fault, at);
+                assert_eq!(
+                    client.query("DELETE FROM t RETURNING id").lines().len(),
+                    1999
+                );
+                case.link.clear_tap();
+                assert_eq!(case.witness().line("SELECT COUNT(*) FROM t"), "0");
+            }
+        }
+    }
+}
+
+/// What the configuration says.
+mod modes {
+    use super::*;
+
+    fn required(kind: Kind) {
+        // This account may not use the ledger.
+        let case = Case::with(kind, "[ledger]\nmode = \"require\"\n");
+        let mut client = case.client();
+        let message = client
+            .query("INSERT INTO t (n) VALUES (1)")
+            .fails("1053/08S01");
+        assert!(message.contains("ledger"), "{message}");
+        client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
+        client.query("COMMIT").fails("1053/08S01");
+        client.query("SELECT 1").fails("1053/08S01");
+        client.run(&["ROLLBACK", "BEGIN", "SELECT * FROM t", "COMMIT"]);
+        assert_eq!(case.rows(), Vec::<String>::new());
+    }
+
+    fn off(kind: Kind) {
+        let case = Case::with_ledger(kind, "[ledger]\nmode = \"off\"\n");
+        let mut client = case.client();
+        client.run(&["INSERT INTO t (n) VALUES (1)"]);
+        assert_eq!(case.steadfast.metric("commits_recorded_total"), 0.0);
+        case.cut_answer_to(At::Text("COMMIT"));
+        client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
+        client.query("COMMIT").fails("1180/08007");
+    }
+
+    #[test]
+    fn mariadb_without_a_ledger_that_is_required() {
+        required(Kind::MariaDb);
+    }
+
+    #[test]
+    fn mysql_without_a_ledger_that_is_required() {
+        required(Kind::MySql);
+    }
+
+    #[test]
+    fn mariadb_switched_off() {
+        off(Kind::MariaDb);
+    }
+
+    #[test]
+    fn mysql_switched_off() {
+        off(Kind::MySql);
+    }
 }
