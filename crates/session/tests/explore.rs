@@ -288,6 +288,8 @@ struct Run<'a> {
     unresolved: bool,
     /// The command has been answered after its connection was lost.
     acknowledged: bool,
+    /// The connection was lost since the last recorded COMMIT.
+    lost: bool,
 }
 
 /// Whether there is a ledger.
@@ -298,6 +300,20 @@ enum Ledger {
     Yes,
     /// It may turn out not to be there, and then what is to be committed may be, or not.
     Fails,
+    /// It works, but the driver has a bug, which must be found.
+    Planted(Plant),
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Plant {
+    /// The lane is read and not fenced.
+    NoFence,
+    /// A COMMIT that may have arrived counts as not sent.
+    ReplayAfterCommit,
+    /// A COMMIT after a loss is sent under the mark of the one before.
+    MarkUsedAgain,
+    /// The state that the open transaction began with is forgotten.
+    ForgottenState,
 }
 
 /// What the driver restores.
@@ -349,7 +365,9 @@ impl Run<'_> {
     /// connection is lost, answered with an error before and after it took effect.
     fn commit(&mut self, recorded: bool, chains: bool) -> Result<Response, Event> {
         if recorded {
-            self.mark += 1;
+            let again = self.plant() == Some(Plant::MarkUsedAgain) && self.lost;
+            self.mark += u64::from(!again);
+            self.lost = false;
             if self.ledger == Ledger::Fails && self.choices.choose(2) == 1 {
                 let plainly = self.choices.choose(2) == 0;
                 return Err(Event::Unrecorded { plainly });
@@ -365,7 +383,9 @@ impl Run<'_> {
             }
             self.server.in_transaction = chains;
         }
+        let replays = self.plant() == Some(Plant::ReplayAfterCommit);
         let lost = |sent, killed| {
+            let sent = if replays { Sent::Nothing } else { sent };
             Err(Event::Lost(Loss {
                 sent,
                 killed,
@@ -396,7 +416,9 @@ impl Run<'_> {
             return Verdict::Unknown;
         }
         // The fence: whatever arrives now is refused.
-        self.server.on_its_way = None;
+        if self.plant() != Some(Plant::NoFence) {
+            self.server.on_its_way = None;
+        }
         if self.server.recorded == self.mark {
             Verdict::Committed
         } else {
@@ -437,7 +459,15 @@ impl Run<'_> {
         matches!(self.texts[handle.0 as usize], Text::Draw(_))
     }
 
+    fn plant(&self) -> Option<Plant> {
+        match self.ledger {
+            Ledger::Planted(plant) => Some(plant),
+            _ => None,
+        }
+    }
+
     fn lose(&mut self, loss: Loss) {
+        self.lost = true;
         // Another session may commit a change of what was read, once the locks are gone.
         if self.changes > 0 && self.choices.choose(2) == 1 {
             self.changes -= 1;
@@ -455,6 +485,11 @@ impl Run<'_> {
                 Action::Attach(attachment) => {
                     let state = match attachment.target {
                         steadfast_session::Target::Now => self.now,
+                        steadfast_session::Target::TransactionStart
+                            if self.plant() == Some(Plant::ForgottenState) =>
+                        {
+                            FRESH
+                        }
                         steadfast_session::Target::TransactionStart => self.at_start,
                     };
                     self.server.new_connection(state.autocommit);
@@ -700,6 +735,14 @@ fn explore(commands: &[fn(usize) -> Text], length: usize, faults: u8) -> u64 {
     explore_with(Ledger::No, commands, length, faults)
 }
 
+/// Whether the bug is found.
+fn finds(plant: Plant, commands: &[fn(usize) -> Text]) -> bool {
+    let found = std::panic::catch_unwind(|| {
+        explore_with(Ledger::Planted(plant), commands, 4, 2);
+    });
+    found.is_err()
+}
+
 fn explore_with(ledger: Ledger, commands: &[fn(usize) -> Text], length: usize, faults: u8) -> u64 {
     let mut choices = Choices::default();
     let mut schedules = 0;
@@ -740,6 +783,7 @@ fn explore_with(ledger: Ledger, commands: &[fn(usize) -> Text], length: usize, f
             unanswered: false,
             unresolved: false,
             acknowledged: false,
+            lost: false,
             choices: &mut choices,
         };
         let mut checker = Checker {
@@ -980,4 +1024,17 @@ fn a_ledger_that_is_not_there_under_every_schedule() {
     );
     println!("{schedules} schedules");
     assert!(schedules > 10_000);
+}
+
+#[test]
+fn planted_bugs_are_found() {
+    let transactions: &[fn(usize) -> Text] = &[|_| Text::Begin, Text::Write, |_| Text::Commit];
+    let switches: &[fn(usize) -> Text] = &[|_| Text::AutocommitOff, Text::Write, |_| Text::Commit];
+    let writes: &[fn(usize) -> Text] = &[Text::Write, |_| Text::Read];
+    assert!(finds(Plant::NoFence, transactions));
+    assert!(finds(Plant::NoFence, writes));
+    assert!(finds(Plant::ReplayAfterCommit, transactions));
+    assert!(finds(Plant::ReplayAfterCommit, writes));
+    assert!(finds(Plant::MarkUsedAgain, writes));
+    assert!(finds(Plant::ForgottenState, switches));
 }
