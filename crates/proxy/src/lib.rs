@@ -2,6 +2,7 @@
 
 mod accept;
 pub mod admin;
+mod catalogue;
 mod client;
 mod clock;
 mod command;

@@ -1,15 +1,17 @@
 //! A session's server connection: logged in, tracked, and given the session's state.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use steadfast_net::{LoginError, QueryError, QueryResult, ServerConnection, ServerError, greet};
-use steadfast_session::{Catalogue, Hidden, Inherited, Reason, SessionState};
+use steadfast_session::{Hidden, Inherited, Reason, SessionState};
 use steadfast_sql::{Charset, Dialect, Server};
 use steadfast_wire::Capabilities;
 use steadfast_wire::auth::Password;
 use steadfast_wire::command::code;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::catalogue::Tables;
 use crate::clock::CLOCK;
 use crate::ledger;
 use crate::relay::Relay;
@@ -273,8 +275,11 @@ pub(crate) struct Wanted<'a> {
     /// A transaction is to be replayed: a zombie that cannot be ended is in its way.
     pub(crate) replay: bool,
     /// What is known of tables is needed.
-    pub(crate) catalogue: bool,
+    pub(crate) tables: bool,
 }
+
+/// A new server connection, and what is known of the tables, if that was wanted.
+type Attached = (Link, Option<Arc<Tables>>);
 
 /// Connects, logs in, ends what the lost connection left on the server, and restores the session's state. Tries again
 /// until `deadline`.
@@ -285,7 +290,7 @@ pub(crate) async fn attach(
     shared: &Shared,
     wanted: &Wanted<'_>,
     deadline: Instant,
-) -> Result<(Link, Catalogue), (Reason, String)> {
+) -> Result<Attached, (Reason, String)> {
     if !wanted.state.knows_user_variables() || wanted.state.has_unknown_prepared() {
         return Err((
             Reason::StateRefused,
@@ -384,7 +389,7 @@ pub(crate) async fn open(
     Ok(set_up(shared, connection, &identity.user, client).await?)
 }
 
-async fn attempt(shared: &Shared, wanted: &Wanted<'_>) -> Result<(Link, Catalogue), Attempt> {
+async fn attempt(shared: &Shared, wanted: &Wanted<'_>) -> Result<Attached, Attempt> {
     let mut link = open(
         shared,
         wanted.identity,
@@ -401,17 +406,14 @@ async fn attempt(shared: &Shared, wanted: &Wanted<'_>) -> Result<(Link, Catalogu
             )));
         }
     }
-    let catalogue = if wanted.catalogue {
-        catalogue(shared, &mut link.connection).await?
+    let tables = if wanted.tables {
+        Some(tables(shared, &wanted.identity.user, &mut link).await?)
     } else {
-        Catalogue {
-            non_transactional_tables: true,
-            functions: true,
-        }
+        None
     };
     inherit(&mut link, wanted.own).await?;
     restore(&mut link.connection, wanted.state).await?;
-    Ok((link, catalogue))
+    Ok((link, tables))
 }
 
 /// Whether there is no use in trying to log in again: the account is refused, or has a plugin that cannot be answered
@@ -430,36 +432,14 @@ pub(crate) fn is_passing(error: &ServerError) -> bool {
     error.ends_connection() || matches!(error.code, 1040 | 1129 | 1152 | 1203 | 1226 | 3032)
 }
 
-/// Whether there are tables without transactions and stored functions, as far as the account can see.
-async fn catalogue(
-    shared: &Shared,
-    connection: &mut ServerConnection,
-) -> Result<Catalogue, QueryError> {
-    if let Some(known) = shared.catalogue() {
+/// What is known of the tables, as far as the account can see.
+async fn tables(shared: &Shared, user: &[u8], link: &mut Link) -> Result<Arc<Tables>, QueryError> {
+    if let Some(known) = shared.tables(user) {
         return Ok(known);
     }
-    let result = connection
-        .query(
-            b"SELECT EXISTS(SELECT 1 FROM information_schema.TABLES \
-            WHERE TABLE_TYPE = 'BASE TABLE' AND ENGINE <> 'InnoDB' AND ENGINE <> 'ROCKSDB' \
-            AND TABLE_SCHEMA NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')), \
-            EXISTS(SELECT 1 FROM information_schema.ROUTINES \
-            WHERE ROUTINE_TYPE = 'FUNCTION' AND ROUTINE_SCHEMA <> 'sys')",
-        )
-        .await?;
-    let flag = |index: usize| {
-        result
-            .rows
-            .first()
-            .and_then(|row| row.get(index)?.as_deref())
-            != Some(b"0")
-    };
-    let catalogue = Catalogue {
-        non_transactional_tables: flag(0),
-        functions: flag(1),
-    };
-    shared.set_catalogue(catalogue);
-    Ok(catalogue)
+    let tables = Arc::new(Tables::ask(&mut link.connection).await?);
+    shared.set_tables(user, Arc::clone(&tables));
+    Ok(tables)
 }
 
 /// Gives a new connection what the session had when it began, where the global settings have changed since.

@@ -1,14 +1,16 @@
 //! What all sessions of the process share.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use steadfast_net::{Target, tls};
-use steadfast_session::{Catalogue, Limits};
+use steadfast_session::Limits;
 use tokio::sync::{Semaphore, watch};
 
 use crate::admin::Readiness;
+use crate::catalogue::Tables;
 use crate::clock::ServerClock;
 use crate::config::Timeouts;
 use crate::gate::Gate;
@@ -20,7 +22,10 @@ use crate::registry::Registry;
 use crate::vault::Vault;
 
 /// What is known of the server's tables is asked anew after this time.
-const CATALOGUE_AGE: Duration = Duration::from_secs(10);
+const TABLES_AGE: Duration = Duration::from_secs(10);
+
+/// By user name: what an account was shown of the tables, and when.
+type KnownTables = HashMap<Vec<u8>, (Instant, Arc<Tables>)>;
 
 /// What all sessions share.
 #[derive(Debug)]
@@ -73,7 +78,7 @@ pub(crate) struct Shared {
     pub(crate) is_mariadb: AtomicBool,
     /// Where COMMITs are recorded.
     pub(crate) ledger: Ledger,
-    catalogue: Mutex<Option<(Instant, Catalogue)>>,
+    tables: Mutex<KnownTables>,
 }
 
 /// The parts of [`Shared`] that have no default.
@@ -139,7 +144,7 @@ impl Shared {
             next_number: AtomicU64::new(1),
             is_mariadb: AtomicBool::new(false),
             ledger: parts.ledger,
-            catalogue: Mutex::default(),
+            tables: Mutex::default(),
         }
     }
 
@@ -148,20 +153,17 @@ impl Shared {
         self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// What was learned about tables lately.
-    pub(crate) fn catalogue(&self) -> Option<Catalogue> {
-        self.catalogue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .filter(|(at, _)| at.elapsed() < CATALOGUE_AGE)
-            .map(|(_, catalogue)| catalogue)
+    /// What this user was shown of the tables lately.
+    pub(crate) fn tables(&self, user: &[u8]) -> Option<Arc<Tables>> {
+        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, known) = tables.get(user)?;
+        (at.elapsed() < TABLES_AGE).then(|| Arc::clone(known))
     }
 
     /// Remembers it.
-    pub(crate) fn set_catalogue(&self, catalogue: Catalogue) {
-        *self
-            .catalogue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), catalogue));
+    pub(crate) fn set_tables(&self, user: &[u8], known: Arc<Tables>) {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.retain(|_, (at, _)| at.elapsed() < TABLES_AGE);
+        tables.insert(user.to_vec(), (Instant::now(), known));
     }
 }

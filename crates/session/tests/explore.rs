@@ -496,8 +496,8 @@ impl Run<'_> {
                     self.restored = state.insert_id;
                     self.server.last_insert_id = state.insert_id;
                     next = Some(Event::Attached(Catalogue {
-                        non_transactional_tables: false,
-                        functions: false,
+                        command: false,
+                        journal: false,
                     }));
                 }
                 Action::Send(flight) => {

@@ -51,8 +51,8 @@ fn a_question_that_is_lost_while_it_is_proved_is_given_up() {
             match action {
                 Action::Attach(_) => {
                     next = Some(Event::Attached(Catalogue {
-                        non_transactional_tables: false,
-                        functions: false,
+                        command: false,
+                        journal: false,
                     }));
                 }
                 Action::ProveInsertId(_) => next = Some(lost()),

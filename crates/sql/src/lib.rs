@@ -29,6 +29,7 @@ pub use digest::{digest, normalize};
 pub use insert::{InsertTarget, insert_target};
 pub use kill::{KillBy, KillTarget, kill_target};
 pub use locks::{UserLocks, user_locks};
+pub use names::mentions;
 pub use prepare::{PrepareParts, PrepareSource, deallocate_name, execute_name, prepare_parts};
 pub use set::{Assignment, Scope, Target, set_assignments};
 pub use variables::{LiteralAssignment, literal_assignments, user_variables};

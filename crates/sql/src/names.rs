@@ -1,8 +1,22 @@
 //! Names and strings without their quotes and escapes.
 
 use crate::Dialect;
-use crate::lexer::{Tok, Token};
+use crate::lexer::{Lexer, Tok, Token};
 use std::borrow::Cow;
+
+/// Whether a word or quoted name of a text is one for which `is` holds; also where servers or character sets disagree
+/// about what its words are.
+pub fn mentions(text: &[u8], dialect: Dialect, mut is: impl FnMut(&[u8]) -> bool) -> bool {
+    let mut lexer = Lexer::new(text, dialect);
+    loop {
+        let token = lexer.next();
+        match token.tok {
+            Tok::End => return lexer.ambiguous(),
+            _ if token.is_name() && is(&name_of(token, text, dialect)) => return true,
+            _ => {}
+        }
+    }
+}
 
 /// The name that a token gives: without `@`, quotes and doubled quotes.
 pub(crate) fn name_of<'a>(token: Token, text: &'a [u8], dialect: Dialect) -> Cow<'a, [u8]> {

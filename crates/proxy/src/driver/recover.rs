@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use steadfast_net::{QueryError, greet};
 use steadfast_session::{
-    Attachment, Event, Pins, Reason, Refusal, Response, Sent, SessionState, Status, Target,
+    Attachment, Catalogue, Event, Pins, Reason, Refusal, Response, Sent, SessionState, Status,
+    Target,
 };
+use steadfast_sql::{Dialect, Kind};
 use steadfast_wire::StatusFlags;
 use steadfast_wire::auth::Password;
 use tokio::time::{Instant, sleep, timeout};
@@ -15,6 +17,7 @@ use super::before::Before;
 use super::exchange::Exchanged;
 use super::outage::Stage;
 use super::{Driver, Exit, end_of};
+use crate::catalogue::Tables;
 use crate::client::ClientLeg;
 use crate::gate;
 use crate::link::{self, Identity, Wanted};
@@ -103,7 +106,7 @@ impl Driver {
                 state: &state,
                 zombies: &self.zombies,
                 replay: attachment.replay,
-                catalogue: attachment.catalogue,
+                tables: attachment.catalogue,
             };
             let mut attaching = std::pin::pin!(link::attach(&self.shared, &wanted, deadline));
             loop {
@@ -134,7 +137,8 @@ impl Driver {
             }
         };
         Ok(match attached {
-            Ok((link, catalogue)) => {
+            Ok((link, tables)) => {
+                let catalogue = self.catalogue(tables.as_deref());
                 self.zombies.clear();
                 self.claim.set_replaying(attachment.replay);
                 self.claim.set_server_id(Some(link.id()));
@@ -169,6 +173,52 @@ impl Driver {
                 Event::Refused(Refusal(reason))
             }
         })
+    }
+
+    /// What the command in flight and those of the journal may write.
+    fn catalogue(&self, tables: Option<&Tables>) -> Catalogue {
+        let Some(tables) = tables else {
+            return Catalogue {
+                command: true,
+                journal: true,
+            };
+        };
+        let reaches = |handle: u64| {
+            let Some(stored) = self.store.get(&handle) else {
+                return true;
+            };
+            let Some(class) = stored.class else {
+                return false;
+            };
+            if class.kind == Kind::Execute {
+                // Its text is a string in another one.
+                return true;
+            }
+            let (text, dialect, schema) = match &stored.prepared {
+                Some(prepared) => (&prepared.text()[..], prepared.dialect(), prepared.schema()),
+                None => (
+                    stored.payload.get(1..).unwrap_or_default(),
+                    self.dialect,
+                    self.state.schema(),
+                ),
+            };
+            let schemas = [schema, self.at_start.schema()];
+            // The dialect that it was lexed by may have been another one; names are the same in all but quotes.
+            let other = Dialect {
+                ansi_quotes: !dialect.ansi_quotes,
+                ..dialect
+            };
+            schemas.into_iter().any(|schema| {
+                [dialect, other]
+                    .into_iter()
+                    .any(|dialect| tables.reached_by(text, dialect, schema))
+            })
+        };
+        let entries = self.core.transaction().entries();
+        Catalogue {
+            command: reaches(self.next_handle.saturating_sub(1)),
+            journal: entries.iter().any(|entry| reaches(entry.command.0)),
+        }
     }
 
     /// The opening of a chained transaction, as the server's session tracking told it.

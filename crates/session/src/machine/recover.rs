@@ -38,7 +38,7 @@ impl Session {
         self.attached = true;
         self.stale = self.gone_with_connection();
         if replay {
-            if self.transaction.has_failed_write() && catalogue.non_transactional_tables {
+            if self.transaction.has_failed_write() && catalogue.journal {
                 // A statement that failed may have written a part that does not roll back.
                 let failure = Failure::new(FailureKind::RolledBack, Reason::NonTransactional);
                 self.lose_transaction(failure, false, actions);
@@ -46,9 +46,8 @@ impl Session {
             }
             if let Some(flight) = flight
                 && flight.may_have_run
-                && catalogue.non_transactional_tables
-                && (flight.statement.safety == Safety::Write
-                    || (flight.statement.safety == Safety::Read && catalogue.functions))
+                && catalogue.command
+                && matches!(flight.statement.safety, Safety::Write | Safety::Read)
             {
                 let failure = Failure::new(FailureKind::InDoubt, Reason::NonTransactional);
                 self.lose_transaction(failure, true, actions);
@@ -64,7 +63,7 @@ impl Session {
             return;
         }
         match flight {
-            Some(flight) if Self::writes_again(flight) && catalogue.non_transactional_tables => {
+            Some(flight) if Self::writes_again(flight) && catalogue.command => {
                 let failure = Failure::new(FailureKind::InDoubt, Reason::NonTransactional);
                 self.in_doubt(flight, failure, actions);
             }

@@ -77,10 +77,10 @@ pub struct Response {
 /// What is known of the tables on the server at the time of an attachment.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Catalogue {
-    /// There are tables of engines without transactions, or it is not known that there are none.
-    pub non_transactional_tables: bool,
-    /// There are stored functions, or it is not known that there are none.
-    pub functions: bool,
+    /// The command in flight may write tables of engines without transactions, or it is not known that it does not.
+    pub command: bool,
+    /// The same for a command of the journal.
+    pub journal: bool,
 }
 
 /// Why no server connection could be had.
