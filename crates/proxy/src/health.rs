@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use steadfast_net::{Login, QueryError, QueryResult, ServerConnection, greet};
+use steadfast_session::ledger::calls;
 use steadfast_wire::Capabilities;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use crate::clock;
+use crate::ledger;
 use crate::shared::Shared;
 use crate::status::{boot_of, number, same_boot, value};
 
@@ -21,6 +23,9 @@ const INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long a session waits for a sample that was taken after its loss.
 const SAMPLE_WAIT: Duration = Duration::from_millis(300);
+
+/// Time between two sweeps of the commit ledger.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Copy, Debug)]
 struct Sample {
@@ -165,6 +170,7 @@ impl Health {
 /// Looks at the server until the process ends.
 pub(crate) async fn watch(shared: Arc<Shared>) {
     let mut connection: Option<ServerConnection> = None;
+    let mut sweep_at = Instant::now();
     loop {
         tokio::select! {
             () = tokio::time::sleep(INTERVAL) => {}
@@ -191,6 +197,15 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
                         kills,
                         own_kills,
                     });
+                }
+                if Instant::now() >= sweep_at {
+                    sweep_at = Instant::now() + SWEEP_EVERY;
+                    match timeout(shared.timeouts.dead_after, sweep(open, &shared)).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => tracing::debug!("the ledger was not swept: {error}"),
+                        // The answer that is still to come is not the next question's.
+                        Err(_) => connection = None,
+                    }
                 }
             }
             Ok(Err(error)) => {
@@ -228,6 +243,14 @@ async fn look(
     let status = connection.query(STATUS).await?;
     shared.health.note_status(&status);
     Ok(value(&status, "Com_kill"))
+}
+
+/// Lets the commit ledger forget the lanes that nobody can ask about any more, where there is one.
+async fn sweep(connection: &mut ServerConnection, shared: &Shared) -> Result<(), QueryError> {
+    if !shared.ledger.is_off() && ledger::is_usable(&connection.query(ledger::USABLE).await?) {
+        connection.query(calls::SWEEP.as_bytes()).await?;
+    }
+    Ok(())
 }
 
 fn silent(shared: &Shared) {

@@ -49,6 +49,11 @@ impl Ledger {
         self.settings.of(user, schema)
     }
 
+    /// Whether nobody is to use it.
+    pub(crate) fn is_off(&self) -> bool {
+        self.settings.is_off()
+    }
+
     /// Whether the user can use it; `None`: nobody has asked lately.
     pub(crate) fn is_usable(&self, user: &[u8]) -> Option<bool> {
         if self.settings.is_off() {

@@ -226,8 +226,14 @@ impl Failure {
         Self { kind, reason }
     }
 
-    /// The message of the ERR packet; `incident` names the incident that explains it.
-    pub fn message(&self, incident: impl fmt::Display) -> String {
+    /// Whether the commit ledger would have known.
+    pub fn wants_ledger(&self) -> bool {
+        self.kind == FailureKind::InDoubt && matches!(self.reason, Reason::Commit | Reason::Write)
+    }
+
+    /// The message of the ERR packet; `incident` names the incident that explains it. `ledger`: this session uses the
+    /// commit ledger.
+    pub fn message(&self, incident: impl fmt::Display, ledger: bool) -> String {
         let advice = match (self.kind, self.reason) {
             (FailureKind::RolledBack, Reason::Diagnostics | Reason::Cursor) => {
                 "an open transaction is rolled back; run it, or the statement before, again"
@@ -245,8 +251,13 @@ impl Failure {
             }
             (FailureKind::Unavailable, _) => "try again later",
         };
+        let hint = if self.wants_ledger() && !ledger {
+            "; with the commit ledger it would be known: steadfast ledger install"
+        } else {
+            ""
+        };
         format!(
-            "Steadfast: {}; {advice} (steadfast why {incident})",
+            "Steadfast: {}; {advice}{hint} (steadfast why {incident})",
             self.reason.text()
         )
     }
@@ -271,8 +282,19 @@ mod tests {
 
     #[test]
     fn message_names_the_product_and_the_incident() {
-        let text = Failure::new(FailureKind::InDoubt, Reason::Commit).message("7F3A");
+        let text = Failure::new(FailureKind::InDoubt, Reason::Commit).message("7F3A", true);
         assert!(text.starts_with("Steadfast: "));
         assert!(text.ends_with("(steadfast why 7F3A)"));
+    }
+
+    #[test]
+    fn a_doubt_that_the_ledger_would_have_resolved_says_so() {
+        let hint = "steadfast ledger install";
+        let of =
+            |reason, ledger| Failure::new(FailureKind::InDoubt, reason).message("7F3A", ledger);
+        assert!(of(Reason::Commit, false).contains(hint));
+        assert!(of(Reason::Write, false).contains(hint));
+        assert!(!of(Reason::Commit, true).contains(hint));
+        assert!(!of(Reason::Ddl, false).contains(hint));
     }
 }

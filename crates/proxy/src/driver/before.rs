@@ -120,7 +120,7 @@ impl Driver {
         Err(Before::NotPrepared {
             code: failure.kind.code(),
             sqlstate: *failure.kind.sqlstate(),
-            message: failure.message(incident).into_bytes(),
+            message: failure.message(incident, self.ledger.0).into_bytes(),
         })
     }
 

@@ -259,7 +259,7 @@ impl Driver {
         self.answer_error(
             failure.kind.code(),
             *failure.kind.sqlstate(),
-            failure.message(incident).as_bytes(),
+            failure.message(incident, self.ledger.0).as_bytes(),
         )
         .await
     }
