@@ -25,6 +25,8 @@
 mod cache;
 mod certificates;
 mod clear_password;
+mod compile;
+mod disk;
 mod error;
 mod fetch;
 mod kind;
