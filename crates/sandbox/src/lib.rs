@@ -43,5 +43,6 @@ mod watchdog;
 pub use error::Error;
 pub use kind::Kind;
 pub use link::{Cut, Direction, Link, Point, Seen, Side, Sight, Verdict};
+pub use port::free_port;
 pub use programs::{Programs, client, programs};
 pub use server::{Builder, Server};

@@ -134,7 +134,7 @@ impl Server {
 
     fn launch(programs: &Programs, builder: &Builder) -> Result<Server, Error> {
         let directory = private_directory()?;
-        let port = port::choose()?;
+        let port = port::free_port()?;
         let mut command = command_line(programs, &directory, port, &builder.options);
         if builder.clear_password.is_some() {
             command = clear_password::prepare(programs.kind(), command, &directory);

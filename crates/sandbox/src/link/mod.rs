@@ -144,6 +144,11 @@ impl Link {
         state.connections.values().filter(alive).count()
     }
 
+    /// The number of the connection that was accepted last, as a tap gets it; 0: none was.
+    pub fn newest(&self) -> u64 {
+        self.shared.state().last_id
+    }
+
     /// Ends all current connections on both sides. New ones are accepted.
     pub fn cut(&self, cut: Cut) {
         self.end(None, cut);
