@@ -123,20 +123,14 @@ impl Aim {
         }
     }
 
-    fn patience(self) -> Duration {
-        match self {
-            Self::Resolver(Step::Kill) => WITHIN_SLOW,
-            _ => WITHIN,
-        }
-    }
-
-    /// The process that this kills or stops.
+    /// What falls with the connection.
     fn victim(self) -> Victim {
         match self {
             Self::Commit(Strike::ServerKilled) | Self::Resolver(Step::Crash) => {
                 Victim::ServerKilled
             }
             Self::Commit(Strike::ServerFrozen) => Victim::ServerFrozen,
+            Self::Commit(Strike::Hole) | Self::Resolver(Step::Kill) => Victim::Link,
             Self::Commit(Strike::ProxyKilled) => Victim::Proxy,
             _ => Victim::Nobody,
         }
@@ -146,6 +140,7 @@ impl Aim {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Victim {
     Nobody,
+    Link,
     ServerKilled,
     ServerFrozen,
     Proxy,
@@ -158,6 +153,8 @@ pub(crate) async fn inject(aim: Aim, rig: &mut Rig, rng: &mut Rng) -> Result<Inj
         struck: AtomicU32::new(0),
         enough: aim.strikes(),
         done: Notify::new(),
+        hole: Notify::new(),
+        over: AtomicBool::new(false),
         fell: AtomicBool::new(false),
     });
     let mut archer = Archer {
@@ -177,41 +174,67 @@ pub(crate) async fn inject(aim: Aim, rig: &mut Rig, rng: &mut Rng) -> Result<Inj
         },
     };
     link.set_tap(move |direction, connection, bytes| archer.look(direction, connection, bytes));
-    // Being late is an answer too: fewer strikes.
-    let _ = timeout(aim.patience(), order.done.notified()).await;
-    let victim = aim.victim();
-    let hit = order.struck.load(Ordering::SeqCst) > 0;
-    if victim == Victim::Nobody || !hit {
-        link.clear_tap();
-    } else {
-        if !order.fell.load(Ordering::SeqCst) {
-            let begun = Instant::now();
-            let wait = Duration::from_micros(rng.between(0, HALF_DONE));
-            while begun.elapsed() < wait {
-                tokio::task::yield_now().await;
+    let struck = || order.struck.load(Ordering::SeqCst);
+    if aim.victim() == Victim::Link {
+        if timeout(WITHIN, order.hole.notified()).await.is_ok() {
+            link.black_hole(true);
+            tokio::time::sleep(outlasting(rng)).await;
+            link.black_hole(false);
+            if struck() == 0 {
+                wait(&order, WITHIN_SLOW).await;
             }
-            fell(victim, &server, rig)?;
         }
-        link.clear_tap();
-        match victim {
-            Victim::Nobody => {}
+    } else {
+        wait(&order, WITHIN).await;
+    }
+    if struck() > 0 {
+        fall(aim.victim(), &order, &server, rig, rng).await?;
+    }
+    link.clear_tap();
+    if struck() > 0 {
+        match aim.victim() {
+            Victim::Nobody | Victim::Link => {}
             Victim::ServerKilled => rig.on_server(|server| server.start_again()).await?,
             Victim::ServerFrozen => {
-                tokio::time::sleep(DEAD_AFTER + Duration::from_millis(rng.between(500, 2500)))
-                    .await;
+                tokio::time::sleep(outlasting(rng)).await;
                 server.thaw()?;
             }
             Victim::Proxy => rig.start_proxy_again().await?,
         }
     }
-    Ok(Injected {
-        hits: order.struck.load(Ordering::SeqCst),
-    })
+    Ok(Injected { hits: struck() })
 }
 
-fn fell(victim: Victim, server: &Server, rig: &Rig) -> Result<()> {
+/// Longer than the proxy waits for a server that is silent.
+fn outlasting(rng: &mut Rng) -> Duration {
+    DEAD_AFTER + rng.millis(500, 2500)
+}
+
+/// Until all strikes are done, or time is over: then there were fewer.
+async fn wait(order: &Order, within: Duration) {
+    if timeout(within, order.done.notified()).await.is_err() {
+        order.over.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Kills or stops the victim, if the tap has not done so: soon after the COMMIT.
+async fn fall(
+    victim: Victim,
+    order: &Order,
+    server: &Server,
+    rig: &Rig,
+    rng: &mut Rng,
+) -> Result<()> {
+    if order.fell.load(Ordering::SeqCst) {
+        return Ok(());
+    }
+    let begun = Instant::now();
+    let wait = Duration::from_micros(rng.between(0, HALF_DONE));
+    while begun.elapsed() < wait {
+        tokio::task::yield_now().await;
+    }
     match victim {
-        Victim::Nobody => {}
+        Victim::Nobody | Victim::Link => {}
         Victim::ServerKilled => server.kill()?,
         Victim::ServerFrozen => server.freeze()?,
         Victim::Proxy => rig.kill_proxy()?,
@@ -224,13 +247,17 @@ struct Order {
     struck: AtomicU32,
     enough: u32,
     done: Notify,
+    /// A COMMIT is on its way, and nothing is to come through after it.
+    hole: Notify,
+    /// It is too late for more.
+    over: AtomicBool,
     /// The victim was killed or stopped by the tap itself.
     fell: AtomicBool,
 }
 
 impl Order {
     fn is_done(&self) -> bool {
-        self.struck.load(Ordering::SeqCst) >= self.enough
+        self.over.load(Ordering::SeqCst) || self.struck.load(Ordering::SeqCst) >= self.enough
     }
 
     fn strike(&self) {
@@ -301,7 +328,7 @@ impl Archer {
         let find = |point: Point| seen.iter().find(|packet| packet.point == point);
         let commit = find(Point::Commit);
         let was_wrapped = commit.is_some() && self.wrapped.remove(&connection);
-        if self.order.is_done() {
+        if self.order.is_done() || self.spares(connection) {
             return Verdict::Pass;
         }
         match (self.aim, commit) {
@@ -327,6 +354,13 @@ impl Archer {
         }
     }
 
+    /// A command that is lost again and again is given up (`limits.attempts`), and rightly so: what ran again on a new
+    /// connection is struck once more at most.
+    fn spares(&self, connection: u64) -> bool {
+        let once_more = self.newest + 1;
+        matches!(self.aim, Aim::Auto(_)) && connection > once_more
+    }
+
     fn lose_answer(&mut self, connection: u64) -> Verdict {
         self.answers.insert(connection);
         Verdict::Pass
@@ -348,6 +382,7 @@ impl Archer {
             }
             Strike::Hole => {
                 self.order.strike();
+                self.order.hole.notify_one();
                 Verdict::Hole
             }
             Strike::Late => {
@@ -363,6 +398,12 @@ impl Archer {
         }
     }
 
+    /// A process is being killed.
+    fn killing(&self) -> bool {
+        let kills = matches!(self.aim.victim(), Victim::ServerKilled | Victim::Proxy);
+        kills && self.order.is_done()
+    }
+
     /// In turn: the victim falls before it has the bytes, or soon after.
     fn fell_or_mark(&mut self, connection: u64) -> Verdict {
         let victim = self.aim.victim();
@@ -373,7 +414,7 @@ impl Archer {
         }
         if self.rng.one_in(2) {
             let fallen = match victim {
-                Victim::Nobody => Ok(()),
+                Victim::Nobody | Victim::Link => Ok(()),
                 Victim::ServerKilled => self.arm.server.kill().map_err(anyhow::Error::from),
                 Victim::ServerFrozen => self.arm.server.freeze().map_err(anyhow::Error::from),
                 Victim::Proxy => self.arm.proxy.as_ref().map_or(Ok(()), Killer::kill),
@@ -395,6 +436,7 @@ impl Archer {
             }
             if step == Step::Kill {
                 self.doubt();
+                self.order.hole.notify_one();
                 return Verdict::Hole;
             }
             return self.lose_answer(connection);
@@ -448,7 +490,7 @@ impl Archer {
 
     fn response(&mut self, connection: u64) -> Verdict {
         self.seen += 1;
-        if self.aim.victim() != Victim::Nobody && self.order.is_done() {
+        if self.killing() {
             return match self.answers.contains(&connection) {
                 true => Verdict::Drop,
                 false => Verdict::Pass,

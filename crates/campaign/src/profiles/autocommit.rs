@@ -64,7 +64,11 @@ impl Client {
         }
         affected(THREE_ITEMS, &answer, 3)?;
         self.think().await;
-        self.expect_last_id(how, answer.insert_id).await
+        // The write is acknowledged, whatever becomes of the question about it.
+        if let Err(stop) = self.expect_last_id(how, answer.insert_id).await {
+            self.complain(&stop);
+        }
+        Ok(())
     }
 
     pub(super) async fn trigger_autocommit(&mut self, how: How, tx: &mut Tx) -> Result<(), Stop> {
