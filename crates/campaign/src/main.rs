@@ -2,12 +2,13 @@
 //! Steadfast.
 //!
 //! `survive` runs twelve clients through rounds of each fault and checks that nobody noticed
-//! and that nothing was lost or doubled; `big-result` cuts a 100 MB result in the middle;
+//! and that nothing was lost or doubled; `cost` measures what the commit ledger takes; `big-result` cuts a 100 MB result in the middle;
 //! `plant` shows that the checker finds what is wrong when something is.
 
 mod big_result;
 mod check;
 mod client;
+mod cost;
 mod drive;
 mod faults;
 mod plant;
@@ -56,6 +57,8 @@ enum Sub {
     Survive(SurviveArgs),
     /// A 100 MB result that is cut in the middle must end complete.
     BigResult(BigResultArgs),
+    /// What the commit ledger costs: direct, through Steadfast without it and with it.
+    Cost(CostArgs),
     /// Plant wrong states and show that the checker names each.
     Plant(PlantArgs),
     /// List the workload.
@@ -114,8 +117,10 @@ impl FrontArgs {
     fn front(self, ledger: bool, visible: bool) -> Result<Front> {
         match (self.serve, self.none, self.through, self.direct) {
             (Some(binary), _, _, _) => Ok(Front::Steadfast(Run {
-                // It tells a `--config` of the caller's from its own.
-                visible: visible && !self.serve_arg.iter().any(|arg| arg.starts_with("--config")),
+                // A `--config` of the caller's own is for the caller to get right.
+                configuration: (visible
+                    && !self.serve_arg.iter().any(|arg| arg.starts_with("--config")))
+                .then(proxy::visible),
                 binary,
                 arguments: self.serve_arg,
                 ledger,
@@ -191,6 +196,35 @@ struct BigResultArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Both programs should be release builds.")]
+struct CostArgs {
+    /// The kind of server.
+    #[arg(long, value_enum)]
+    server: ServerKind,
+    /// The steadfast binary.
+    #[arg(long, value_name = "PATH")]
+    serve: PathBuf,
+    /// How long an fsync takes, in milliseconds; a server for each.
+    #[arg(long, value_delimiter = ',', default_values_t = [0, 1, 5])]
+    fsync_ms: Vec<u32>,
+    /// Rounds; in each, every work is done through every front.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Seconds of one work through one front.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Clients at the same time.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100))]
+    clients: u32,
+    /// Commit so often through the ledger, and tell its size.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    commits: u64,
+    /// Append a JSON line per measurement; complete rounds in the file are not done again.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 struct PlantArgs {
     /// The kind of server.
     #[arg(long, value_enum)]
@@ -236,6 +270,20 @@ async fn run(command: Sub) -> Result<bool> {
             let front = args.front.front(false, false)?;
             let mut rig = Rig::start(args.server.kind(), &front, Account::Default).await?;
             big_result::run(&mut rig, &args.faults).await
+        }
+        Sub::Cost(args) => {
+            let plan = cost::Plan {
+                kind: args.server.kind(),
+                server: args.server.name(),
+                binary: args.serve,
+                fsync_ms: args.fsync_ms,
+                rounds: args.rounds,
+                seconds: args.seconds,
+                clients: args.clients,
+                commits: args.commits,
+                json: args.json,
+            };
+            cost::run(&plan).await
         }
         Sub::Plant(args) => plant(args).await,
         Sub::Profiles => {
@@ -312,7 +360,7 @@ async fn survive(args: SurviveArgs) -> Result<bool> {
     let front = args.front.front(args.ledger, visible)?;
     let (server, front_name) = (args.server.name(), front.name());
     let mut legs = match &args.json {
-        Some(path) => report::read(path)?,
+        Some(path) => report::read_lines(path)?,
         None => Vec::new(),
     };
     let ours = |leg: &report::LegReport| {
@@ -348,7 +396,7 @@ async fn survive(args: SurviveArgs) -> Result<bool> {
             );
         }
         if let Some(path) = &args.json {
-            report::append(path, &leg)?;
+            report::append_line(path, &leg)?;
         }
         schedule.done(fault, leg.rounds);
         eprintln!("{}", schedule.progress());

@@ -26,8 +26,8 @@ pub(crate) struct Run {
     pub(crate) arguments: Vec<String>,
     /// The ledger is installed.
     pub(crate) ledger: bool,
-    /// No TLS to the server, so that the link sees what is said, and [`DEAD_AFTER`].
-    pub(crate) visible: bool,
+    /// What is in its configuration file; `None`: it has none.
+    pub(crate) configuration: Option<String>,
 }
 
 impl Run {
@@ -46,15 +46,14 @@ impl Run {
         }
         Ok(())
     }
+}
 
-    fn configuration(&self) -> Option<String> {
-        self.visible.then(|| {
-            format!(
-                "[backend]\ntls = \"disabled\"\n[timeouts]\ndead_after = \"{}s\"\n",
-                DEAD_AFTER.as_secs()
-            )
-        })
-    }
+/// The configuration with which the link sees what is said: no TLS to the server, and [`DEAD_AFTER`].
+pub(crate) fn visible() -> String {
+    format!(
+        "[backend]\ntls = \"disabled\"\n[timeouts]\ndead_after = \"{}s\"\n",
+        DEAD_AFTER.as_secs()
+    )
 }
 
 /// A running Steadfast; killed when dropped.
@@ -106,7 +105,7 @@ impl Proxy {
             format!("--admin={admin}"),
             format!("--state-dir={}", directory.path().join("state").display()),
         ];
-        if let Some(configuration) = run.configuration() {
+        if let Some(configuration) = &run.configuration {
             let file = directory.path().join("steadfast.toml");
             std::fs::write(&file, configuration)?;
             command.push(format!("--config={}", file.display()));

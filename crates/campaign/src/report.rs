@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{Kind, Violation};
@@ -141,8 +142,8 @@ const COLUMNS: [&str; 15] = [
     "session state",
 ];
 
-/// The JSON lines of earlier runs.
-pub(crate) fn read(path: &Path) -> Result<Vec<LegReport>> {
+/// The JSON lines of earlier runs; none if there is no such file.
+pub(crate) fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     if !path.exists() {
         return Ok(Vec::new());
     }
@@ -162,13 +163,13 @@ pub(crate) fn read(path: &Path) -> Result<Vec<LegReport>> {
 }
 
 /// Appends one JSON line.
-pub(crate) fn append(path: &Path, leg: &LegReport) -> Result<()> {
+pub(crate) fn append_line(path: &Path, line: &impl Serialize) -> Result<()> {
     let mut file = OpenOptions::new()
         .create(true)
         .append(true)
         .open(path)
         .with_context(|| format!("could not open {}", path.display()))?;
-    writeln!(file, "{}", serde_json::to_string(leg)?)?;
+    writeln!(file, "{}", serde_json::to_string(line)?)?;
     Ok(())
 }
 
@@ -255,7 +256,7 @@ fn named(legs: &[LegReport]) -> Table {
         total.add(&leg.total());
     }
     let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
+    style(&mut table);
     table.set_header(["violation", "count"]);
     for (kind, name) in Kind::ALL {
         table.add_row([(*name).to_owned(), total.count(&[*kind]).to_string()]);
@@ -274,15 +275,20 @@ fn named(legs: &[LegReport]) -> Table {
 
 fn table(first: &[&str], names: usize) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
+    style(&mut table);
     let header: Vec<&str> = first.iter().chain(&COLUMNS).copied().collect();
     table.set_header(header);
     align(&mut table, names);
     table
 }
 
+/// As all tables here look.
+pub(crate) fn style(table: &mut Table) {
+    table.load_style(presets::ASCII_MARKDOWN);
+}
+
 /// Numbers, the columns after the names, to the right.
-fn align(table: &mut Table, names: usize) {
+pub(crate) fn align(table: &mut Table, names: usize) {
     for column in table.column_iter_mut().skip(names) {
         column.set_cell_alignment(CellAlignment::Right);
     }

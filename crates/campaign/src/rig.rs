@@ -12,8 +12,8 @@ use crate::faults::Fault;
 use crate::proxy::Proxy;
 pub(crate) use crate::proxy::{DEAD_AFTER, Killer, Run};
 
-const USER: &str = "campaign";
-const PASSWORD: &str = "Campaign-Password-1";
+pub(crate) const USER: &str = "campaign";
+pub(crate) const PASSWORD: &str = "Campaign-Password-1";
 
 /// How the clients' account logs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -217,7 +217,7 @@ impl Rig {
     }
 }
 
-fn options(addr: SocketAddr, user: &str, password: &str) -> Opts {
+pub(crate) fn options(addr: SocketAddr, user: &str, password: &str) -> Opts {
     OptsBuilder::default()
         .ip_or_hostname(addr.ip().to_string())
         .tcp_port(addr.port())
