@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::client::How;
 use crate::faults::Fault;
 use crate::rig::Rig;
+use crate::rng::Rng;
 
 const DATABASE: &str = "survive_big";
 /// 2,000 rows of 1,000 bytes, joined with 50 rows: 100,000 rows, 100 MB.
@@ -59,10 +60,10 @@ async fn one(rig: &mut Rig, how: How, fault: Fault, at: u64, wanted: &Digest) ->
     let mut conn = Conn::new(rig.client_options(DATABASE, 32))
         .await
         .context("a client could not connect")?;
-    let seen_by_client = rig
-        .cut_after(at, fault)
-        .is_none()
-        .then_some((&*rig, fault, at));
+    let seen_by_client = match rig.cut_after(at, fault) {
+        Some(()) => None,
+        None => Some((&mut *rig, fault, at)),
+    };
     let begun = Instant::now();
     let outcome = tokio::time::timeout(PATIENCE, read(&mut conn, how, seen_by_client)).await;
     let (right, text) = match outcome {
@@ -125,7 +126,7 @@ async fn set_up(rig: &Rig) -> Result<()> {
 
 /// Reads the result row by row, lets the fault happen once `at` bytes have been seen, and
 /// digests everything.
-async fn read(conn: &mut Conn, how: How, fault: Option<(&Rig, Fault, u64)>) -> Result<Digest> {
+async fn read(conn: &mut Conn, how: How, fault: Option<(&mut Rig, Fault, u64)>) -> Result<Digest> {
     match how {
         How::Text => digest(conn.query_iter(RESULT).await?, fault).await,
         How::Prepared => {
@@ -137,7 +138,7 @@ async fn read(conn: &mut Conn, how: How, fault: Option<(&Rig, Fault, u64)>) -> R
 
 async fn digest<P: mysql_async::prelude::Protocol>(
     mut result: mysql_async::QueryResult<'_, '_, P>,
-    mut fault: Option<(&Rig, Fault, u64)>,
+    mut fault: Option<(&mut Rig, Fault, u64)>,
 ) -> Result<Digest> {
     let mut hasher = Xxh3::new();
     let mut digest = Digest {
@@ -148,11 +149,10 @@ async fn digest<P: mysql_async::prelude::Protocol>(
     while let Some(row) = result.next().await? {
         digest.rows += 1;
         digest.bytes += absorb(&mut hasher, row);
-        if let Some((rig, kind, at)) = fault
-            && digest.bytes >= at
+        if fault.as_ref().is_some_and(|(_, _, at)| digest.bytes >= *at)
+            && let Some((rig, kind, _)) = fault.take()
         {
-            rig.inject(kind).await?;
-            fault = None;
+            kind.inject(rig, &mut Rng::new(digest.bytes)).await?;
         }
     }
     result.drop_result().await?;

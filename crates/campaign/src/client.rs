@@ -50,7 +50,11 @@ pub(crate) enum Stop {
     /// The connection is gone, or the statement hung.
     Lost { sql: String, message: String },
     /// A statement succeeded with a result that cannot be right.
-    Wrong { sql: String, what: String },
+    Wrong {
+        sql: String,
+        what: String,
+        kind: Kind,
+    },
 }
 
 impl Stop {
@@ -77,7 +81,7 @@ impl std::fmt::Display for Stop {
             Self::Lost { sql, message } => {
                 write!(f, "connection lost: {message}; statement: {sql}")
             }
-            Self::Wrong { sql, what } => write!(f, "wrong answer: {what}; statement: {sql}"),
+            Self::Wrong { sql, what, .. } => write!(f, "wrong answer: {what}; statement: {sql}"),
         }
     }
 }
@@ -95,6 +99,9 @@ pub(crate) struct Stats {
     pub(crate) doubt_present: u64,
     pub(crate) doubt_absent: u64,
     pub(crate) proved: u64,
+    /// Connections that were lost because the proxy itself was killed.
+    #[serde(default)]
+    pub(crate) excused: u64,
 }
 
 impl Stats {
@@ -108,6 +115,7 @@ impl Stats {
         self.doubt_present += other.doubt_present;
         self.doubt_absent += other.doubt_absent;
         self.proved += other.proved;
+        self.excused += other.excused;
     }
 }
 
@@ -123,11 +131,23 @@ pub(crate) struct Shared {
     pub(crate) visible: AtomicU64,
     /// Clients that have connected for the first time.
     pub(crate) ready: AtomicU64,
+    /// What the clients are owed.
+    pub(crate) terms: Terms,
+}
+
+/// What clients are owed in a leg.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Terms {
+    /// Commits are recorded: a doubt is a failure, except where the ledger promises nothing.
+    pub(crate) no_doubt: bool,
+    /// The proxy itself is killed: a lost connection is no failure.
+    pub(crate) losses_excused: bool,
 }
 
 impl Shared {
-    pub(crate) fn new(clients: u32) -> Arc<Self> {
+    pub(crate) fn new(clients: u32, terms: Terms) -> Arc<Self> {
         Arc::new(Self {
+            terms,
             stop: AtomicBool::new(false),
             start: Instant::now(),
             waiting_since: (0..clients).map(|_| AtomicU64::new(0)).collect(),

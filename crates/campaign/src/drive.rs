@@ -71,11 +71,13 @@ impl Client {
                 number: tx.number,
                 profile: self.profile.name(),
                 contended: self.profile.contended(),
+                recorded: self.profile.recorded(),
                 outcome,
                 expected: tx.expected,
                 reads: tx.reads,
                 writes: tx.writes,
                 tally: tx.tally,
+                triple: tx.triple,
                 commit_sent: tx.commit_sent,
                 ended,
             });
@@ -109,6 +111,9 @@ impl Client {
         }
         if stop.is_doubt() && tx.phase != Phase::Open {
             self.stats().doubt += 1;
+            if self.shared.terms.no_doubt && self.profile.recorded() {
+                self.complain(stop);
+            }
             return Outcome::Doubt { message };
         }
         self.complain(stop);
@@ -133,7 +138,11 @@ impl Client {
 
     pub(crate) fn complain(&mut self, stop: &Stop) {
         let kind = match stop {
-            Stop::Wrong { .. } => Kind::WrongAnswer,
+            Stop::Lost { .. } if self.shared.terms.losses_excused => {
+                self.stats().excused += 1;
+                return;
+            }
+            Stop::Wrong { kind, .. } => *kind,
             Stop::Error { .. } | Stop::Lost { .. } => Kind::ClientVisible,
         };
         self.violate(kind, self.number, stop.to_string());

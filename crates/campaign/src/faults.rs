@@ -1,20 +1,20 @@
-//! The faults, from outside: on the server's process and on the network in front of it.
+//! The faults: what they are called, and those that come from outside, on the processes and on the network between
+//! them. Those at points of the protocol are in `points.rs`.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
-use steadfast_sandbox::{Cut, Direction, Link, Server, Verdict};
+use steadfast_sandbox::Cut;
+
+use crate::points::{self, Aim};
+use crate::rig::Rig;
+use crate::rng::Rng;
 
 const FROZEN: Duration = Duration::from_secs(3);
 const BLACK_HOLE: Duration = Duration::from_secs(5);
-const COMMITS_CUT: u32 = 6;
-const ANSWERS_CUT: u32 = 12;
-const ANSWERS_APART: u32 = 41;
-const CUTS_WITHIN: Duration = Duration::from_secs(3);
+/// Longest time that Steadfast stays dead, in milliseconds.
+const PROXY_DEAD: u64 = 300;
 
 /// A kind of fault.
 #[derive(
@@ -30,11 +30,11 @@ const CUTS_WITHIN: Duration = Duration::from_secs(3);
     Serialize,
     Deserialize,
 )]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Fault {
     /// Nothing happens.
     None,
-    /// kill -9 and start again.
+    /// kill -9 of the server, and start again.
     Kill,
     /// Graceful shutdown and start again.
     Restart,
@@ -46,15 +46,92 @@ pub(crate) enum Fault {
     Freeze,
     /// No byte passes for 5 s, nothing is closed.
     Blackhole,
-    /// Six connections are cut, one after another, at a COMMIT: in turn the COMMIT is lost, or
-    /// it arrives and its answer is lost.
+    /// Connections are cut at a COMMIT: in turn it is lost, or it arrives and its answer is lost.
     Commit,
-    /// Twelve connections are cut, one after another, at a random answer of the server's, which
-    /// is lost.
+    /// Connections are cut at a random answer of the server's, which is lost.
     Answer,
+    /// COMMIT arrives, its answer is lost, FIN.
+    CommitFin,
+    /// COMMIT arrives, its answer is lost, RST.
+    CommitRst,
+    /// The connection is cut in the middle of COMMIT's bytes.
+    CommitHalf,
+    /// COMMIT arrives, then the connection is a black hole.
+    CommitHole,
+    /// The sender of COMMIT is reset, and the server gets it late.
+    CommitLate,
+    /// kill -9 of the server at a COMMIT, before its OK.
+    CommitKill,
+    /// The server is frozen in COMMIT, for longer than the proxy waits, and thawed.
+    CommitFrozen,
+    /// COMMIT's answer is lost, then the resolver's connection as soon as it is made.
+    ResolverConnect,
+    /// The same, at the resolver's login.
+    ResolverLogin,
+    /// COMMIT goes into a black hole, then the resolver is cut at its KILL of what it left.
+    ResolverKill,
+    /// COMMIT's answer is lost, then the resolver is cut at its fence.
+    ResolverFence,
+    /// The same, at the fence's answer.
+    ResolverFenced,
+    /// The same, where it reads what the fence found.
+    ResolverRecord,
+    /// The same, and the server is killed with -9 at the fence.
+    ResolverCrash,
+    /// A write outside a transaction is cut between the hidden BEGIN and the write.
+    AutoBegin,
+    /// A write outside a transaction loses its answer.
+    AutoWrite,
+    /// A write outside a transaction is cut at its recorded COMMIT: before, within or behind.
+    AutoCommit,
+    /// kill -9 of Steadfast, and start again; clients connect again.
+    ProxyKill,
+    /// kill -9 of Steadfast at a COMMIT.
+    ProxyCommit,
+}
+
+/// What an injection did.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Injected {
+    /// Connections or processes that were hit; 0: nothing came by that the fault was for.
+    pub(crate) hits: u32,
 }
 
 impl Fault {
+    /// All that can be injected where nothing is recorded.
+    pub(crate) const WITHOUT_LEDGER: &'static [Fault] = &[
+        Fault::Kill,
+        Fault::CommitFin,
+        Fault::Restart,
+        Fault::CommitHalf,
+        Fault::Fin,
+        Fault::CommitKill,
+        Fault::Rst,
+        Fault::CommitLate,
+        Fault::Freeze,
+        Fault::CommitRst,
+        Fault::ProxyKill,
+        Fault::Blackhole,
+        Fault::CommitHole,
+        Fault::Answer,
+        Fault::CommitFrozen,
+        Fault::ResolverConnect,
+        Fault::ProxyCommit,
+        Fault::ResolverLogin,
+        Fault::ResolverKill,
+    ];
+
+    /// What else the ledger brings.
+    pub(crate) const OF_THE_LEDGER: &'static [Fault] = &[
+        Fault::ResolverCrash,
+        Fault::ResolverFence,
+        Fault::AutoBegin,
+        Fault::ResolverFenced,
+        Fault::AutoWrite,
+        Fault::ResolverRecord,
+        Fault::AutoCommit,
+    ];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -66,21 +143,68 @@ impl Fault {
             Self::Blackhole => "blackhole",
             Self::Commit => "commit",
             Self::Answer => "answer",
+            Self::CommitFin => "commit-fin",
+            Self::CommitRst => "commit-rst",
+            Self::CommitHalf => "commit-half",
+            Self::CommitHole => "commit-hole",
+            Self::CommitLate => "commit-late",
+            Self::CommitKill => "commit-kill",
+            Self::CommitFrozen => "commit-frozen",
+            Self::ResolverConnect => "resolver-connect",
+            Self::ResolverLogin => "resolver-login",
+            Self::ResolverKill => "resolver-kill",
+            Self::ResolverFence => "resolver-fence",
+            Self::ResolverFenced => "resolver-fenced",
+            Self::ResolverRecord => "resolver-record",
+            Self::ResolverCrash => "resolver-crash",
+            Self::AutoBegin => "auto-begin",
+            Self::AutoWrite => "auto-write",
+            Self::AutoCommit => "auto-commit",
+            Self::ProxyKill => "proxy-kill",
+            Self::ProxyCommit => "proxy-commit",
         }
     }
 
+    /// Whether it ends a process with kill -9.
+    pub(crate) fn kills_a_process(self) -> bool {
+        matches!(
+            self,
+            Self::Kill
+                | Self::CommitKill
+                | Self::ResolverCrash
+                | Self::ProxyKill
+                | Self::ProxyCommit
+        )
+    }
+
+    /// Whether clients lose their connections by it, whatever the proxy does: it is the proxy that dies.
+    pub(crate) fn kills_the_proxy(self) -> bool {
+        matches!(self, Self::ProxyKill | Self::ProxyCommit)
+    }
+
+    /// Where it strikes; `None`: anywhere.
+    pub(crate) fn aim(self) -> Option<Aim> {
+        Aim::of(self)
+    }
+
     /// Lets it happen, and returns when its cause is over.
-    pub(crate) async fn inject(self, server: &Arc<Server>, link: &Link) -> Result<()> {
+    pub(crate) async fn inject(self, rig: &mut Rig, rng: &mut Rng) -> Result<Injected> {
+        if self == Self::None {
+            return Ok(Injected::default());
+        }
+        if let Some(aim) = self.aim() {
+            return points::inject(aim, rig, rng).await;
+        }
+        let (server, link) = rig.sandbox()?;
         match self {
-            Self::None => {}
             Self::Kill => {
-                blocking(server, |server| {
+                rig.on_server(|server| {
                     server.kill()?;
                     server.start_again()
                 })
                 .await?;
             }
-            Self::Restart => blocking(server, |server| server.restart()).await?,
+            Self::Restart => rig.on_server(|server| server.restart()).await?,
             Self::Fin => link.cut(Cut::Fin),
             Self::Rst => link.cut(Cut::Rst),
             Self::Freeze => {
@@ -93,88 +217,39 @@ impl Fault {
                 tokio::time::sleep(BLACK_HOLE).await;
                 link.black_hole(false);
             }
-            Self::Commit => at_commits(link).await,
-            Self::Answer => at_answers(link).await,
+            Self::ProxyKill => {
+                rig.kill_proxy()?;
+                tokio::time::sleep(rng.millis(0, PROXY_DEAD)).await;
+                rig.start_proxy_again().await?;
+            }
+            _ => bail!("{} has a point of its own", self.name()),
         }
-        Ok(())
+        Ok(Injected { hits: 1 })
     }
 }
 
-/// Cuts at COM_QUERY packets that are a COMMIT, until six were cut or 3 s are over.
-async fn at_commits(link: &Link) {
-    let left = Arc::new(AtomicU32::new(COMMITS_CUT));
-    let remaining = Arc::clone(&left);
-    let mut waiting_for_answer: BTreeSet<u64> = BTreeSet::new();
-    link.set_tap(move |direction, connection, bytes| {
-        if remaining_is_zero(&remaining) {
-            return Verdict::Pass;
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+
+    #[test]
+    fn each_fault_is_called_on_the_command_line_what_reports_call_it() {
+        for fault in Fault::value_variants() {
+            let shown = fault.to_possible_value().unwrap();
+            assert_eq!(shown.get_name(), fault.name());
         }
-        match direction {
-            Direction::ToClient if waiting_for_answer.remove(&connection) => {
-                remaining.fetch_sub(1, Ordering::Relaxed);
-                Verdict::CutBefore(Cut::Fin)
-            }
-            Direction::ToServer if bytes.ends_with(b"\x03COMMIT") => {
-                if remaining_is_even(&remaining) {
-                    waiting_for_answer.insert(connection);
-                    Verdict::Pass
-                } else {
-                    remaining.fetch_sub(1, Ordering::Relaxed);
-                    Verdict::CutBefore(Cut::Rst)
-                }
-            }
-            Direction::ToClient | Direction::ToServer => Verdict::Pass,
-        }
-    });
-    until_zero(&left).await;
-    link.clear_tap();
-}
-
-fn remaining_is_zero(remaining: &AtomicU32) -> bool {
-    remaining.load(Ordering::Relaxed) == 0
-}
-
-fn remaining_is_even(remaining: &AtomicU32) -> bool {
-    remaining.load(Ordering::Relaxed).is_multiple_of(2)
-}
-
-/// Loses every 41st chunk that the server sends, and its connection, until twelve were cut or
-/// 3 s are over.
-async fn at_answers(link: &Link) {
-    let left = Arc::new(AtomicU32::new(ANSWERS_CUT));
-    let remaining = Arc::clone(&left);
-    let mut seen = 0_u32;
-    link.set_tap(move |direction, _, _| {
-        seen += u32::from(direction == Direction::ToClient);
-        if direction == Direction::ToServer
-            || !seen.is_multiple_of(ANSWERS_APART)
-            || remaining_is_zero(&remaining)
-        {
-            return Verdict::Pass;
-        }
-        remaining.fetch_sub(1, Ordering::Relaxed);
-        Verdict::CutBefore(if seen.is_multiple_of(2 * ANSWERS_APART) {
-            Cut::Fin
-        } else {
-            Cut::Rst
-        })
-    });
-    until_zero(&left).await;
-    link.clear_tap();
-}
-
-async fn until_zero(left: &AtomicU32) {
-    let begun = tokio::time::Instant::now();
-    while !remaining_is_zero(left) && begun.elapsed() < CUTS_WITHIN {
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
 
-async fn blocking(
-    server: &Arc<Server>,
-    action: impl FnOnce(&Server) -> Result<(), steadfast_sandbox::Error> + Send + 'static,
-) -> Result<()> {
-    let server = Arc::clone(server);
-    tokio::task::spawn_blocking(move || action(&server)).await??;
-    Ok(())
+    #[test]
+    fn every_fault_is_part_of_the_whole_campaign_but_those_that_others_contain() {
+        for fault in Fault::value_variants() {
+            let in_part = Fault::WITHOUT_LEDGER.contains(fault);
+            let of_ledger = Fault::OF_THE_LEDGER.contains(fault);
+            assert!(!(in_part && of_ledger));
+            let contained = matches!(fault, Fault::None | Fault::Commit);
+            assert_eq!(in_part || of_ledger, !contained, "{}", fault.name());
+        }
+    }
 }

@@ -2,20 +2,24 @@
 //! Steadfast.
 //!
 //! `survive` runs twelve clients through rounds of each fault and checks that nobody noticed
-//! and that nothing was lost or doubled; `big-result` cuts a 100 MB result in the middle;
+//! and that nothing was lost or doubled; `cost` measures what the commit ledger takes; `big-result` cuts a 100 MB result in the middle;
 //! `plant` shows that the checker finds what is wrong when something is.
 
 mod big_result;
 mod check;
 mod client;
+mod cost;
 mod drive;
 mod faults;
 mod plant;
+mod points;
 mod profiles;
+mod proxy;
 mod record;
 mod report;
 mod rig;
 mod rng;
+mod schedule;
 mod schema;
 mod snapshot;
 mod state;
@@ -31,7 +35,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use faults::Fault;
 use profiles::Profile;
-use rig::{Account, Front, Rig};
+use rig::{Account, Front, Rig, Run};
+use schedule::{Goal, Schedule};
 use survive::Plan;
 
 /// A checked workload on real servers under injected faults.
@@ -43,7 +48,7 @@ struct Cli {
 }
 
 const EXAMPLE: &str = "Example: steadfast-campaign survive --server mariadb --serve target/debug/steadfast \
-                       --rounds 20 --json survive.jsonl\n\
+                       --ledger --faults-total 1000 --json survive.jsonl\n\
                        Exit code: 0 nothing broken, 1 a promise broken, 2 the campaign could not run.";
 
 #[derive(Debug, Subcommand)]
@@ -52,6 +57,8 @@ enum Sub {
     Survive(SurviveArgs),
     /// A 100 MB result that is cut in the middle must end complete.
     BigResult(BigResultArgs),
+    /// What the commit ledger costs: direct, through Steadfast without it and with it.
+    Cost(CostArgs),
     /// Plant wrong states and show that the checker names each.
     Plant(PlantArgs),
     /// List the workload.
@@ -106,12 +113,19 @@ struct FrontArgs {
 }
 
 impl FrontArgs {
-    fn front(self) -> Result<Front> {
+    /// `visible`: the link must see what is said.
+    fn front(self, ledger: bool, visible: bool) -> Result<Front> {
         match (self.serve, self.none, self.through, self.direct) {
-            (Some(binary), _, _, _) => Ok(Front::Steadfast {
+            (Some(binary), _, _, _) => Ok(Front::Steadfast(Run {
+                // A `--config` of the caller's own is for the caller to get right.
+                configuration: (visible
+                    && !self.serve_arg.iter().any(|arg| arg.starts_with("--config")))
+                .then(proxy::visible),
                 binary,
                 arguments: self.serve_arg,
-            }),
+                ledger,
+            })),
+            _ if ledger => bail!("--ledger needs --serve PATH"),
             (None, true, _, _) => Ok(Front::Direct),
             (None, false, Some(through), Some(direct)) => Ok(Front::External { through, direct }),
             _ => bail!(
@@ -129,10 +143,21 @@ struct SurviveArgs {
     /// Rounds of each fault.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// The faults, one leg each; `commit` and `answer` lose single answers at the worst moment.
-    #[arg(long, value_enum, value_delimiter = ',',
-          default_values_t = [Fault::Kill, Fault::Restart, Fault::Fin, Fault::Rst, Fault::Freeze, Fault::Blackhole])]
+    /// So many faults over all kinds instead, or over those of --faults.
+    #[arg(long, value_name = "N", conflicts_with = "rounds", value_parser = clap::value_parser!(u32).range(1..))]
+    faults_total: Option<u32>,
+    /// How many of --faults-total at least end a process with kill -9; default: a fifth.
+    #[arg(long, value_name = "N", requires = "faults_total")]
+    min_kills: Option<u32>,
+    /// The faults; by default those from outside, with --faults-total all.
+    #[arg(long, value_enum, value_delimiter = ',', hide_possible_values = true, long_help = list_faults())]
     faults: Vec<Fault>,
+    /// Rounds on the same tables; after each batch the check, and a line in --json.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+    /// Install the commit ledger; then no doubt (1180) may be told where it records.
+    #[arg(long)]
+    ledger: bool,
     /// Clients at the same time.
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=100))]
     clients: u32,
@@ -148,7 +173,7 @@ struct SurviveArgs {
     /// Only these profiles, by name (see `profiles`).
     #[arg(long, value_delimiter = ',')]
     profiles: Vec<String>,
-    /// Append a JSON line per fault; a fault that the file already has for this server is skipped.
+    /// Append a JSON line per batch; what the file already has for this server is not done again.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Write what every client remembers into this directory.
@@ -168,6 +193,35 @@ struct BigResultArgs {
     faults: Vec<Fault>,
     #[command(flatten)]
     front: FrontArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Both programs should be release builds.")]
+struct CostArgs {
+    /// The kind of server.
+    #[arg(long, value_enum)]
+    server: ServerKind,
+    /// The steadfast binary.
+    #[arg(long, value_name = "PATH")]
+    serve: PathBuf,
+    /// How long an fsync takes, in milliseconds; a server for each.
+    #[arg(long, value_delimiter = ',', default_values_t = [0, 1, 5])]
+    fsync_ms: Vec<u32>,
+    /// Rounds; in each, every work is done through every front.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Seconds of one work through one front.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Clients at the same time.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100))]
+    clients: u32,
+    /// Commit so often through the ledger, and tell its size.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    commits: u64,
+    /// Append a JSON line per measurement; complete rounds in the file are not done again.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -213,9 +267,23 @@ async fn run(command: Sub) -> Result<bool> {
     match command {
         Sub::Survive(args) => survive(args).await,
         Sub::BigResult(args) => {
-            let front = args.front.front()?;
+            let front = args.front.front(false, false)?;
             let mut rig = Rig::start(args.server.kind(), &front, Account::Default).await?;
             big_result::run(&mut rig, &args.faults).await
+        }
+        Sub::Cost(args) => {
+            let plan = cost::Plan {
+                kind: args.server.kind(),
+                server: args.server.name(),
+                binary: args.serve,
+                fsync_ms: args.fsync_ms,
+                rounds: args.rounds,
+                seconds: args.seconds,
+                clients: args.clients,
+                commits: args.commits,
+                json: args.json,
+            };
+            cost::run(&plan).await
         }
         Sub::Plant(args) => plant(args).await,
         Sub::Profiles => {
@@ -264,62 +332,92 @@ fn chosen(names: &[String]) -> Result<&'static [Profile]> {
     Ok(chosen.leak())
 }
 
-async fn survive(args: SurviveArgs) -> Result<bool> {
-    let profiles = chosen(&args.profiles)?;
-    let front = args.front.front()?;
-    let (server, front_name) = (args.server.name(), front.name());
-    let mut legs = match &args.json {
-        Some(path) => report::read(path)?,
-        None => Vec::new(),
-    };
-    let done = |legs: &[report::LegReport], fault: Fault| {
-        legs.iter()
-            .any(|leg| leg.server == server && leg.front == front_name && leg.fault == fault.name())
-    };
-    let open: Vec<Fault> = args
-        .faults
-        .iter()
-        .copied()
-        .filter(|fault| !done(&legs, *fault))
-        .collect();
-    if !open.is_empty() {
-        let mut rig = Rig::start(args.server.kind(), &front, args.account).await?;
-        for fault in open {
-            let plan = Plan {
-                fault,
-                rounds: args.rounds,
-                clients: args.clients,
-                seconds_per_round: args.seconds_per_round,
-                seed: args.seed,
-                profiles,
-                logs: args.logs.clone(),
-            };
-            let leg = survive::leg(&mut rig, &plan, server, front_name).await?;
-            for violation in &leg.violations {
-                println!(
-                    "{} {:?} client {} transaction {} ({}): {}",
-                    leg.fault,
-                    violation.kind,
-                    violation.client,
-                    violation.number,
-                    violation.profile,
-                    violation.detail
-                );
-            }
-            if let Some(path) = &args.json {
-                report::append(path, &leg)?;
-            }
-            legs.push(leg);
-        }
-        if let Some(peak) = rig.proxy_peak_kib() {
-            println!(
-                "Steadfast's peak resident memory: {:.1} MiB",
-                peak as f64 / 1024.0
-            );
+fn list_faults() -> String {
+    let mut text = "The faults; by default those from outside, with --faults-total all:".to_owned();
+    for fault in Fault::value_variants() {
+        if let Some(value) = fault.to_possible_value() {
+            let help = value
+                .get_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            text.push_str(&format!("\n  {:16} {help}", fault.name()));
         }
     }
-    legs.retain(|leg| leg.server == server && leg.front == front_name);
+    text
+}
+
+async fn survive(args: SurviveArgs) -> Result<bool> {
+    let profiles = chosen(&args.profiles)?;
+    let goal = Goal {
+        faults: args.faults,
+        rounds: args.rounds,
+        total: args.faults_total,
+        min_kills: args.min_kills,
+        ledger: args.ledger,
+    }
+    .rounds()?;
+    let visible = goal.iter().any(|(fault, _)| fault.aim().is_some());
+    let front = args.front.front(args.ledger, visible)?;
+    let (server, front_name) = (args.server.name(), front.name());
+    let mut legs = match &args.json {
+        Some(path) => report::read_lines(path)?,
+        None => Vec::new(),
+    };
+    let ours = |leg: &report::LegReport| {
+        leg.server == server && leg.front == front_name && leg.ledger == args.ledger
+    };
+    let mut schedule = Schedule::new(goal, args.batch, legs.iter().filter(|leg| ours(leg)));
+    let mut seed = args.seed.wrapping_add(legs.len() as u64);
+    let mut rig = None;
+    while let Some((fault, rounds)) = schedule.next() {
+        let rig = match &mut rig {
+            Some(rig) => rig,
+            None => rig.insert(Rig::start(args.server.kind(), &front, args.account).await?),
+        };
+        let plan = Plan {
+            fault,
+            rounds,
+            clients: args.clients,
+            seconds_per_round: args.seconds_per_round,
+            seed,
+            profiles,
+            logs: args.logs.clone(),
+        };
+        let leg = survive::leg(rig, &plan, server, front_name).await?;
+        for violation in &leg.violations {
+            println!(
+                "{} {:?} client {} transaction {} ({}): {}",
+                leg.fault,
+                violation.kind,
+                violation.client,
+                violation.number,
+                violation.profile,
+                violation.detail
+            );
+        }
+        if let Some(path) = &args.json {
+            report::append_line(path, &leg)?;
+        }
+        schedule.done(fault, leg.rounds);
+        eprintln!("{}", schedule.progress());
+        legs.push(leg);
+        seed = seed.wrapping_add(1);
+    }
+    if let Some(peak) = rig.as_ref().and_then(Rig::proxy_peak_kib) {
+        println!(
+            "Steadfast's peak resident memory: {:.1} MiB",
+            peak as f64 / 1024.0
+        );
+    }
+    legs.retain(ours);
     println!("{}", report::tables(&legs));
+    let never = schedule.never_struck();
+    if !never.is_empty() {
+        bail!(
+            "nothing came by that these faults are for: {}",
+            never.join(", ")
+        );
+    }
     Ok(!legs.iter().any(report::LegReport::failed))
 }
 

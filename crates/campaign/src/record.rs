@@ -51,6 +51,8 @@ pub(crate) struct Record {
     pub(crate) profile: &'static str,
     /// Whether other sessions change rows that this profile reads, so that 1213 can be right.
     pub(crate) contended: bool,
+    /// Whether the ledger, where there is one, knows its outcome.
+    pub(crate) recorded: bool,
     pub(crate) outcome: Outcome,
     pub(crate) expected: Vec<Expected>,
     /// (account, version) of every hot row that was read, as it was before own changes.
@@ -59,6 +61,8 @@ pub(crate) struct Record {
     pub(crate) writes: Vec<(u32, u64)>,
     /// Increments of the client's row of `tally`.
     pub(crate) tally: u64,
+    /// Increments of all of the client's rows of `triple`.
+    pub(crate) triple: u64,
     /// When COMMIT was sent, in microseconds of the campaign's clock.
     pub(crate) commit_sent: Option<u64>,
     /// When the transaction ended for the client, same clock.
@@ -74,6 +78,7 @@ pub(crate) struct Tx {
     pub(crate) reads: Vec<(u32, u64)>,
     pub(crate) writes: Vec<(u32, u64)>,
     pub(crate) tally: u64,
+    pub(crate) triple: u64,
     pub(crate) commit_sent: Option<u64>,
     steps: u32,
 }
@@ -87,6 +92,7 @@ impl Tx {
             reads: Vec::new(),
             writes: Vec::new(),
             tally: 0,
+            triple: 0,
             commit_sent: None,
             steps: 0,
         }
@@ -109,6 +115,6 @@ impl Tx {
 
     /// Whether there is anything for the checker to look for.
     pub(crate) fn has_effects(&self) -> bool {
-        !self.expected.is_empty() || self.tally > 0
+        !self.expected.is_empty() || self.tally > 0 || self.triple > 0
     }
 }

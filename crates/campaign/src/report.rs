@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{Kind, Violation};
@@ -23,13 +24,26 @@ pub(crate) struct ProfileReport {
     pub(crate) violations: BTreeMap<Kind, u64>,
 }
 
-/// All rounds of one fault on one server.
+/// Some rounds of one fault on one server, on tables of their own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct LegReport {
     pub(crate) server: String,
     pub(crate) front: String,
+    /// Commits were recorded.
+    #[serde(default)]
+    pub(crate) ledger: bool,
+    /// Rows of the ledger afterwards.
+    #[serde(default)]
+    pub(crate) ledger_rows: Option<u64>,
     pub(crate) fault: String,
+    /// In which the fault struck: these are counted as faults.
     pub(crate) rounds: u32,
+    /// Connections and processes that were struck.
+    #[serde(default)]
+    pub(crate) hits: u32,
+    /// Processes that were killed with -9.
+    #[serde(default)]
+    pub(crate) kills: u32,
     pub(crate) clients: u32,
     pub(crate) seed: u64,
     pub(crate) seconds: f64,
@@ -95,12 +109,14 @@ impl ProfileReport {
                 stats.doubt, stats.doubt_present, stats.doubt_absent
             ),
         ];
-        let columns: [&[Kind]; 6] = [
+        let columns: [&[Kind]; 8] = [
             &[Kind::Lost],
             &[Kind::Doubled],
             &[Kind::Partial, Kind::PresentThoughRefused, Kind::LeftOpen],
             &[Kind::WrongId],
-            &[Kind::WrongValue, Kind::WrongAnswer, Kind::Balance],
+            &[Kind::WrongAffected],
+            &[Kind::Balance],
+            &[Kind::WrongValue, Kind::WrongAnswer],
             &[Kind::SessionState],
         ];
         cells.extend(columns.iter().map(|kinds| self.count(kinds).to_string()));
@@ -108,7 +124,7 @@ impl ProfileReport {
     }
 }
 
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 15] = [
     "operations",
     "transactions",
     "paused >0.5 s",
@@ -120,12 +136,14 @@ const COLUMNS: [&str; 13] = [
     "doubled",
     "partial",
     "wrong id",
+    "wrong affected",
+    "sums moved",
     "wrong value",
     "session state",
 ];
 
-/// The JSON lines of earlier runs.
-pub(crate) fn read(path: &Path) -> Result<Vec<LegReport>> {
+/// The JSON lines of earlier runs; none if there is no such file.
+pub(crate) fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     if !path.exists() {
         return Ok(Vec::new());
     }
@@ -145,50 +163,133 @@ pub(crate) fn read(path: &Path) -> Result<Vec<LegReport>> {
 }
 
 /// Appends one JSON line.
-pub(crate) fn append(path: &Path, leg: &LegReport) -> Result<()> {
+pub(crate) fn append_line(path: &Path, line: &impl Serialize) -> Result<()> {
     let mut file = OpenOptions::new()
         .create(true)
         .append(true)
         .open(path)
         .with_context(|| format!("could not open {}", path.display()))?;
-    writeln!(file, "{}", serde_json::to_string(leg)?)?;
+    writeln!(file, "{}", serde_json::to_string(line)?)?;
     Ok(())
 }
 
-/// The tables: one line per fault, one per profile.
+/// The tables: one line per fault, one per profile, one per kind of violation.
 pub(crate) fn tables(legs: &[LegReport]) -> String {
-    let mut faults = table(&["server", "front", "fault", "rounds", "recovery s"]);
-    let mut profiles: BTreeMap<&str, ProfileReport> = BTreeMap::new();
+    let mut by_fault: BTreeMap<(&str, &str, bool, &str), Vec<&LegReport>> = BTreeMap::new();
+    let mut by_profile: BTreeMap<&str, ProfileReport> = BTreeMap::new();
     for leg in legs {
-        let mut row = vec![
-            leg.server.clone(),
-            leg.front.clone(),
-            leg.fault.clone(),
-            leg.rounds.to_string(),
-            format!("{:.1}", leg.slowest_recovery_ms as f64 / 1000.0),
-        ];
-        row.extend(leg.total().cells());
-        faults.add_row(row);
+        let key = (
+            leg.server.as_str(),
+            leg.front.as_str(),
+            leg.ledger,
+            leg.fault.as_str(),
+        );
+        by_fault.entry(key).or_default().push(leg);
         for (name, profile) in &leg.profiles {
-            profiles.entry(name).or_default().add(profile);
+            by_profile.entry(name).or_default().add(profile);
         }
     }
-    let mut by_profile = table(&["profile"]);
-    for (name, profile) in profiles {
+    let first = [
+        "server",
+        "front",
+        "ledger",
+        "fault",
+        "faults",
+        "struck",
+        "kill -9",
+        "recovery s",
+    ];
+    let mut faults = table(&first, 4);
+    for ((server, front, ledger, fault), legs) in by_fault {
+        let recorded = if ledger { "on" } else { "off" };
+        let mut row = vec![
+            server.to_owned(),
+            front.to_owned(),
+            recorded.to_owned(),
+            fault.to_owned(),
+        ];
+        row.extend(summed(&legs));
+        faults.add_row(row);
+    }
+    if legs.len() > 1 {
+        let mut row = vec![
+            "all".to_owned(),
+            String::new(),
+            String::new(),
+            String::new(),
+        ];
+        row.extend(summed(&legs.iter().collect::<Vec<_>>()));
+        faults.add_row(row);
+    }
+    let mut profiles = table(&["profile"], 1);
+    for (name, profile) in by_profile {
         let mut row = vec![name.to_owned()];
         row.extend(profile.cells());
-        by_profile.add_row(row);
+        profiles.add_row(row);
     }
-    format!("{faults}\n\n{by_profile}")
+    format!("{faults}\n\n{profiles}\n\n{}", named(legs))
 }
 
-fn table(first: &[&str]) -> Table {
+/// Faults, strikes, kills, the slowest recovery, and the cells of everything that was done under them.
+fn summed(legs: &[&LegReport]) -> Vec<String> {
+    let mut total = ProfileReport::default();
+    for leg in legs {
+        total.add(&leg.total());
+    }
+    let sum =
+        |count: fn(&LegReport) -> u32| legs.iter().map(|leg| u64::from(count(leg))).sum::<u64>();
+    let slowest = legs.iter().map(|leg| leg.slowest_recovery_ms).max();
+    let mut cells = vec![
+        sum(|leg| leg.rounds).to_string(),
+        sum(|leg| leg.hits).to_string(),
+        sum(|leg| leg.kills).to_string(),
+        format!("{:.1}", slowest.unwrap_or_default() as f64 / 1000.0),
+    ];
+    cells.extend(total.cells());
+    cells
+}
+
+/// Each kind of violation with its count, zeros too.
+fn named(legs: &[LegReport]) -> Table {
+    let mut total = ProfileReport::default();
+    for leg in legs {
+        total.add(&leg.total());
+    }
     let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
+    style(&mut table);
+    table.set_header(["violation", "count"]);
+    for (kind, name) in Kind::ALL {
+        table.add_row([(*name).to_owned(), total.count(&[*kind]).to_string()]);
+    }
+    table.add_row([
+        "connections lost with the proxy (excepted)".to_owned(),
+        total.stats.excused.to_string(),
+    ]);
+    let rows = legs.iter().filter_map(|leg| leg.ledger_rows).max();
+    if let Some(rows) = rows {
+        table.add_row(["most rows of the ledger".to_owned(), rows.to_string()]);
+    }
+    align(&mut table, 1);
+    table
+}
+
+fn table(first: &[&str], names: usize) -> Table {
+    let mut table = Table::new();
+    style(&mut table);
     let header: Vec<&str> = first.iter().chain(&COLUMNS).copied().collect();
     table.set_header(header);
-    for column in table.column_iter_mut().skip(1) {
+    align(&mut table, names);
+    table
+}
+
+/// As all tables here look.
+pub(crate) fn style(table: &mut Table) {
+    table.load_style(presets::ASCII_MARKDOWN);
+}
+
+/// Numbers, the columns after the names, to the right.
+pub(crate) fn align(table: &mut Table, names: usize) {
+    for column in table.column_iter_mut().skip(names) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    table
 }

@@ -1,22 +1,19 @@
 //! What a run stands on: a sandboxed server, the link in front of it, and Steadfast as a child
 //! process between the link and the clients; or a server and a proxy that somebody else runs.
 
-use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use mysql_async::{Conn, Opts, OptsBuilder, prelude::Queryable};
 use steadfast_sandbox::{Cut, Kind, Link, Server};
 
 use crate::faults::Fault;
+use crate::proxy::Proxy;
+pub(crate) use crate::proxy::{DEAD_AFTER, Killer, Run};
 
-const USER: &str = "campaign";
-const PASSWORD: &str = "Campaign-Password-1";
-const PROXY_STARTS_WITHIN: Duration = Duration::from_secs(20);
+pub(crate) const USER: &str = "campaign";
+pub(crate) const PASSWORD: &str = "Campaign-Password-1";
 
 /// How the clients' account logs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -41,11 +38,8 @@ impl Account {
 pub(crate) enum Front {
     /// Nothing.
     Direct,
-    /// `steadfast serve`, the binary at this path, with further arguments.
-    Steadfast {
-        binary: PathBuf,
-        arguments: Vec<String>,
-    },
+    /// `steadfast serve`.
+    Steadfast(Run),
     /// A proxy that runs already, and the server behind it; no faults are injected.
     External { through: String, direct: String },
 }
@@ -54,7 +48,7 @@ impl Front {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Direct => "direct",
-            Self::Steadfast { .. } => "steadfast",
+            Self::Steadfast(_) => "steadfast",
             Self::External { .. } => "external",
         }
     }
@@ -94,11 +88,14 @@ impl Rig {
             sandbox: Some((server, link)),
             proxy: None,
         };
-        if let Front::Steadfast { binary, arguments } = front
-            && let Some((_, link)) = &rig.sandbox
+        if let Front::Steadfast(run) = front
+            && let Some((server, link)) = &rig.sandbox
         {
-            let mut proxy = Proxy::start(binary, arguments, link.addr())?;
-            rig.clients = options(proxy.listen, USER, PASSWORD);
+            if run.ledger {
+                run.install_ledger(&server.url())?;
+            }
+            let mut proxy = Proxy::start(run.clone(), link.addr())?;
+            rig.clients = options(proxy.listen(), USER, PASSWORD);
             proxy.wait_until_ready(&rig.clients).await?;
             rig.proxy = Some(proxy);
         }
@@ -133,14 +130,65 @@ impl Rig {
             .into()
     }
 
-    pub(crate) async fn inject(&self, fault: Fault) -> Result<()> {
+    /// The server and the link in front of it.
+    ///
+    /// # Errors
+    /// They are somebody else's, so that no faults can be injected.
+    pub(crate) fn sandbox(&self) -> Result<(Arc<Server>, Arc<Link>)> {
         match &self.sandbox {
-            Some((server, link)) => fault.inject(server, link).await,
-            None if fault == Fault::None => Ok(()),
+            Some((server, link)) => Ok((Arc::clone(server), Arc::clone(link))),
             None => bail!(
                 "faults need a server of the campaign's own: leave --through out, or give --faults none"
             ),
         }
+    }
+
+    /// Does something to the server that takes its time.
+    pub(crate) async fn on_server(
+        &self,
+        action: impl FnOnce(&Server) -> Result<(), steadfast_sandbox::Error> + Send + 'static,
+    ) -> Result<()> {
+        let (server, _) = self.sandbox()?;
+        tokio::task::spawn_blocking(move || action(&server)).await??;
+        Ok(())
+    }
+
+    /// What kills Steadfast from any thread.
+    pub(crate) fn proxy_killer(&self) -> Option<Killer> {
+        self.proxy.as_ref().map(Proxy::killer)
+    }
+
+    /// kill -9 of Steadfast.
+    pub(crate) fn kill_proxy(&self) -> Result<()> {
+        match self.proxy_killer() {
+            Some(killer) => killer.kill(),
+            None => bail!("there is no Steadfast to kill: give --serve PATH"),
+        }
+    }
+
+    /// Starts Steadfast after [`Self::kill_proxy`], with the same addresses and state.
+    pub(crate) async fn start_proxy_again(&mut self) -> Result<()> {
+        match &mut self.proxy {
+            Some(proxy) => {
+                proxy.start_again()?;
+                proxy.wait_until_ready(&self.clients).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// How many rows the commit ledger has; `None` without one.
+    pub(crate) fn ledger_rows(&self) -> Result<Option<u64>> {
+        let Some((server, _)) = self.sandbox.as_ref().filter(|_| self.has_ledger()) else {
+            return Ok(None);
+        };
+        let rows = server.sql("SELECT COUNT(*) FROM steadfast.commit_ledger")?;
+        Ok(Some(rows.trim().parse()?))
+    }
+
+    /// Whether commits are recorded.
+    pub(crate) fn has_ledger(&self) -> bool {
+        self.proxy.as_ref().is_some_and(Proxy::has_ledger)
     }
 
     /// Arms the link to cut after so many bytes of an answer; `None` when the fault is not a cut.
@@ -165,14 +213,11 @@ impl Rig {
 
     /// Steadfast's peak resident memory in KiB, where the system tells.
     pub(crate) fn proxy_peak_kib(&self) -> Option<u64> {
-        let proxy = self.proxy.as_ref()?;
-        let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.child.id())).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-        line.split_whitespace().nth(1)?.parse().ok()
+        self.proxy.as_ref()?.peak_kib()
     }
 }
 
-fn options(addr: SocketAddr, user: &str, password: &str) -> Opts {
+pub(crate) fn options(addr: SocketAddr, user: &str, password: &str) -> Opts {
     OptsBuilder::default()
         .ip_or_hostname(addr.ip().to_string())
         .tcp_port(addr.port())
@@ -180,105 +225,4 @@ fn options(addr: SocketAddr, user: &str, password: &str) -> Opts {
         .pass(Some(password))
         .prefer_socket(false)
         .into()
-}
-
-/// Steadfast as a child process; killed when dropped.
-struct Proxy {
-    child: Child,
-    listen: SocketAddr,
-    log: PathBuf,
-    directory: Option<tempfile::TempDir>,
-}
-
-impl Proxy {
-    fn start(binary: &Path, arguments: &[String], backend: SocketAddr) -> Result<Self> {
-        let directory = tempfile::Builder::new()
-            .prefix("steadfast-campaign-")
-            .tempdir()?;
-        let listen = free_port()?;
-        let log = directory.path().join("steadfast.log");
-        let output = File::create(&log)?;
-        let child = Command::new(binary)
-            .arg("serve")
-            .args(["--backend", &backend.to_string()])
-            .args(["--listen", &listen.to_string()])
-            .args(["--admin", &free_port()?.to_string()])
-            .arg("--state-dir")
-            .arg(directory.path().join("state"))
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()
-            .with_context(|| format!("could not start {}", binary.display()))?;
-        Ok(Self {
-            child,
-            listen,
-            log,
-            directory: Some(directory),
-        })
-    }
-
-    async fn wait_until_ready(&mut self, clients: &Opts) -> Result<()> {
-        let begun = Instant::now();
-        loop {
-            let error =
-                match tokio::time::timeout(PROXY_STARTS_WITHIN, Conn::new(clients.clone())).await {
-                    Ok(Ok(conn)) => {
-                        conn.disconnect().await?;
-                        return Ok(());
-                    }
-                    Ok(Err(error)) => error.to_string(),
-                    Err(_) => "no greeting".to_owned(),
-                };
-            self.check()?;
-            if begun.elapsed() > PROXY_STARTS_WITHIN {
-                bail!(
-                    "no login through Steadfast within 20 s: {error}; its log ends with:\n{}",
-                    self.log_end()
-                );
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    fn check(&mut self) -> Result<()> {
-        if let Some(status) = self.child.try_wait()? {
-            bail!(
-                "Steadfast ended ({status}); its log ends with:\n{}",
-                self.log_end()
-            );
-        }
-        Ok(())
-    }
-
-    fn log_end(&self) -> String {
-        match std::fs::read_to_string(&self.log) {
-            Ok(text) => {
-                let lines: Vec<&str> = text.lines().collect();
-                lines[lines.len().saturating_sub(30)..].join("\n")
-            }
-            Err(error) => format!("(no log: {error})"),
-        }
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to kill, only to reap.
-        let killed = self.child.kill().and_then(|()| self.child.wait());
-        if let Err(error) = killed {
-            eprintln!("could not end Steadfast: {error}");
-        }
-        if std::env::var_os("STEADFAST_CAMPAIGN_KEEP").is_some()
-            && let Some(directory) = self.directory.take()
-        {
-            eprintln!("kept {}", directory.keep().display());
-        }
-    }
-}
-
-/// A port that nobody listens on at the moment.
-fn free_port() -> Result<SocketAddr> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
 }

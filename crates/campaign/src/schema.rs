@@ -101,12 +101,15 @@ fn tables() -> Vec<String> {
         format!("CREATE TABLE noise ({LOG_KEY}, r DOUBLE NOT NULL, KEY (client, n))"),
         format!("CREATE TABLE request ({auto}, {LOG_KEY}, label VARCHAR(40) NOT NULL)"),
         "CREATE TABLE tally (client INT PRIMARY KEY, hits BIGINT NOT NULL)".into(),
+        "CREATE TABLE triple (client INT, k INT, hits BIGINT NOT NULL, PRIMARY KEY (client, k))".into(),
         "CREATE TABLE bulk (id INT PRIMARY KEY, n BIGINT NOT NULL, body VARCHAR(200) NOT NULL)".into(),
         "CREATE TRIGGER item_after_insert AFTER INSERT ON item_after FOR EACH ROW \
          INSERT INTO audit (item_id, client, n, step) VALUES (NEW.id, NEW.client, NEW.n, NEW.step)".into(),
         "CREATE TRIGGER item_before_insert BEFORE INSERT ON item_before FOR EACH ROW BEGIN \
          INSERT INTO mark_log (mark, client, n, step) VALUES (NEW.n * 100 + NEW.step, NEW.client, NEW.n, NEW.step); \
          SET NEW.mark = NEW.n * 100 + NEW.step; END".into(),
+        "CREATE PROCEDURE ask (IN client_ INT, IN n_ INT, IN label_ VARCHAR(40)) \
+         INSERT INTO request (client, n, step, label) VALUES (client_, n_, 1, label_)".into(),
     ]
 }
 
@@ -128,6 +131,9 @@ pub(crate) async fn create(conn: &mut Conn, name: &str, clients: u32) -> Result<
             .collect();
         statements.push(format!("INSERT INTO own VALUES {}", own.join(",")));
         statements.push(format!("INSERT INTO tally VALUES ({client}, 0)"));
+        statements.push(format!(
+            "INSERT INTO triple VALUES ({client}, 1, 0), ({client}, 2, 0), ({client}, 3, 0)"
+        ));
         // Both ends of the client's key range exist from the start, so that the gap locks of
         // INSERT … ON DUPLICATE KEY UPDATE never touch a neighbour's keys and cannot deadlock.
         statements.push(format!(

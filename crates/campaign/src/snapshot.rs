@@ -82,6 +82,10 @@ pub(crate) async fn read_in(conn: &mut impl Queryable) -> Result<Snapshot> {
         .collect();
     let tally: Vec<(u32, u64)> = conn.query("SELECT client, hits FROM tally").await?;
     snapshot.tally = tally.into_iter().collect();
+    let triple: Vec<(u32, u64)> = conn.query("SELECT client, hits FROM triple").await?;
+    for (client, hits) in triple {
+        snapshot.triple.entry(client).or_default().push(hits);
+    }
     Ok(snapshot)
 }
 

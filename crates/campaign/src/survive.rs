@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use mysql_async::Conn;
 
 use crate::check::{self, Violation};
-use crate::client::{Client, Shared, Stats};
+use crate::client::{Client, Shared, Stats, Terms};
 use crate::faults::Fault;
 use crate::profiles::Profile;
 use crate::record::Record;
@@ -23,6 +23,8 @@ use crate::{schema, snapshot};
 
 /// A client that has given no answer this long after a fault is reported by itself as hanging.
 const RECOVERY: Duration = Duration::from_secs(100);
+/// LAST_INSERT_ID() is not proved from a table that was created less than 2 s before the loss (docs/errors.md).
+const TABLES_AGE: Duration = Duration::from_millis(2500);
 const ALL_CONNECTED_WITHIN: Duration = Duration::from_secs(30);
 
 /// What a leg is to do.
@@ -41,7 +43,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// The database of this leg; a fresh one each time.
     pub(crate) fn database(&self) -> String {
-        format!("survive_{}", self.fault.name())
+        format!("survive_{}", self.fault.name().replace('-', "_"))
     }
 }
 
@@ -50,6 +52,10 @@ pub(crate) struct Worked {
     pub(crate) clients: Vec<Client>,
     pub(crate) seconds: f64,
     pub(crate) slowest_recovery: Duration,
+    /// Rounds in which the fault struck.
+    pub(crate) faults: u32,
+    /// Connections and processes that it struck.
+    pub(crate) hits: u32,
 }
 
 /// How many prepared statements a client's driver keeps: every second client closes old ones all
@@ -80,8 +86,16 @@ pub(crate) async fn leg(
     let mut report = LegReport {
         server: server.to_owned(),
         front: front.to_owned(),
+        ledger: rig.has_ledger(),
+        ledger_rows: rig.ledger_rows()?,
         fault: plan.fault.name().to_owned(),
-        rounds: plan.rounds,
+        rounds: worked.faults,
+        hits: worked.hits,
+        kills: if plan.fault.kills_a_process() {
+            worked.faults
+        } else {
+            0
+        },
         clients: plan.clients,
         seed: plan.seed,
         seconds: worked.seconds,
@@ -149,9 +163,14 @@ pub(crate) async fn work(rig: &mut Rig, plan: &Plan) -> Result<Worked> {
         .context("could not connect to the server for setting up")?;
     schema::create(&mut setup, &database, plan.clients).await?;
     setup.disconnect().await?;
+    tokio::time::sleep(TABLES_AGE).await;
 
     let begun = Instant::now();
-    let shared = Shared::new(plan.clients);
+    let terms = Terms {
+        no_doubt: rig.has_ledger(),
+        losses_excused: plan.fault.kills_the_proxy(),
+    };
+    let shared = Shared::new(plan.clients, terms);
     let tasks: Vec<_> = (1..=plan.clients)
         .map(|id| {
             let state = SessionState::new(id, &database, rig.mariadb);
@@ -166,15 +185,24 @@ pub(crate) async fn work(rig: &mut Rig, plan: &Plan) -> Result<Worked> {
     for task in tasks {
         clients.push(task.await.context("a client's task ended by a panic")?);
     }
-    let slowest_recovery = rounds?;
+    let done = rounds?;
     Ok(Worked {
         clients,
         seconds: begun.elapsed().as_secs_f64(),
-        slowest_recovery,
+        slowest_recovery: done.slowest_recovery,
+        faults: done.faults,
+        hits: done.hits,
     })
 }
 
-async fn rounds(rig: &mut Rig, plan: &Plan, shared: &Arc<Shared>) -> Result<Duration> {
+#[derive(Debug, Default)]
+struct Rounds {
+    slowest_recovery: Duration,
+    faults: u32,
+    hits: u32,
+}
+
+async fn rounds(rig: &mut Rig, plan: &Plan, shared: &Arc<Shared>) -> Result<Rounds> {
     let mut rng = Rng::new(plan.seed ^ 0x5eed);
     let begun = Instant::now();
     while shared.ready.load(Ordering::Relaxed) < u64::from(plan.clients) {
@@ -183,14 +211,18 @@ async fn rounds(rig: &mut Rig, plan: &Plan, shared: &Arc<Shared>) -> Result<Dura
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let mut slowest = Duration::ZERO;
+    let mut done = Rounds::default();
     let budget = (plan.seconds_per_round * 1000.0) as u64;
     for round in 1..=plan.rounds {
         let before = rng.millis(budget / 10, budget * 6 / 10);
         tokio::time::sleep(before).await;
-        rig.inject(plan.fault)
+        let injected = plan
+            .fault
+            .inject(rig, &mut rng)
             .await
             .with_context(|| format!("fault {} could not be injected", plan.fault.name()))?;
+        done.faults += u32::from(injected.hits > 0 || plan.fault == Fault::None);
+        done.hits += injected.hits;
         let over = Instant::now();
         let mark = shared.now();
         while !everybody_answered(shared, mark) && over.elapsed() < RECOVERY {
@@ -198,19 +230,20 @@ async fn rounds(rig: &mut Rig, plan: &Plan, shared: &Arc<Shared>) -> Result<Dura
         }
         let recovery = over.elapsed();
         if plan.fault != Fault::None {
-            slowest = slowest.max(recovery);
+            done.slowest_recovery = done.slowest_recovery.max(recovery);
         }
         rig.check_proxy()?;
         eprintln!(
-            "{} round {round}/{}: recovery {:.1} s, client-visible failures so far {}",
+            "{} round {round}/{}: struck {}, recovery {:.1} s, client-visible failures so far {}",
             plan.fault.name(),
             plan.rounds,
+            injected.hits,
             recovery.as_secs_f64(),
             shared.visible.load(Ordering::Relaxed)
         );
         tokio::time::sleep(Duration::from_millis(budget).saturating_sub(before)).await;
     }
-    Ok(slowest)
+    Ok(done)
 }
 
 /// Whether no client waits any more for a statement that it sent before `mark`.
@@ -238,7 +271,11 @@ fn write_log(
     records: &[Record],
 ) -> Result<()> {
     std::fs::create_dir_all(directory)?;
-    let path = directory.join(format!("{server}-{front}-{}.jsonl", plan.fault.name()));
+    let path = directory.join(format!(
+        "{server}-{front}-{}-{}.jsonl",
+        plan.fault.name(),
+        plan.seed
+    ));
     let mut file = BufWriter::new(
         File::create(&path).with_context(|| format!("could not write {}", path.display()))?,
     );

@@ -11,17 +11,16 @@
 //!
 //! Both need a C compiler: `$CC`, or `cc`.
 
-use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::programs::{Programs, option};
 use crate::template::last_lines;
-use crate::{Error, Kind};
+use crate::{Error, Kind, compile};
 
 const PAM: &str = include_str!("clear_password/pam.c");
 const PLUGIN: &str = include_str!("clear_password/plugin.c");
@@ -90,7 +89,7 @@ pub(crate) fn install(programs: &Programs, password: &str, directory: &Path) -> 
     match kind {
         Kind::MariaDb => {
             let define = format!("-DDIRECTORY=\"{}\"", directory.display());
-            compile(kind, PAM, &[&define], &library)?;
+            compile::library(&needed(kind), PAM, &[&define], &library)?;
             let secret = directory.join("secret");
             let write =
                 |path: &Path, text: &str| fs::write(path, text).map_err(Error::at("write", path));
@@ -117,7 +116,7 @@ pub(crate) fn install(programs: &Programs, password: &str, directory: &Path) -> 
                 let link = directory.join(path.file_name().unwrap_or_default());
                 symlink(&path, &link).map_err(Error::at("create", &link))?;
             }
-            compile(kind, PLUGIN, &[], &library)
+            compile::library(&needed(kind), PLUGIN, &[], &library)
         }
     }
 }
@@ -151,44 +150,13 @@ pub(crate) const fn plugin(kind: Kind) -> (&'static str, &'static str) {
     }
 }
 
+fn needed(kind: Kind) -> String {
+    format!("what {kind} needs for mysql_clear_password")
+}
+
 fn library(kind: Kind, directory: &Path) -> PathBuf {
     directory.join(match kind {
         Kind::MariaDb => "pam.so",
         Kind::MySql => LIBRARY,
     })
-}
-
-fn compile(kind: Kind, source: &str, arguments: &[&str], library: &Path) -> Result<(), Error> {
-    let compiler = env::var_os("CC")
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "cc".into());
-    let failed = |reason: String| {
-        let what = format!(
-            "compile with `{}` what {kind} needs for mysql_clear_password (install a C compiler, or name one in CC)",
-            compiler.display()
-        );
-        Error::io(what)(io::Error::other(reason))
-    };
-    let mut compiling = Command::new(&compiler)
-        .args(["-shared", "-fPIC", "-O1", "-x", "c", "-o"])
-        .arg(library)
-        .args(arguments)
-        .arg("-")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| failed(error.to_string()))?;
-    let fed = compiling
-        .stdin
-        .take()
-        .map_or(Ok(()), |mut stdin| stdin.write_all(source.as_bytes()));
-    let output = compiling
-        .wait_with_output()
-        .map_err(|error| failed(error.to_string()))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(failed(last_lines(&said, 3)));
-    }
-    fed.map_err(|error| failed(format!("did not read its source: {error}")))
 }

@@ -25,6 +25,8 @@
 mod cache;
 mod certificates;
 mod clear_password;
+mod compile;
+mod disk;
 mod error;
 mod fetch;
 mod kind;
@@ -40,6 +42,7 @@ mod watchdog;
 
 pub use error::Error;
 pub use kind::Kind;
-pub use link::{Cut, Direction, Link, Side, Verdict};
+pub use link::{Cut, Direction, Link, Point, Seen, Side, Sight, Verdict};
+pub use port::free_port;
 pub use programs::{Programs, client, programs};
 pub use server::{Builder, Server};

@@ -11,7 +11,10 @@ use crate::Error;
 /// A server keeps its port while it is down. A port from the kernel's ephemeral range could
 /// then be taken by any outgoing connection, even by a client's attempt to reach that very
 /// server (TCP connects such a socket to itself). So the port is chosen below that range.
-pub(crate) fn choose() -> Result<u16, Error> {
+///
+/// # Errors
+/// There is none, or the system does not tell.
+pub fn free_port() -> Result<u16, Error> {
     const LOWEST: u16 = 10_240;
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let ephemeral = range

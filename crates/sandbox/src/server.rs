@@ -12,7 +12,7 @@ use crate::programs::{self, Programs, option};
 use crate::progress::Progress;
 use crate::template;
 use crate::watchdog::{Signal, Watchdog};
-use crate::{Error, Kind, certificates, clear_password, port};
+use crate::{Error, Kind, certificates, clear_password, disk, port};
 
 /// How long a server may take to accept connections; crash recovery included.
 const START_LIMIT: Duration = Duration::from_secs(120);
@@ -29,6 +29,7 @@ pub struct Builder {
     kind: Kind,
     options: Vec<String>,
     clear_password: Option<String>,
+    fsync: Option<Duration>,
     progress: Progress,
 }
 
@@ -46,6 +47,14 @@ impl Builder {
     /// MariaDB its PAM plugin (`auth_pam_v1`).
     pub fn clear_password(mut self, password: impl Into<String>) -> Self {
         self.clear_password = Some(password.into());
+        self
+    }
+
+    /// Gives the server a disk on which each fsync and fdatasync takes this long, instead of the machine's own, and
+    /// counts them: [`Server::fsyncs`]. What was synced survives the server's process, not the machine. Needs a C
+    /// compiler. Not together with [`Builder::clear_password`] on MariaDB.
+    pub fn fsync(mut self, takes: Duration) -> Self {
+        self.fsync = Some(takes);
         self
     }
 
@@ -118,16 +127,20 @@ impl Server {
             kind,
             options: Vec::new(),
             clear_password: None,
+            fsync: None,
             progress: Progress::default(),
         }
     }
 
     fn launch(programs: &Programs, builder: &Builder) -> Result<Server, Error> {
         let directory = private_directory()?;
-        let port = port::choose()?;
+        let port = port::free_port()?;
         let mut command = command_line(programs, &directory, port, &builder.options);
         if builder.clear_password.is_some() {
             command = clear_password::prepare(programs.kind(), command, &directory);
+        }
+        if builder.fsync.is_some() {
+            command = disk::prepare(command, &directory);
         }
         let watchdog = Watchdog::spawn(&directory, &command)?;
         let server = Server {
@@ -147,6 +160,9 @@ impl Server {
         }
         if let Some(password) = &server.clear_password {
             clear_password::install(programs, password, &server.directory)?;
+        }
+        if let Some(takes) = builder.fsync {
+            disk::install(takes, &server.directory)?;
         }
         let tmp = server.directory.join("tmp");
         fs::create_dir(&tmp).map_err(Error::at("create", &tmp))?;
@@ -248,6 +264,14 @@ impl Server {
     /// The password of [`Server::admin_user`], different for each server.
     pub fn admin_password(&self) -> &str {
         &self.password
+    }
+
+    /// How often the server has called fsync and fdatasync since it was made.
+    ///
+    /// # Errors
+    /// It was made without [`Builder::fsync`].
+    pub fn fsyncs(&self) -> Result<u64, Error> {
+        disk::fsyncs(&self.directory)
     }
 
     /// What follows the account's name in CREATE USER for an account that logs in with

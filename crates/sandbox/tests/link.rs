@@ -257,6 +257,66 @@ fn a_tap_decides_about_each_chunk() {
 }
 
 #[test]
+fn a_cut_within_a_chunk_delivers_its_beginning() {
+    let (target, _) = echo();
+    let link = Link::to(target).unwrap();
+    link.set_tap(|direction, _, bytes| match (direction, bytes) {
+        (Direction::ToClient, b"half of it") => Verdict::CutWithin(4, Cut::Fin),
+        _ => Verdict::Pass,
+    });
+    let mut socket = dial(&link);
+    socket.write_all(b"half of it").unwrap();
+    let mut received = Vec::new();
+    socket.read_to_end(&mut received).unwrap();
+    assert_eq!(received, b"half");
+}
+
+#[test]
+fn a_hole_lets_the_chunk_through_and_nothing_after_it_not_even_an_end() {
+    let (target, ended) = echo();
+    let link = Link::to(target).unwrap();
+    link.set_tap(|direction, connection, _| match (direction, connection) {
+        (Direction::ToServer, 1) => Verdict::Hole,
+        _ => Verdict::Pass,
+    });
+    let mut lost = dial(&link);
+    lost.write_all(b"the last").unwrap();
+    lost.set_read_timeout(Some(Duration::from_millis(300)))
+        .unwrap();
+    assert!(lost.read(&mut [0]).is_err(), "no answer comes back");
+    assert_eq!(
+        talk(&mut dial(&link), "others live").unwrap(),
+        "others live"
+    );
+    drop(lost);
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(ended.load(Ordering::SeqCst), 1, "only the other one ended");
+    assert_eq!(link.connections(), 1);
+    link.cut(Cut::Rst);
+    assert_eq!(link.connections(), 0);
+}
+
+#[test]
+fn a_late_chunk_arrives_when_its_sender_is_long_gone() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let link = Link::to(listener.local_addr().unwrap()).unwrap();
+    link.set_tap(|_, _, _| Verdict::Late(Duration::from_millis(300)));
+    let mut socket = dial(&link);
+    let (mut server, _) = listener.accept().unwrap();
+    let begun = Instant::now();
+    socket.write_all(b"late").unwrap();
+    assert_eq!(
+        socket.read(&mut [0]).unwrap_err().kind(),
+        ErrorKind::ConnectionReset
+    );
+    assert!(begun.elapsed() < Duration::from_millis(250));
+    let mut received = [0; 4];
+    server.read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"late");
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+}
+
+#[test]
 fn a_client_talks_to_a_server_through_it() {
     let server = Server::mariadb().start().unwrap();
     let link = Link::to(server.addr()).unwrap();

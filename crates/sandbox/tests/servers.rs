@@ -210,3 +210,29 @@ fn accounts_may_log_in_with_a_clear_password() {
         assert_eq!(says(right), "clear@%\n");
     });
 }
+
+#[test]
+fn a_disk_of_a_given_speed_takes_its_time_and_counts() {
+    each(|kind| {
+        let takes = Duration::from_millis(20);
+        let server = Server::of(kind).fsync(takes).start().unwrap();
+        server
+            .sql("CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY)")
+            .unwrap();
+        let inserts: String = (0..20)
+            .map(|n| format!("INSERT INTO d.t VALUES ({n});"))
+            .collect();
+        let (counted, begun) = (server.fsyncs().unwrap(), Instant::now());
+        server.sql(&inserts).unwrap();
+        let synced = server.fsyncs().unwrap() - counted;
+        assert!(synced >= 20, "{kind}: {synced} for 20 commits");
+        assert!(
+            begun.elapsed() >= 20 * takes,
+            "{kind}: {:?}",
+            begun.elapsed()
+        );
+        server.kill().unwrap();
+        server.start_again().unwrap();
+        assert_eq!(server.sql("SELECT COUNT(*) FROM d.t").unwrap(), "20\n");
+    });
+}

@@ -2,15 +2,17 @@
 
 use mysql_async::Value;
 
+use crate::check::Kind;
 use crate::client::{Client, How, Stop};
-use crate::profiles::{same, wrong};
+use crate::profiles::{affected, as_kind, same, wrong};
 use crate::record::Tx;
 
 const ITEM: &str = "INSERT INTO item (client, n, step, label) VALUES (?, ?, ?, ?)";
 const ITEM_BACK: &str = "SELECT label FROM item WHERE id = ?";
-const THREE_ITEMS: &str = "INSERT INTO item (client, n, step, label) VALUES (?, ?, ?, 'a'), (?, ?, ?, 'b'), (?, ?, ?, 'c')";
+pub(super) const THREE_ITEMS: &str = "INSERT INTO item (client, n, step, label) VALUES (?, ?, ?, 'a'), (?, ?, ?, 'b'), (?, ?, ?, 'c')";
 const LAST_ID: &str = "SELECT LAST_INSERT_ID()";
-const AFTER: &str = "INSERT INTO item_after (client, n, step, label) VALUES (?, ?, ?, ?)";
+pub(super) const AFTER: &str =
+    "INSERT INTO item_after (client, n, step, label) VALUES (?, ?, ?, ?)";
 const TWO_AFTER: &str =
     "INSERT INTO item_after (client, n, step, label) VALUES (?, ?, ?, 'a'), (?, ?, ?, 'b')";
 const AUDIT: &str = "SELECT COUNT(*) FROM item_after WHERE id = ? AND client = ? AND n = ?";
@@ -34,11 +36,11 @@ const TAG: &str = "INSERT INTO tagged (client, tag, hits) VALUES (?, ?, ?) \
 const TAG_NOTE: &str = "INSERT INTO tag_log (client, n, step, tag, amount) VALUES (?, ?, ?, ?, ?)";
 
 impl Client {
-    fn key(&self, tx: &Tx, step: u32) -> Vec<Value> {
+    pub(super) fn key(&self, tx: &Tx, step: u32) -> Vec<Value> {
         vec![self.id.into(), tx.number.into(), step.into()]
     }
 
-    fn key_and(&self, tx: &Tx, step: u32, more: impl Into<Value>) -> Vec<Value> {
+    pub(super) fn key_and(&self, tx: &Tx, step: u32, more: impl Into<Value>) -> Vec<Value> {
         let mut key = self.key(tx, step);
         key.push(more.into());
         key
@@ -60,14 +62,15 @@ impl Client {
         Ok(id)
     }
 
-    async fn expect_last_id(&mut self, how: How, id: u64) -> Result<(), Stop> {
+    pub(super) async fn expect_last_id(&mut self, how: How, id: u64) -> Result<(), Stop> {
         let answer = self.run(how, LAST_ID, Vec::new()).await?;
-        same(
+        let shown = same(
             LAST_ID,
             "LAST_INSERT_ID()",
             &answer.rows,
             &vec![vec![id.to_string()]],
-        )
+        );
+        as_kind(Kind::WrongId, shown)
     }
 
     pub(super) async fn insert_single(&mut self, how: How, tx: &mut Tx) -> Result<(), Stop> {
@@ -97,7 +100,7 @@ impl Client {
         let steps = [tx.step(), tx.step(), tx.step()];
         let params = steps.iter().flat_map(|step| self.key(tx, *step)).collect();
         let first = self.run(how, THREE_ITEMS, params).await?;
-        same(THREE_ITEMS, "affected rows", &first.affected, &3)?;
+        affected(THREE_ITEMS, &first, 3)?;
         for ((step, id), label) in steps.iter().zip(first.insert_id..).zip(["a", "b", "c"]) {
             tx.expect(
                 "item",
@@ -154,7 +157,7 @@ impl Client {
         self.commit(tx).await
     }
 
-    fn expect_after(&self, tx: &mut Tx, step: u32, id: u64, label: &str) {
+    pub(super) fn expect_after(&self, tx: &mut Tx, step: u32, id: u64, label: &str) {
         tx.expect(
             "item_after",
             step,
@@ -272,7 +275,7 @@ impl Client {
             let params = vec![self.id.into(), k.into(), amount.into(), amount.into()];
             let answer = self.run(how, UPSERT, params).await?;
             if !matches!(answer.affected, 1 | 2) {
-                return Err(wrong(UPSERT, format!("{} affected rows", answer.affected)));
+                affected(UPSERT, &answer, 1)?;
             }
             self.think().await;
             self.note_amount(how, "kv_log", UPSERT_NOTE, ("k", k), amount, tx)

@@ -1,12 +1,13 @@
 //! The workload: every kind of work that a client does, by name.
 
 mod autocommit;
-mod inserts;
+pub(super) mod inserts;
 mod money;
 mod own_rows;
 mod reads;
 
-use crate::client::{Client, How, Stop};
+use crate::check::Kind;
+use crate::client::{Answer, Client, How, Stop};
 use crate::record::{Phase, Tx};
 
 macro_rules! profiles {
@@ -31,6 +32,11 @@ macro_rules! profiles {
             /// Whether other sessions commit changes to rows that it reads.
             pub(crate) fn contended(self) -> bool {
                 match self { $(Profile::$variant => $contended,)* }
+            }
+
+            /// Whether the ledger promises to know its outcome; else a doubt may be told, and a refusal.
+            pub(crate) fn recorded(self) -> bool {
+                !matches!(self, Profile::CallAutocommit | Profile::MultiStatement)
             }
 
             /// One line for the report.
@@ -70,6 +76,11 @@ profiles! {
     UpsertAuto "upsert-auto" 2 false "the same with auto-increment and a unique key, then a plain insert",
     InsertAutocommit "insert-autocommit" 2 false "single INSERT with a request id, no transaction",
     CounterAutocommit "counter-autocommit" 2 false "counter UPDATE, no transaction",
+    TripleAutocommit "triple-autocommit" 2 false "UPDATE of three rows, no transaction",
+    ManyAutocommit "many-autocommit" 2 false "INSERT of three rows, no transaction, then LAST_INSERT_ID()",
+    TriggerAutocommit "trigger-autocommit" 2 false "INSERT with an AFTER INSERT trigger, no transaction",
+    CallAutocommit "call-autocommit" 1 false "CALL of a procedure that inserts, no transaction",
+    MultiStatement "multi-statement" 1 false "BEGIN, INSERT and COMMIT in one command",
 }
 
 impl Client {
@@ -118,6 +129,11 @@ impl Client {
             Profile::UpsertAuto => self.upsert_auto(either, tx).await,
             Profile::InsertAutocommit => self.insert_autocommit(either, tx).await,
             Profile::CounterAutocommit => self.counter_autocommit(either, tx).await,
+            Profile::TripleAutocommit => self.triple_autocommit(either, tx).await,
+            Profile::ManyAutocommit => self.many_autocommit(either, tx).await,
+            Profile::TriggerAutocommit => self.trigger_autocommit(either, tx).await,
+            Profile::CallAutocommit => self.call_autocommit(tx).await,
+            Profile::MultiStatement => self.multi_statement(tx).await,
         }
     }
 
@@ -158,6 +174,7 @@ fn wrong(sql: &str, what: String) -> Stop {
     Stop::Wrong {
         sql: sql.to_owned(),
         what,
+        kind: Kind::WrongAnswer,
     }
 }
 
@@ -176,4 +193,24 @@ fn same<T: PartialEq + std::fmt::Debug>(
             format!("{what} is {found:?}, should be {wanted:?}"),
         ))
     }
+}
+
+/// Fails unless a statement affected so many rows.
+fn affected(sql: &str, answer: &Answer, wanted: u64) -> Result<(), Stop> {
+    as_kind(
+        Kind::WrongAffected,
+        same(sql, "affected rows", &answer.affected, &wanted),
+    )
+}
+
+/// Calls what is wrong by a name of its own.
+fn as_kind(named: Kind, result: Result<(), Stop>) -> Result<(), Stop> {
+    result.map_err(|stop| match stop {
+        Stop::Wrong { sql, what, .. } => Stop::Wrong {
+            sql,
+            what,
+            kind: named,
+        },
+        other => other,
+    })
 }

@@ -1,7 +1,7 @@
 //! Transactions on rows that all clients change: transfers and snapshots.
 
 use crate::client::{Client, How, Stop};
-use crate::profiles::{same, wrong};
+use crate::profiles::{affected, same, wrong};
 use crate::record::Tx;
 use crate::schema::{ACCOUNTS, INITIAL_BALANCE};
 
@@ -45,7 +45,7 @@ impl Client {
             let answer = self
                 .run(how, MOVE, vec![change.into(), account.into()])
                 .await?;
-            same(MOVE, "affected rows", &answer.affected, &1)?;
+            affected(MOVE, &answer, 1)?;
             self.think().await;
         }
         let step = tx.step();

@@ -1,7 +1,7 @@
 //! Transactions on rows that only this client touches: any 1213 here is a failure.
 
 use crate::client::{Client, How, Stop};
-use crate::profiles::{READ_COMMITTED, REPEATABLE_READ, SERIALIZABLE, same};
+use crate::profiles::{READ_COMMITTED, REPEATABLE_READ, SERIALIZABLE, affected, same};
 use crate::record::{Phase, Tx};
 use crate::schema::OWN_STEP;
 
@@ -40,7 +40,7 @@ impl Client {
         self.think().await;
         let params = vec![OWN_STEP.into(), self.id.into(), slot.into()];
         let answer = self.run(how, BUMP, params).await?;
-        same(BUMP, "affected rows", &answer.affected, &1)?;
+        affected(BUMP, &answer, 1)?;
         self.note_own(how, slot, tx).await?;
         let after = self.read_own(how, READ, slot).await?;
         same(READ, "the version read back", &after, &(before + 1))

@@ -29,6 +29,10 @@ pub(crate) struct Connection {
     /// Set while the last bytes of the other direction are delivered before a cut: an answer to
     /// them must not get through.
     muted: [AtomicBool; 2],
+    /// Nothing passes any more, not even an end.
+    hole: AtomicBool,
+    /// Which sides of a hole have closed their socket.
+    left: [AtomicBool; 2],
 }
 
 /// How a connection was ended; `side` is `None` for both.
@@ -112,11 +116,12 @@ fn run(shared: &Arc<Shared>, connection: Arc<Connection>) {
 
 /// Carries bytes in one direction until the connection ends.
 fn pump(shared: &Shared, connection: &Connection, direction: Direction) {
-    let (source, sink) = match direction {
+    let (source_side, sink_side) = match direction {
         Direction::ToServer => (Side::Client, Side::Server),
         Direction::ToClient => (Side::Server, Side::Client),
     };
-    let (Some(source), Some(sink)) = (connection.socket(source), connection.socket(sink)) else {
+    let (Some(source), Some(sink)) = (connection.socket(source_side), connection.socket(sink_side))
+    else {
         return;
     };
     let mut buffer = vec![0; CHUNK];
@@ -124,6 +129,7 @@ fn pump(shared: &Shared, connection: &Connection, direction: Direction) {
     while connection.ended().is_none() {
         match (&*source).read(&mut buffer) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) if connection.is_hole() => connection.leave_hole(direction),
             Err(_) => connection.end_unless_ended(Cut::Rst),
             Ok(_) if !shared.wait_open(connection) => {}
             Ok(0) => {
@@ -132,20 +138,52 @@ fn pump(shared: &Shared, connection: &Connection, direction: Direction) {
                 return;
             }
             Ok(length) => {
-                let (bytes, cut) =
+                let (bytes, then) =
                     shared.judge(connection, direction, &buffer[..length], &mut counted);
-                if cut.is_some() {
+                if let Then::Late(delay) = then {
+                    let (sink, bytes) = (Arc::clone(&sink), bytes.to_vec());
+                    late(connection.id, sink, bytes, delay);
+                    connection.end(Some(source_side), Cut::Rst);
+                    continue;
+                }
+                if !matches!(then, Then::GoOn) {
                     connection.mute(direction.opposite());
                 }
-                if deliver(shared, connection, direction, &sink, bytes).is_err() {
-                    connection.end_unless_ended(Cut::Rst);
-                } else if let Some(cut) = cut {
-                    connection.end_unless_ended(cut);
+                let delivered = deliver(shared, connection, direction, &sink, bytes);
+                match then {
+                    Then::Hole => connection.make_hole(),
+                    _ if delivered.is_err() => connection.end_unless_ended(Cut::Rst),
+                    Then::Cut(cut) => connection.end_unless_ended(cut),
+                    Then::GoOn | Then::Late(_) => {}
                 }
             }
         }
     }
     drain(connection, &source, &mut buffer);
+}
+
+/// Writes bytes to a socket whose other side is gone, after a delay. A peer that has closed it meanwhile does not get
+/// them, as on a real network.
+fn late(id: u64, sink: Arc<TcpStream>, bytes: Vec<u8>, delay: Duration) {
+    let started = thread::Builder::new()
+        .name(format!("link {id} late"))
+        .stack_size(STACK)
+        .spawn(move || {
+            thread::sleep(delay);
+            let _ = (&*sink).write_all(&bytes);
+        });
+    if let Err(error) = started {
+        eprintln!("steadfast: a link could not start a thread: {error}");
+    }
+}
+
+/// What happens to a connection after a chunk.
+#[derive(Clone, Copy)]
+enum Then {
+    GoOn,
+    Cut(Cut),
+    Hole,
+    Late(Duration),
 }
 
 /// Writes through the gate; gives up silently when the connection is ended meanwhile.
@@ -228,7 +266,7 @@ impl Shared {
         direction: Direction,
         chunk: &'a [u8],
         counted: &mut Counted,
-    ) -> (&'a [u8], Option<Cut>) {
+    ) -> (&'a [u8], Then) {
         self.hold_back(connection);
         let verdict = match &mut *self.tap() {
             // A failed assertion in a test's tap must not leave its client waiting.
@@ -236,16 +274,19 @@ impl Shared {
                 .unwrap_or(Verdict::CutBefore(Cut::Rst)),
             None => Verdict::Pass,
         };
-        let (chunk, cut) = match verdict {
-            Verdict::Pass => (chunk, None),
-            Verdict::Drop => (&chunk[..0], None),
-            Verdict::CutBefore(cut) => return (&chunk[..0], Some(cut)),
-            Verdict::CutAfter(cut) => (chunk, Some(cut)),
+        let (chunk, then) = match verdict {
+            Verdict::Pass => (chunk, Then::GoOn),
+            Verdict::Drop => (&chunk[..0], Then::GoOn),
+            Verdict::CutBefore(cut) => return (&chunk[..0], Then::Cut(cut)),
+            Verdict::CutAfter(cut) => (chunk, Then::Cut(cut)),
+            Verdict::CutWithin(length, cut) => (&chunk[..length.min(chunk.len())], Then::Cut(cut)),
+            Verdict::Hole => return (chunk, Then::Hole),
+            Verdict::Late(delay) => return (chunk, Then::Late(delay)),
         };
         let mut state = self.state();
         let armed = match (direction, state.cut_after) {
             (Direction::ToClient, Some(armed)) => armed,
-            _ => return (chunk, cut),
+            _ => return (chunk, then),
         };
         if counted.arm != armed.arm {
             *counted = Counted {
@@ -256,11 +297,11 @@ impl Shared {
         let left = armed.bytes.saturating_sub(counted.bytes);
         if left > chunk.len() as u64 {
             counted.bytes += chunk.len() as u64;
-            return (chunk, cut);
+            return (chunk, then);
         }
         state.cut_after = None;
         // Not longer than the chunk, so it fits.
-        (&chunk[..left as usize], Some(armed.cut))
+        (&chunk[..left as usize], Then::Cut(armed.cut))
     }
 
     fn hold_back(&self, connection: &Connection) {
@@ -305,6 +346,8 @@ impl Connection {
             server: OnceLock::new(),
             end: Mutex::new(None),
             muted: [const { AtomicBool::new(false) }; 2],
+            hole: AtomicBool::new(false),
+            left: [const { AtomicBool::new(false) }; 2],
         }
     }
 
@@ -332,6 +375,28 @@ impl Connection {
 
     fn is_muted(&self, direction: Direction) -> bool {
         self.muted[direction as usize].load(Ordering::SeqCst)
+    }
+
+    fn make_hole(&self) {
+        self.mute(Direction::ToServer);
+        self.mute(Direction::ToClient);
+        self.hole.store(true, Ordering::SeqCst);
+    }
+
+    fn is_hole(&self) -> bool {
+        self.hole.load(Ordering::SeqCst)
+    }
+
+    /// The side that sends in this direction has closed its socket; the other is not told. Returns when it has closed
+    /// its own too, or when the connection is cut.
+    fn leave_hole(&self, direction: Direction) {
+        self.left[direction as usize].store(true, Ordering::SeqCst);
+        while self.ended().is_none()
+            && !self.left[direction.opposite() as usize].load(Ordering::SeqCst)
+        {
+            thread::sleep(WRITE_TURN);
+        }
+        self.end_unless_ended(Cut::Rst);
     }
 
     /// Whether it was cut or is otherwise on its way out.

@@ -5,6 +5,7 @@
 //! nothing is delivered after it.
 
 mod connection;
+mod sight;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,6 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use connection::Connection;
+pub use sight::{Point, Seen, Sight};
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +55,14 @@ pub enum Verdict {
     CutBefore(Cut),
     /// Forward the chunk, then cut the connection, both sides.
     CutAfter(Cut),
+    /// Forward so many bytes of the chunk, then cut the connection, both sides.
+    CutWithin(usize, Cut),
+    /// Forward the chunk; after it nothing passes on this connection in either direction, not even a FIN, until both
+    /// sides have closed it or it is cut.
+    Hole,
+    /// Reset the side that sent the chunk, now. The other side stays open and silent, gets the chunk after this time,
+    /// as from a network that held it back, and nothing more.
+    Late(Duration),
 }
 
 type Tap = Box<dyn FnMut(Direction, u64, &[u8]) -> Verdict + Send>;
@@ -132,6 +142,11 @@ impl Link {
         let state = self.shared.state();
         let alive = |connection: &&Arc<Connection>| !connection.has_ended();
         state.connections.values().filter(alive).count()
+    }
+
+    /// The number of the connection that was accepted last, as a tap gets it; 0: none was.
+    pub fn newest(&self) -> u64 {
+        self.shared.state().last_id
     }
 
     /// Ends all current connections on both sides. New ones are accepted.
