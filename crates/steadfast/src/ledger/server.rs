@@ -209,8 +209,12 @@ impl Admin {
 
     /// Whether there is nothing of somebody else in the database.
     pub(super) async fn holds_only_the_ledger(&mut self) -> anyhow::Result<bool> {
-        let known =
-            |part: &String| part == "commit_ledger" || schema::PROCEDURES.contains(&part.as_str());
+        let known = |part: &String| {
+            part == "commit_ledger"
+                || schema::PROCEDURES
+                    .iter()
+                    .any(|procedure| procedure.name == part)
+        };
         Ok(self.parts().await?.iter().all(known))
     }
 
@@ -234,5 +238,5 @@ pub(super) fn complete(parts: &[String]) -> bool {
     parts.iter().any(|part| part == "commit_ledger")
         && schema::PROCEDURES
             .iter()
-            .all(|name| parts.iter().any(|part| part == name))
+            .all(|procedure| parts.iter().any(|part| part == procedure.name))
 }
