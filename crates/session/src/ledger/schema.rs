@@ -32,12 +32,13 @@ pub struct Procedure {
 /// The procedures.
 pub const PROCEDURES: &[Procedure] = &[COMMIT, FENCE, SWEEP];
 
-/// The table's columns, in order, and their types.
+/// The table's columns, in order, and their types, as `information_schema.COLUMNS` shows them, without the width of
+/// integers other than 1.
 pub const COLUMNS: &[(&str, &str)] = &[
     ("lane", "bigint unsigned"),
     ("secret", "bigint unsigned"),
     ("sequence", "bigint unsigned"),
-    ("fenced", "tinyint"),
+    ("fenced", "tinyint(1)"),
     ("opened", "bigint"),
 ];
 
@@ -168,7 +169,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS steadfast.commit_ledger (
 const COMMIT: Procedure = Procedure {
     name: "commit",
     parameters: "IN lane_ BIGINT UNSIGNED, IN secret_ BIGINT UNSIGNED, IN sequence_ BIGINT UNSIGNED,
-  IN made_ BIGINT, IN chain_ BOOLEAN",
+  IN made_ BIGINT, IN chain_ TINYINT(1)",
     comment: "Steadfast: COMMIT, recorded",
     body: "BEGIN
   DECLARE now_ BIGINT;
