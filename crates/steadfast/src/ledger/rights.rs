@@ -4,14 +4,18 @@ use steadfast_session::ledger::schema::Flavor;
 
 /// In words, for a server's error in answer to a statement; `None`: it is about something else.
 ///
-/// 1044, 1142, 1143, 1227, 1370, 1410 access denied, 1290, 1836 read-only, 1133 no such account. Both servers' manuals
-/// list them in their error references.
+/// 1044, 1142, 1143, 1227, 1370, 1410 access denied, 1290, 1836 read-only (1290: or another option), 1133 no such
+/// account. Both servers' manuals list them in their error references.
 pub(super) fn missing(error: u16, statement: &str, flavor: Flavor) -> Option<String> {
     match error {
         1044 | 1142 | 1143 | 1227 | 1370 | 1410 => {
             let (purpose, rights) = needs(statement, flavor);
             Some(format!("to {purpose} the account needs {rights}"))
         }
+        1290 if statement.starts_with("CREATE USER") => Some(
+            "the server wants a password that it can check, and the procedures' account is locked and has none: SET GLOBAL strict_password_validation = OFF while you install"
+                .to_owned(),
+        ),
         1290 | 1836 => Some(
             "the server takes no writes: do this on the primary, its replicas follow".to_owned(),
         ),
