@@ -10,7 +10,7 @@ use steadfast_proxy::config::{
     Address, AdminAddress, LogFormat, LogLevel, Overrides, parse_duration,
 };
 
-use crate::ledger::{ServerUrl, account};
+use crate::ledger::{Account, ServerUrl, UrlParser, account};
 
 /// Makes lost connections to MySQL and MariaDB servers invisible to their clients.
 #[derive(Parser, Debug)]
@@ -73,15 +73,17 @@ Examples:
   steadfast ledger install mysql://root@db.example.com:3306
       Asks for the password; STEADFAST_PASSWORD or --password-file hold it for scripts.
   steadfast ledger install --dry-run mysql://root@db.example.com | less
+  steadfast ledger install --for app@10.0.0.% --for batch mysql://root@db.example.com
   steadfast ledger status mysql://root@db.example.com
   steadfast ledger remove mysql://root@db.example.com
 
-The ledger is one small table and four procedures in the database steadfast. Steadfast uses it
-by itself for every account that may execute them.
+The ledger is one small table and three procedures in the database steadfast. Steadfast uses it
+by itself for every account that may execute them. What it is for, what it costs and who may do
+what is in docs/ledger.md.
 
 Exit codes:
-  0  done; status: it is installed
-  1  failed; status: it is not installed
+  0  done; status: it is installed, as this version has it
+  1  failed; status: it is not installed, or not as this version has it
   2  the command line is wrong, or there is no password";
 
 /// `steadfast serve`.
@@ -176,7 +178,7 @@ pub(crate) enum LedgerCommand {
 #[derive(Args, Debug)]
 pub(crate) struct LedgerServer {
     /// The server and an account that may create users and procedures: mysql://USER@HOST:PORT
-    #[arg(value_name = "URL")]
+    #[arg(value_name = "URL", value_parser = UrlParser)]
     pub(crate) url: ServerUrl,
     /// A file that holds the password
     #[arg(long, value_name = "FILE")]
@@ -194,9 +196,9 @@ pub(crate) struct LedgerInstall {
     /// Print the SQL and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Let only this account use it, USER@HOST; may be repeated [default: every account]
+    /// Let this account use it, USER@HOST, and no other that may not already; may be repeated [default: every account]
     #[arg(long = "for", value_name = "ACCOUNT", value_parser = account)]
-    pub(crate) accounts: Vec<String>,
+    pub(crate) accounts: Vec<Account>,
 }
 
 /// `steadfast ledger status`.

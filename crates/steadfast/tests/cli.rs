@@ -27,7 +27,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn every_command_has_help_with_an_example_and_exit_codes() {
-    for command in ["serve", "demo"] {
+    for command in ["serve", "demo", "ledger"] {
         let help = output(&[command, "--help"]);
         assert_eq!(help.status.code(), Some(0));
         let help = text(&help.stdout);
@@ -45,6 +45,8 @@ fn help_texts() {
         ("steadfast", &["--help"][..]),
         ("serve", &["serve", "--help"]),
         ("demo", &["demo", "--help"]),
+        ("ledger", &["ledger", "--help"]),
+        ("ledger_install", &["ledger", "install", "--help"]),
     ] {
         insta::assert_snapshot!(name, text(&output(args).stdout));
     }

@@ -24,18 +24,19 @@ pub fn commit(mark: &Mark, chain: bool) -> String {
 /// have.
 pub fn fence(mark: &Mark) -> String {
     format!(
-        "CALL steadfast.fence({},{},@steadfast_record)",
-        mark.lane, mark.secret
+        "CALL steadfast.fence({},{},{},@steadfast_record)",
+        mark.lane, mark.secret, mark.made
     )
 }
 
-/// Reads what [`fence`] found: one row with one value.
-pub const RECORDED: &str = "SELECT @steadfast_record";
+/// Reads what [`fence`] found: one row with one value. LIMIT: a session's `sql_select_limit` may be 0.
+pub const RECORDED: &str = "SELECT @steadfast_record LIMIT 1";
 
 /// Forgets lanes that nobody can ask about any more.
 pub const SWEEP: &str = "CALL steadfast.sweep()";
 
-/// Takes the value of [`RECORDED`] apart; `None`: the lane is another's, or it is not a number.
+/// Takes the value of [`RECORDED`] apart; `None`: the lane is another's, its row may have been lost, or it is not a
+/// number.
 pub fn record(text: &[u8]) -> Option<Record> {
     let sequence = std::str::from_utf8(text).ok()?.parse().ok()?;
     Some(Record { sequence })

@@ -9,24 +9,82 @@ pub const DATABASE: &str = "steadfast";
 /// The account with whose rights the procedures run. It is locked: nobody can log in with it.
 pub const DEFINER: &str = "'steadfast_ledger'@'localhost'";
 
-/// Names of the procedures.
-pub const PROCEDURES: &[&str] = &["commit", "fence", "sweep"];
+/// The lane that no COMMIT uses: its `opened` is when the ledger was made.
+///
+/// A lane without a row is one whose first COMMIT has not taken effect, but only if the table is not younger than the
+/// lane, and its row cannot have been swept. Else a ledger that was emptied would say of a COMMIT that took effect that
+/// it never will.
+pub const BIRTH: u64 = 0;
+
+/// A stored procedure of the ledger.
+#[derive(Debug)]
+pub struct Procedure {
+    /// Its name in [`DATABASE`].
+    pub name: &'static str,
+    /// Its parameters, as CREATE PROCEDURE has them between the parentheses.
+    pub parameters: &'static str,
+    /// What it is for; without quotes.
+    pub comment: &'static str,
+    /// From BEGIN to END, as `information_schema.ROUTINES.ROUTINE_DEFINITION` shows it.
+    pub body: &'static str,
+}
+
+/// The procedures.
+pub const PROCEDURES: &[Procedure] = &[COMMIT, FENCE, SWEEP];
+
+/// The table's columns, in order, and their types, as `information_schema.COLUMNS` shows them, without the width of
+/// integers other than 1.
+pub const COLUMNS: &[(&str, &str)] = &[
+    ("lane", "bigint unsigned"),
+    ("secret", "bigint unsigned"),
+    ("sequence", "bigint unsigned"),
+    ("fenced", "tinyint(1)"),
+    ("opened", "bigint"),
+];
 
 /// What differs between the servers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Flavor {
     /// MariaDB 10.5 and later.
     MariaDb,
-    /// MySQL 8.0 and later.
+    /// MySQL 8.0.18 and later.
     MySql,
 }
 
-/// What to run to install the ledger, in order; each may run again where it is installed already. To be run with
-/// `NO_BACKSLASH_ESCAPES` and `ANSI_QUOTES` off.
+/// What a session that installs or removes the ledger runs first, whatever the server's defaults are.
+///
+/// Without NO_AUTO_CREATE_USER, a GRANT to a misspelt account makes it on MariaDB, without a password. MySQL 8 has no
+/// such mode and never does that. A statement that waits for others' locks gives up after 30 s.
+pub fn prepare(flavor: Flavor) -> Vec<String> {
+    let mode = match flavor {
+        Flavor::MariaDb => "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,NO_AUTO_CREATE_USER",
+        Flavor::MySql => "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION",
+    };
+    vec![
+        format!("SET SESSION sql_mode='{mode}'"),
+        "SET SESSION autocommit=1, lock_wait_timeout=30".to_owned(),
+    ]
+}
+
+/// What to run after [`prepare`] to install the ledger, in order; each may run again where it is installed already.
 pub fn install(flavor: Flavor) -> Vec<String> {
-    let mut statements = vec![
+    let mut statements = install_table(flavor);
+    for procedure in PROCEDURES {
+        statements.extend(install_procedure(flavor, procedure));
+    }
+    statements
+}
+
+/// The part of [`install`] that makes the table and the account.
+pub fn install_table(flavor: Flavor) -> Vec<String> {
+    vec![
         format!("CREATE DATABASE IF NOT EXISTS {DATABASE} DEFAULT CHARACTER SET utf8mb4"),
         TABLE.to_owned(),
+        // IGNORE: the ledger's birth stays what it was.
+        format!(
+            "INSERT IGNORE INTO {DATABASE}.commit_ledger (lane, secret, sequence, fenced, opened)
+  VALUES ({BIRTH}, 0, 0, TRUE, UNIX_TIMESTAMP())"
+        ),
         match flavor {
             Flavor::MariaDb => format!(
                 "CREATE USER IF NOT EXISTS {DEFINER} IDENTIFIED VIA mysql_native_password USING 'invalid' ACCOUNT LOCK"
@@ -35,23 +93,43 @@ pub fn install(flavor: Flavor) -> Vec<String> {
                 "CREATE USER IF NOT EXISTS {DEFINER} IDENTIFIED BY RANDOM PASSWORD ACCOUNT LOCK"
             ),
         },
+        // Where somebody had made it before.
+        format!("ALTER USER {DEFINER} ACCOUNT LOCK"),
         format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {DATABASE}.commit_ledger TO {DEFINER}"),
+        // A procedure with its definer's rights runs only if the definer may execute it as well.
         format!("GRANT EXECUTE ON {DATABASE}.* TO {DEFINER}"),
-    ];
-    for (name, body) in [("commit", COMMIT), ("fence", FENCE), ("sweep", SWEEP)] {
-        statements.push(format!("DROP PROCEDURE IF EXISTS {DATABASE}.{name}"));
-        statements.push(format!(
-            "CREATE DEFINER={DEFINER} PROCEDURE {DATABASE}.{name}{body}"
-        ));
+    ]
+}
+
+/// The part of [`install`] that makes or replaces one procedure. On MariaDB it is there all the time; MySQL cannot
+/// replace one, and what calls it meanwhile finds it missing (1305).
+pub fn install_procedure(flavor: Flavor, procedure: &Procedure) -> Vec<String> {
+    let Procedure {
+        name,
+        parameters,
+        comment,
+        body,
+    } = procedure;
+    let rest = format!(
+        "DEFINER={DEFINER} PROCEDURE {DATABASE}.{name}({parameters})
+  MODIFIES SQL DATA SQL SECURITY DEFINER
+  COMMENT '{comment}'
+{body}"
+    );
+    match flavor {
+        Flavor::MariaDb => vec![format!("CREATE OR REPLACE {rest}")],
+        Flavor::MySql => vec![
+            format!("DROP PROCEDURE IF EXISTS {DATABASE}.{name}"),
+            format!("CREATE {rest}"),
+        ],
     }
-    statements
 }
 
 /// What to run to remove it. Grants of EXECUTE are revoked apart ([`revoke`]).
 pub fn remove() -> Vec<String> {
     let mut statements: Vec<String> = PROCEDURES
         .iter()
-        .map(|name| format!("DROP PROCEDURE IF EXISTS {DATABASE}.{name}"))
+        .map(|procedure| format!("DROP PROCEDURE IF EXISTS {DATABASE}.{}", procedure.name))
         .collect();
     statements.push(format!("DROP TABLE IF EXISTS {DATABASE}.commit_ledger"));
     statements.push(format!("DROP USER IF EXISTS {DEFINER}"));
@@ -82,23 +160,35 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS steadfast.commit_ledger (
 /// already, and the INSERT fails; a row that was swept cannot come again, because what would make it is refused when it
 /// is half a day old. SYSDATE(): NOW() is what the client's session has frozen it to, if it has. The client's
 /// `completion_type` does not reach it.
-const COMMIT: &str = "(IN lane_ BIGINT UNSIGNED, IN secret_ BIGINT UNSIGNED, IN sequence_ BIGINT UNSIGNED,
-   IN made_ BIGINT, IN chain_ BOOLEAN)
-  MODIFIES SQL DATA SQL SECURITY DEFINER
-  COMMENT 'Steadfast: COMMIT, recorded'
-BEGIN
+///
+/// A later COMMIT is an INSERT that finds its row, and not an UPDATE: an UPDATE that finds none locks the gap where the
+/// row would be (REPEATABLE READ, InnoDB), so that an account could keep others from opening lanes. An INSERT locks one
+/// row, of its own lane. What it inserts where there is none is fenced, and is rolled back.
+///
+/// SF001: the transaction is rolled back, and with it its locks.
+const COMMIT: Procedure = Procedure {
+    name: "commit",
+    parameters: "IN lane_ BIGINT UNSIGNED, IN secret_ BIGINT UNSIGNED, IN sequence_ BIGINT UNSIGNED,
+  IN made_ BIGINT, IN chain_ TINYINT(1)",
+    comment: "Steadfast: COMMIT, recorded",
+    body: "BEGIN
   DECLARE now_ BIGINT;
   IF sequence_ = 1 THEN
     SET now_ = UNIX_TIMESTAMP(SYSDATE());
     IF ABS(now_ - made_) > 43200 THEN
+      ROLLBACK AND NO CHAIN NO RELEASE;
       SIGNAL SQLSTATE 'SF001' SET MYSQL_ERRNO = 1644,
         MESSAGE_TEXT = 'Steadfast: this COMMIT is half a day old, or the clock of the server has moved as far';
     END IF;
-    INSERT INTO steadfast.commit_ledger (lane, secret, sequence, opened) VALUES (lane_, secret_, 1, now_);
+    INSERT INTO steadfast.commit_ledger (lane, secret, sequence, fenced, opened)
+      VALUES (lane_, secret_, 1, FALSE, now_);
   ELSE
-    UPDATE steadfast.commit_ledger SET sequence = sequence_
-      WHERE lane = lane_ AND secret = secret_ AND fenced = FALSE AND sequence < sequence_;
-    IF ROW_COUNT() <> 1 THEN
+    INSERT INTO steadfast.commit_ledger (lane, secret, sequence, fenced, opened)
+      VALUES (lane_, secret_, 0, TRUE, made_)
+      ON DUPLICATE KEY UPDATE
+        sequence = IF(secret = secret_ AND fenced = FALSE AND sequence < sequence_, sequence_, sequence);
+    IF ROW_COUNT() <> 2 THEN
+      ROLLBACK AND NO CHAIN NO RELEASE;
       SIGNAL SQLSTATE 'SF001' SET MYSQL_ERRNO = 1644,
         MESSAGE_TEXT = 'Steadfast: this transaction was given up and cannot be committed any more';
     END IF;
@@ -108,45 +198,77 @@ BEGIN
   ELSE
     COMMIT AND NO CHAIN NO RELEASE;
   END IF;
-END";
+END",
+};
 
-/// The read is a locking one: it sees what the transaction that it waited for has committed, whatever the isolation
-/// level. A lane without a row is one whose first COMMIT has not taken effect: the fence makes the row.
-const FENCE: &str =
-    "(IN lane_ BIGINT UNSIGNED, IN secret_ BIGINT UNSIGNED, OUT record_ VARCHAR(80))
-  MODIFIES SQL DATA SQL SECURITY DEFINER
-  COMMENT 'Steadfast: what was the last COMMIT of a lane? There will be no other'
-BEGIN
+/// The read of the lane is a locking one: it sees what the transaction that it waited for has committed, whatever the
+/// isolation level. A lane without a row is one whose first COMMIT has not taken effect: the fence makes the row, and
+/// the answer is 0, unless the row may have been lost ([`BIRTH`]): then it is NULL, for whoever asks.
+///
+/// Two that wait for the same COMMIT deadlock when it is rolled back, at any isolation level: each inherits a lock on
+/// the gap. One of them is told (1213), and tries again.
+const FENCE: Procedure = Procedure {
+    name: "fence",
+    parameters: "IN lane_ BIGINT UNSIGNED, IN secret_ BIGINT UNSIGNED, IN made_ BIGINT, OUT record_ VARCHAR(80)",
+    comment: "Steadfast: what was the last COMMIT of a lane? There will be no other",
+    body: "BEGIN
   DECLARE found_ BIGINT UNSIGNED;
-  DECLARE CONTINUE HANDLER FOR NOT FOUND SET found_ = NULL;
-  START TRANSACTION;
-  INSERT INTO steadfast.commit_ledger (lane, secret, sequence, fenced, opened)
-    VALUES (lane_, secret_, 0, TRUE, UNIX_TIMESTAMP(SYSDATE()))
-    ON DUPLICATE KEY UPDATE fenced = (fenced OR secret = secret_);
-  SELECT sequence INTO found_ FROM steadfast.commit_ledger
-    WHERE lane = lane_ AND secret = secret_ AND fenced FOR UPDATE;
-  COMMIT AND NO CHAIN NO RELEASE;
+  DECLARE born_ BIGINT;
+  DECLARE now_ BIGINT DEFAULT UNIX_TIMESTAMP(SYSDATE());
+  DECLARE tries_ INT DEFAULT 10;
+  DECLARE CONTINUE HANDLER FOR NOT FOUND BEGIN END;
+  WHILE tries_ > 0 DO
+    BEGIN
+      DECLARE EXIT HANDLER FOR 1213
+        BEGIN
+          SET tries_ = tries_ - 1;
+          IF tries_ = 0 THEN
+            RESIGNAL;
+          END IF;
+        END;
+      SET found_ = NULL;
+      START TRANSACTION READ WRITE;
+      INSERT INTO steadfast.commit_ledger (lane, secret, sequence, fenced, opened)
+        VALUES (lane_, secret_, 0, TRUE, now_)
+        ON DUPLICATE KEY UPDATE fenced = (fenced OR secret = secret_);
+      SELECT sequence INTO found_ FROM steadfast.commit_ledger
+        WHERE lane = lane_ AND secret = secret_ AND fenced FOR UPDATE;
+      SELECT opened INTO born_ FROM steadfast.commit_ledger WHERE lane = 0;
+      COMMIT AND NO CHAIN NO RELEASE;
+      SET tries_ = 0;
+    END;
+  END WHILE;
+  IF found_ = 0 AND (born_ IS NULL OR made_ < born_ OR ABS(now_ - made_) > 43200) THEN
+    SET found_ = NULL;
+  END IF;
   SET record_ = found_;
-END";
+END",
+};
 
 /// Lanes are used for half a day and asked about for minutes after. The rows are looked for without locks, because the
-/// locks of others are those of COMMITs on their way.
-const SWEEP: &str = "()
-  MODIFIES SQL DATA SQL SECURITY DEFINER
-  COMMENT 'Steadfast: forgets lanes that were opened more than a day ago'
-BEGIN
+/// locks of others are those of COMMITs on their way: also in a session whose isolation level is SERIALIZABLE, where
+/// every read locks.
+const SWEEP: Procedure = Procedure {
+    name: "sweep",
+    parameters: "",
+    comment: "Steadfast: forgets lanes that were opened more than a day ago",
+    body: "BEGIN
   DECLARE before_ BIGINT DEFAULT UNIX_TIMESTAMP(SYSDATE()) - 86400;
-  DECLARE lane_ BIGINT UNSIGNED;
+  DECLARE lane_ BIGINT UNSIGNED DEFAULT 0;
   DECLARE left_ INT DEFAULT 1000;
-  SELECT MIN(lane) INTO lane_ FROM steadfast.commit_ledger WHERE opened < before_;
   WHILE lane_ IS NOT NULL AND left_ > 0 DO
-    DELETE FROM steadfast.commit_ledger WHERE lane = lane_ AND opened < before_;
     COMMIT AND NO CHAIN NO RELEASE;
+    SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+    START TRANSACTION READ WRITE;
     SELECT MIN(lane) INTO lane_ FROM steadfast.commit_ledger WHERE lane > lane_ AND opened < before_;
+    IF lane_ IS NOT NULL THEN
+      DELETE FROM steadfast.commit_ledger WHERE lane = lane_ AND opened < before_;
+    END IF;
     SET left_ = left_ - 1;
   END WHILE;
   COMMIT AND NO CHAIN NO RELEASE;
-END";
+END",
+};
 
 #[cfg(test)]
 mod tests {
@@ -164,7 +286,7 @@ mod tests {
     fn every_procedure_is_installed_and_removed() {
         for flavor in [Flavor::MariaDb, Flavor::MySql] {
             let texts = install(flavor).join(";");
-            for name in PROCEDURES {
+            for Procedure { name, .. } in PROCEDURES {
                 assert!(texts.contains(&format!("PROCEDURE {DATABASE}.{name}(")));
                 assert!(
                     remove()

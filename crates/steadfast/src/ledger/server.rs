@@ -4,13 +4,13 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use steadfast_net::{Login, QueryResult, ServerConnection, Target, greet, tls};
+use steadfast_net::{Login, QueryError, QueryResult, ServerConnection, Target, greet, tls};
 use steadfast_session::ledger::schema::{self, Flavor};
 use steadfast_wire::Capabilities;
 use steadfast_wire::auth::Password;
 use tokio::time::timeout;
 
-use super::accounts::Account;
+use super::rights;
 use crate::cli::LedgerServer;
 
 /// The environment variable that may hold the password.
@@ -67,6 +67,8 @@ pub(super) struct Admin {
     connection: ServerConnection,
     /// Which kind of server it is.
     pub(super) flavor: Flavor,
+    /// Account and address, for errors.
+    name: String,
 }
 
 impl Admin {
@@ -107,21 +109,30 @@ impl Admin {
         } else {
             Flavor::MySql
         };
-        let mut admin = Self { connection, flavor };
-        // The texts of `schema` are read by the server as they were written, whatever its default is.
-        admin
-            .run("SET SESSION sql_mode='STRICT_TRANS_TABLES'")
-            .await?;
+        let mut admin = Self {
+            connection,
+            flavor,
+            name: format!("{} on {address}", args.url.user),
+        };
+        for statement in schema::prepare(flavor) {
+            admin.run(&statement).await?;
+        }
         Ok(admin)
     }
 
-    /// Runs a statement; an error names its first line.
+    /// Runs a statement; an error names its first line, and the right that is missing.
     pub(super) async fn run(&mut self, statement: &str) -> anyhow::Result<QueryResult> {
         let done = timeout(LIMIT, self.connection.query(statement.as_bytes())).await;
-        let first = || statement.lines().next().unwrap_or_default().to_owned();
+        let first = || statement.lines().next().unwrap_or_default();
         match done {
             Ok(Ok(result)) => Ok(result),
-            Ok(Err(error)) => Err(anyhow::Error::new(error).context(first())),
+            Ok(Err(QueryError::Server(error))) => {
+                match rights::missing(error.code, statement, self.flavor) {
+                    Some(missing) => bail!("{}: {missing}; {error}", self.name),
+                    None => bail!("{}: {error}; it was: {}", self.name, first()),
+                }
+            }
+            Ok(Err(error)) => Err(anyhow::Error::new(error).context(first().to_owned())),
             Err(_) => bail!("no answer within {} s to: {}", LIMIT.as_secs(), first()),
         }
     }
@@ -134,52 +145,36 @@ impl Admin {
             .map(|value| String::from_utf8_lossy(value).into_owned()))
     }
 
-    async fn column(&mut self, query: &str) -> anyhow::Result<Vec<String>> {
+    /// What a query gives, as text; NULL is empty. Each row has as many values as the query has columns.
+    pub(super) async fn rows(&mut self, query: &str) -> anyhow::Result<Vec<Vec<String>>> {
         let result = self.run(query).await?;
+        let text = |value: Option<Vec<u8>>| {
+            String::from_utf8_lossy(&value.unwrap_or_default()).into_owned()
+        };
         Ok(result
             .rows
             .into_iter()
-            .filter_map(|row| row.into_iter().next().flatten())
-            .map(|value| String::from_utf8_lossy(&value).into_owned())
+            .map(|row| row.into_iter().map(text).collect())
             .collect())
     }
 
-    /// Whom to let use the ledger: everybody, or every account that can log in where a server has no PUBLIC.
-    pub(super) async fn accounts(&mut self) -> anyhow::Result<Vec<Account>> {
-        if self.has_public() {
-            return Ok(vec![Account::Public]);
-        }
-        self.every_account().await
-    }
-
-    /// Every account that can log in; roles and locked accounts cannot.
-    pub(super) async fn every_account(&mut self) -> anyhow::Result<Vec<Account>> {
-        let query = match self.flavor {
-            Flavor::MariaDb => {
-                "SELECT CONCAT(QUOTE(User), '@', QUOTE(Host)) FROM mysql.global_priv
-                 WHERE NOT IFNULL(JSON_VALUE(Priv, '$.is_role'), FALSE)
-                   AND NOT IFNULL(JSON_VALUE(Priv, '$.account_locked'), FALSE) ORDER BY User, Host"
-            }
-            Flavor::MySql => {
-                "SELECT CONCAT(QUOTE(User), '@', QUOTE(Host)) FROM mysql.user
-                 WHERE account_locked = 'N' ORDER BY User, Host"
-            }
+    /// Kind and version, such as `MySQL 9.7.4`.
+    pub(super) fn version(&self) -> String {
+        let version = String::from_utf8_lossy(&self.connection.greeting.version);
+        let kind = match self.flavor {
+            Flavor::MariaDb => "MariaDB",
+            Flavor::MySql => "MySQL",
         };
-        Ok(self
-            .column(query)
-            .await?
-            .into_iter()
-            .map(Account::Named)
-            .collect())
+        // What MariaDB before 11 puts in front, for old replicas.
+        format!("{kind} {}", version.trim_start_matches("5.5.5-"))
     }
 
     /// Whether the server knows the grantee PUBLIC: MariaDB 10.11 and later.
-    fn has_public(&self) -> bool {
-        let version = String::from_utf8_lossy(&self.connection.greeting.version);
-        // What MariaDB before 11 puts in front, for old replicas.
-        let version = version.trim_start_matches("5.5.5-");
+    pub(super) fn has_public(&self) -> bool {
+        let version = self.version();
         let mut numbers = version
-            .split(['.', '-'])
+            .split([' ', '.', '-'])
+            .skip(1)
             .map(|part| part.parse().unwrap_or(0));
         let version: (u32, u32) = (
             numbers.next().unwrap_or_default(),
@@ -188,51 +183,15 @@ impl Admin {
         self.flavor == Flavor::MariaDb && version >= (10, 11)
     }
 
-    /// Who has been let use the ledger, the procedures' own account left out.
-    pub(super) async fn grantees(&mut self) -> anyhow::Result<Vec<Account>> {
-        let names = self
-            .column(
-                "SELECT CONCAT(QUOTE(User), '@', QUOTE(Host)) FROM mysql.db
-                 WHERE Db = 'steadfast' AND Execute_priv = 'Y' AND User <> 'steadfast_ledger'
-                 ORDER BY User, Host",
-            )
-            .await?;
-        Ok(names
-            .into_iter()
-            // How MariaDB keeps grants to PUBLIC.
-            .map(|name| match name.as_str() {
-                "'PUBLIC'@''" => Account::Public,
-                _ => Account::Named(name),
-            })
-            .collect())
-    }
-
-    /// Whether there is nothing of somebody else in the database.
-    pub(super) async fn holds_only_the_ledger(&mut self) -> anyhow::Result<bool> {
-        let known =
-            |part: &String| part == "commit_ledger" || schema::PROCEDURES.contains(&part.as_str());
-        Ok(self.parts().await?.iter().all(known))
-    }
-
-    /// Which of the table and the procedures are there, by name.
-    pub(super) async fn parts(&mut self) -> anyhow::Result<Vec<String>> {
-        self.column(
-            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'steadfast'
-             UNION SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'steadfast'",
-        )
-        .await
+    /// Whether the server is set to take no writes: a replica, most often.
+    pub(super) async fn is_read_only(&mut self) -> anyhow::Result<bool> {
+        // MariaDB 12 has words where others have numbers.
+        let value = self.value("SELECT @@GLOBAL.read_only").await?;
+        Ok(!matches!(value.as_deref(), None | Some("0" | "OFF")))
     }
 
     /// Ends the connection.
     pub(super) async fn quit(self) {
         self.connection.quit().await;
     }
-}
-
-/// All that a complete ledger has.
-pub(super) fn complete(parts: &[String]) -> bool {
-    parts.iter().any(|part| part == "commit_ledger")
-        && schema::PROCEDURES
-            .iter()
-            .all(|name| parts.iter().any(|part| part == name))
 }

@@ -3,30 +3,53 @@
 use std::process::ExitCode;
 
 use serde::Serialize;
-use steadfast_session::ledger::schema::Flavor;
+use steadfast_session::ledger::schema::{self, Flavor};
 
 use super::accounts::{self, Account};
-use super::server::{Admin, complete};
+use super::grants::Grants;
+use super::inspect::{self, Found};
+use super::server::Admin;
 use crate::FAILED;
 use crate::cli::LedgerStatus;
+
+/// Whether it is there.
+#[derive(Serialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// As this version has it.
+    Current,
+    /// All of it is there, but not as this version has it.
+    Outdated,
+    /// In part only: of no use.
+    Damaged,
+    /// Not at all.
+    Missing,
+}
 
 /// What was found.
 #[derive(Serialize, Debug)]
 struct Status {
-    /// The table and all procedures are there.
-    installed: bool,
-    /// Some of them are, which is of no use.
-    damaged: bool,
-    /// Rows: one for each session that writes or has written within a day.
+    /// Kind and version.
+    server: String,
+    state: State,
+    /// What is not as it should be, for [`State::Outdated`] and [`State::Damaged`].
+    faults: Vec<String>,
+    /// Rows: at most one for each COMMIT at the same time and for each that was in doubt, within a day and a half.
     lanes: u64,
     /// Lanes of COMMITs whose answer was lost.
     fenced: u64,
-    /// Who may use it.
+    /// How long ago the oldest of them was first used, in seconds by the server's clock.
+    oldest_seconds: Option<u64>,
+    /// Whether accounts that are made later can use it.
+    everybody: bool,
+    /// Who can log in and use it.
     accounts: Vec<String>,
-    /// Accounts that can log in and may not.
+    /// Who can log in and cannot.
     without: Vec<String>,
     /// A crash of the machine may take COMMITs that were acknowledged: setting and value.
     not_durable: Vec<String>,
+    /// Anything else that somebody should look at.
+    warnings: Vec<String>,
 }
 
 /// Runs the command.
@@ -34,12 +57,12 @@ pub(super) async fn run(args: LedgerStatus) -> anyhow::Result<ExitCode> {
     let mut admin = Admin::connect(&args.server).await?;
     let status = look(&mut admin).await?;
     admin.quit().await;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
+    super::print(&if args.json {
+        serde_json::to_string_pretty(&status)? + "\n"
     } else {
-        print(&status);
-    }
-    Ok(if status.installed {
+        describe(&status)
+    })?;
+    Ok(if status.state == State::Current {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(FAILED)
@@ -47,60 +70,100 @@ pub(super) async fn run(args: LedgerStatus) -> anyhow::Result<ExitCode> {
 }
 
 async fn look(admin: &mut Admin) -> anyhow::Result<Status> {
-    let parts = admin.parts().await?;
-    let installed = complete(&parts);
+    let found = Found::look(admin).await?;
     let mut status = Status {
-        installed,
-        damaged: !installed && !parts.is_empty(),
+        server: admin.version(),
+        state: State::Missing,
+        faults: Vec::new(),
         lanes: 0,
         fenced: 0,
+        oldest_seconds: None,
+        everybody: false,
         accounts: Vec::new(),
         without: Vec::new(),
         not_durable: not_durable(admin).await?,
+        warnings: Vec::new(),
     };
-    if !installed {
+    if !found.foreign.is_empty() {
+        status.warnings.push(format!(
+            "the database steadfast has something of somebody else's: {}; who may use the ledger may use its routines",
+            found.foreign.join(", ")
+        ));
+    }
+    if found.is_missing() {
         return Ok(status);
     }
-    let number = |text: Option<String>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
-    status.lanes = number(
-        admin
-            .value("SELECT COUNT(*) FROM steadfast.commit_ledger")
-            .await?,
-    );
-    status.fenced = number(
-        admin
-            .value("SELECT COUNT(*) FROM steadfast.commit_ledger WHERE fenced")
-            .await?,
-    );
-    let allowed = admin.grantees().await?;
-    if !allowed.contains(&Account::Public) {
-        status.without = admin
-            .every_account()
-            .await?
-            .iter()
-            .filter(|account| !allowed.contains(account))
-            .map(ToString::to_string)
-            .collect();
+    status.faults = found.faults();
+    let (definer, excess) = inspect::definer(admin).await?;
+    let definer = definer.fault(&format!("the account {}", schema::DEFINER));
+    if found.table == inspect::Part::Current {
+        let birth = inspect::birth(admin).await?;
+        let emptied = birth.fault("the row of lane 0, which says how old the ledger is,");
+        status.faults.extend(emptied);
+        lanes(admin, &mut status).await?;
     }
-    status.accounts = allowed.iter().map(ToString::to_string).collect();
+    status.faults.extend(definer);
+    status.state = if !found.is_complete() {
+        State::Damaged
+    } else if status.faults.is_empty() {
+        State::Current
+    } else {
+        State::Outdated
+    };
+    let grants = Grants::read(admin).await?;
+    let names = |accounts: Vec<Account>| accounts.iter().map(ToString::to_string).collect();
+    status.everybody = grants.includes_everybody();
+    status.accounts = names(grants.allowed());
+    status.without = names(grants.without());
+    if !grants.writers.is_empty() {
+        status.warnings.push(format!(
+            "the table may be written by {}: who writes it can make a COMMIT fail or seem done",
+            accounts::list(&grants.writers)
+        ));
+    }
+    for grant in excess {
+        status.warnings.push(format!(
+            "{} has more rights than the procedures need: {grant}",
+            schema::DEFINER
+        ));
+    }
+    status.warnings.extend(filters(admin).await?);
     Ok(status)
+}
+
+async fn lanes(admin: &mut Admin, status: &mut Status) -> anyhow::Result<()> {
+    let rows = admin
+        .rows(&format!(
+            "SELECT COUNT(*), IFNULL(SUM(fenced), 0), GREATEST(0, UNIX_TIMESTAMP() - MIN(opened))
+             FROM steadfast.commit_ledger WHERE lane <> {}",
+            schema::BIRTH
+        ))
+        .await?;
+    let number = |at: usize| rows.first()?.get(at)?.parse().ok();
+    status.lanes = number(0).unwrap_or(0);
+    status.fenced = number(1).unwrap_or(0);
+    status.oldest_seconds = number(2);
+    Ok(())
 }
 
 /// Settings under which a crash may take what was acknowledged. The ledger is lost with it, so the two agree; but
 /// the client was told OK.
 async fn not_durable(admin: &mut Admin) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
-    let mut settings = vec![("innodb_flush_log_at_trx_commit", "1")];
-    if admin.value("SELECT @@log_bin").await?.as_deref() == Some("1") {
-        settings.push(("sync_binlog", "1"));
-    }
-    if admin.flavor == Flavor::MariaDb {
-        settings.push(("innodb_doublewrite", "1"));
+    let mut settings = vec![
+        ("innodb_flush_log_at_trx_commit", &["1"][..]),
+        ("innodb_doublewrite", &["ON", "1", "DETECT_AND_RECOVER"]),
+    ];
+    if admin.value("SELECT @@GLOBAL.log_bin").await?.as_deref() == Some("1") {
+        settings.push(("sync_binlog", &["1"]));
     }
     for (name, durable) in settings {
-        let value = admin.value(&format!("SELECT @@GLOBAL.{name}")).await?;
-        if let Some(value) = value
-            && value != durable
+        // SHOW, because it has one form of ON on all versions.
+        let rows = admin
+            .rows(&format!("SHOW GLOBAL VARIABLES LIKE '{name}'"))
+            .await?;
+        if let Some([_, value]) = rows.first().map(Vec::as_slice)
+            && !durable.contains(&value.to_ascii_uppercase().as_str())
         {
             found.push(format!("{name} = {value}"));
         }
@@ -108,41 +171,106 @@ async fn not_durable(admin: &mut Admin) -> anyhow::Result<Vec<String>> {
     Ok(found)
 }
 
-fn print(status: &Status) {
-    if status.damaged {
-        println!("the ledger is there in part only: run `steadfast ledger install` again");
-    } else if !status.installed {
-        println!(
-            "the ledger is not installed: a COMMIT whose answer is lost is answered 1180/08007"
-        );
+/// A binary log that leaves the ledger out: replicas then have the data and not the record.
+async fn filters(admin: &mut Admin) -> anyhow::Result<Option<String>> {
+    if admin.value("SELECT @@GLOBAL.log_bin").await?.as_deref() != Some("1") {
+        return Ok(None);
+    }
+    // MySQL 8.2 renamed it, and 8.4 forgot the old name.
+    let old = match admin.flavor {
+        Flavor::MariaDb => true,
+        Flavor::MySql => {
+            let version = admin.version();
+            version.starts_with("MySQL 8.0.") || version.starts_with("MySQL 8.1.")
+        }
+    };
+    let query = if old {
+        "SHOW MASTER STATUS"
     } else {
-        println!("the ledger is installed");
-        println!(
-            "lanes: {} (one for each session that writes), {} of them with a COMMIT that was in doubt",
-            status.lanes, status.fenced
-        );
-        let named = |names: &[String]| {
-            accounts::list(
-                &names
-                    .iter()
-                    .map(|name| match name.as_str() {
-                        "PUBLIC" => Account::Public,
-                        _ => Account::Named(name.clone()),
-                    })
-                    .collect::<Vec<_>>(),
-            )
+        "SHOW BINARY LOG STATUS"
+    };
+    let rows = match admin.rows(query).await {
+        Ok(rows) => rows,
+        Err(error) => return Ok(Some(format!("{error:#}"))),
+    };
+    let Some([_, _, only, never, ..]) = rows.first().map(Vec::as_slice) else {
+        return Ok(None);
+    };
+    let names = |list: &str| list.split(',').any(|name| name == schema::DATABASE);
+    Ok((names(never) || !only.is_empty() && !names(only)).then(|| {
+        "the binary log leaves out the database steadfast: replicas and backups from it have the data without the ledger"
+            .to_owned()
+    }))
+}
+
+/// For people.
+fn describe(status: &Status) -> String {
+    let mut lines = vec![match status.state {
+        State::Current => format!("the ledger is installed on {}", status.server),
+        State::Outdated => {
+            "the ledger is installed, but not as this version of Steadfast has it: run `steadfast ledger install` again"
+                .to_owned()
+        }
+        State::Damaged => {
+            "the ledger is there in part only: run `steadfast ledger install` again".to_owned()
+        }
+        State::Missing => {
+            "the ledger is not installed: a COMMIT whose answer is lost is answered 1180/08007; `steadfast ledger install` installs it"
+                .to_owned()
+        }
+    }];
+    lines.extend(status.faults.iter().map(|fault| format!("  {fault}")));
+    if status.state != State::Missing {
+        let oldest = match status.oldest_seconds {
+            Some(age) => format!("; the oldest was first used {} ago", ago(age)),
+            None => String::new(),
         };
-        println!("may be used by: {}", named(&status.accounts));
+        lines.push(format!(
+            "lanes: {}, {} of them with a COMMIT that was in doubt{oldest}",
+            status.lanes, status.fenced
+        ));
+        lines.push(if status.everybody {
+            "may be used by: every account, also by those that are made later".to_owned()
+        } else {
+            format!(
+                "may be used by: {}; accounts that are made later need `steadfast ledger install` again",
+                few(&status.accounts)
+            )
+        });
         if !status.without.is_empty() {
-            println!(
-                "may not be used by: {}; `steadfast ledger install` lets them",
-                named(&status.without)
-            );
+            lines.push(format!(
+                "may not be used by: {}; `steadfast ledger install` lets them all, `--for` some",
+                few(&status.without)
+            ));
         }
     }
-    for setting in &status.not_durable {
-        println!(
+    lines.extend(status.not_durable.iter().map(|setting| {
+        format!(
             "warning: {setting}: a crash may take COMMITs that were acknowledged, and neither the server nor Steadfast can know"
-        );
+        )
+    }));
+    lines.extend(
+        status
+            .warnings
+            .iter()
+            .map(|warning| format!("warning: {warning}")),
+    );
+    lines.join("\n") + "\n"
+}
+
+/// A few names, or how many.
+fn few(names: &[String]) -> String {
+    match names {
+        [] => "no account".to_owned(),
+        few if few.len() <= 10 => few.join(", "),
+        many => format!("{} accounts (--json names them)", many.len()),
+    }
+}
+
+fn ago(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
     }
 }

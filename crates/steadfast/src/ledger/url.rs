@@ -1,6 +1,11 @@
 //! `mysql://USER[:PASSWORD]@HOST[:PORT]`: the server and the administrator's account of a command.
 
+use std::ffi::OsStr;
 use std::str::FromStr;
+
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Command};
 
 use steadfast_proxy::config::Address;
 
@@ -39,6 +44,28 @@ impl std::fmt::Display for UrlError {
 }
 
 impl std::error::Error for UrlError {}
+
+/// Reads a URL from the command line. clap's own parser would repeat what it cannot read, with the password.
+#[derive(Clone)]
+pub(crate) struct UrlParser;
+
+impl TypedValueParser for UrlParser {
+    type Value = ServerUrl;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        _: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<ServerUrl, clap::Error> {
+        let wrong = |error: UrlError| command.clone().error(ErrorKind::ValueValidation, error);
+        value
+            .to_str()
+            .ok_or_else(|| UrlError("the URL is not UTF-8".to_owned()))
+            .and_then(str::parse)
+            .map_err(wrong)
+    }
+}
 
 impl FromStr for ServerUrl {
     type Err = UrlError;
