@@ -219,6 +219,12 @@ impl Session {
         if flight.recording != Recording::Before {
             actions.push(Action::Acknowledge(flight));
         }
+        let chains = flight.chains() && self.held.is_empty();
+        if chains {
+            // With the characteristics of the one before, as long as they are known.
+            self.insert_id_at_start = self.insert_id;
+            actions.push(Action::OpenedChained);
+        }
         if let Some(answer) = answer {
             let status = Some(Status {
                 in_transaction: false,
@@ -240,10 +246,8 @@ impl Session {
                 ..flight
             };
             self.attach(Some(flight), false, actions);
-        } else if flight.chains() {
-            self.insert_id_at_start = self.insert_id;
+        } else if chains {
             self.transaction.open_chained();
-            actions.push(Action::OpenedChained);
             self.attach(None, true, actions);
         }
     }

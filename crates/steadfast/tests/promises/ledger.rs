@@ -194,6 +194,29 @@ with_ledger! {
         }
     }
 
+    fn a_chain_whose_answer_is_lost_goes_on_as_it_was(case) {
+        case.witness().run(&["INSERT INTO t (id, n) VALUES (1, 1), (2, 2)"]);
+        for fault in FAULTS {
+            let mut client = case.client();
+            client.run(&[
+                "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+                "BEGIN",
+                "UPDATE t SET n = n + 1 WHERE id = 1",
+            ]);
+            inflict(case, fault, COMMIT);
+            client.query("COMMIT AND CHAIN").good();
+            case.link.clear_tap();
+            // What a SERIALIZABLE transaction reads nobody else can change.
+            client.run(&["SELECT n FROM t WHERE id = 2"]);
+            let mut witness = case.witness();
+            witness.run(&["SET innodb_lock_wait_timeout = 1"]);
+            witness.query("UPDATE t SET n = 0 WHERE id = 2").fails("1205/HY000");
+            client.run(&["COMMIT"]);
+            witness.query("UPDATE t SET n = n WHERE id = 2").good();
+        }
+        assert_eq!(case.rows(), ["3", "2"]);
+    }
+
     fn a_table_without_transactions_elsewhere_makes_no_doubt(case) {
         case.witness().run(&[
             "CREATE TABLE log (n INT) ENGINE=MyISAM",
