@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use steadfast_session::ledger::{Lane, Lanes};
+use steadfast_session::ledger::{Lane, Lanes, Moment};
 use steadfast_sql::ClassCache;
 
 /// See the module. No borrow is held over an await.
@@ -14,15 +14,21 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    /// A lane that no other COMMIT uses now; `now` in seconds since 1970 by the server's clock.
+    /// A lane that no other COMMIT uses now, or has used since the transaction began; `now` in seconds since 1970 by
+    /// the server's clock.
     ///
     /// # Errors
     /// The system has no random bytes.
-    pub(crate) fn take_lane(&self, now: u64) -> Result<Lane, getrandom::Error> {
-        if let Some(lane) = self.lanes.borrow_mut().take(now) {
+    pub(crate) fn take_lane(&self, now: u64, began: Moment) -> Result<Lane, getrandom::Error> {
+        if let Some(lane) = self.lanes.borrow_mut().take(now, began) {
             return Ok(lane);
         }
         Ok(Lane::new(getrandom::u64()?, getrandom::u64()?, now))
+    }
+
+    /// Now, in the order in which lanes are given back.
+    pub(crate) fn moment(&self) -> Moment {
+        self.lanes.borrow().now()
     }
 
     /// Gives one back, whose every COMMIT was answered with OK.

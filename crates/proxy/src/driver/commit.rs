@@ -64,7 +64,7 @@ impl Driver {
             return self.commit_plainly().await;
         }
         let now = self.shared.clock.now().unwrap_or_default() / 1_000_000;
-        let mut lane = match self.local.take_lane(now) {
+        let mut lane = match self.local.take_lane(now, self.began) {
             Ok(lane) => lane,
             Err(error) => {
                 tracing::warn!("the system has no random bytes: {error}");
@@ -96,6 +96,8 @@ impl Driver {
         match self.converse(&payload, order).await? {
             Exchanged::Ended(ended) if ended.error == 0 => {
                 self.local.give_lane_back(lane);
+                // What is chained to it begins here.
+                self.began = self.local.moment();
                 self.committed(flight, ended).await
             }
             Exchanged::Ended(ended) => Ok(self.not_recorded(ended.error, lane, doubt, flight)),

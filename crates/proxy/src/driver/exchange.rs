@@ -223,6 +223,9 @@ impl Driver {
     ) -> Result<Exchanged, Exit> {
         let mut silences = self.shared.health.silences();
         let status = self.status;
+        if order.within || !status.contains(StatusFlags::IN_TRANS) {
+            self.began = self.local.moment();
+        }
         // The server's answer to it would come while a long command is being written, as only an error does.
         let begun_apart = order.within && payload.len() > WRITE_AT_ONCE;
         if begun_apart && let Err(error) = self.query(BEGIN).await {

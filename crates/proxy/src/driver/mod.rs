@@ -195,6 +195,10 @@ pub(crate) struct Driver {
     released: bool,
     /// Its account can use the ledger, as it was found at that time.
     ledger: (bool, std::time::Instant),
+    /// Not after the transaction that is open, or was last, has read anything on the server: [`Lanes`] says why.
+    ///
+    /// [`Lanes`]: steadfast_session::ledger::Lanes
+    began: steadfast_session::ledger::Moment,
     /// The recorded COMMIT whose answer was lost.
     doubt: Option<Doubt>,
     /// How much of an answer that is to be held the client has already, and the next sequence id there.
@@ -271,6 +275,7 @@ impl Driver {
             user_locks: UserLocks::default(),
             released: false,
             ledger: (start.link.ledger, std::time::Instant::now()),
+            began: steadfast_session::ledger::Moment::default(),
             doubt: None,
             given: None,
             held: None,

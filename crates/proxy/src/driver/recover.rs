@@ -151,6 +151,8 @@ impl Driver {
                 self.own.clone_from(&link.own);
                 self.ledger = (link.ledger, std::time::Instant::now());
                 self.link = Some(link);
+                // A replay begins here.
+                self.began = self.local.moment();
                 self.deferred = super::Deferred {
                     user_variables: self.state.has_unknown_user_variables(),
                     collation: self.state.has_unasked_collation(),

@@ -26,7 +26,7 @@ pub mod calls;
 mod lanes;
 pub mod schema;
 
-pub use lanes::Lanes;
+pub use lanes::{Lanes, Moment};
 
 /// One row of the ledger, for one COMMIT at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

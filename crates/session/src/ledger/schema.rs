@@ -206,7 +206,7 @@ END",
 /// the answer is 0, unless the row may have been lost ([`BIRTH`]): then it is NULL, for whoever asks.
 ///
 /// Two that wait for the same COMMIT deadlock when it is rolled back, at any isolation level: each inherits a lock on
-/// the gap. One of them is told (1213), and tries again.
+/// the gap. One of them is told (1213; 1020 with MariaDB's `innodb_snapshot_isolation`), and tries again.
 const FENCE: Procedure = Procedure {
     name: "fence",
     parameters: "IN lane_ BIGINT UNSIGNED, IN secret_ BIGINT UNSIGNED, IN made_ BIGINT, OUT record_ VARCHAR(80)",
@@ -219,7 +219,7 @@ const FENCE: Procedure = Procedure {
   DECLARE CONTINUE HANDLER FOR NOT FOUND BEGIN END;
   WHILE tries_ > 0 DO
     BEGIN
-      DECLARE EXIT HANDLER FOR 1213
+      DECLARE EXIT HANDLER FOR 1020, 1213
         BEGIN
           SET tries_ = tries_ - 1;
           IF tries_ = 0 THEN
