@@ -439,6 +439,7 @@ impl Relay {
         self.digest.update(ok.info);
         let result = EndOfResult {
             status: ok.status,
+            affected_rows: ok.affected_rows,
             insert_id: ok.last_insert_id,
             warnings: ok.warnings,
         };
@@ -487,6 +488,7 @@ impl Relay {
             status: result.map(|result| result.status),
             error,
             digest: self.digest.finish(),
+            affected_rows: result.map_or(0, |result| result.affected_rows),
             insert_id: result.map_or(0, |result| result.insert_id),
             warnings: result.map_or(0, |result| result.warnings),
             prepared: self.prepared,
@@ -587,6 +589,7 @@ fn tells_of_transaction(change: &SessionStateChange<'_>) -> bool {
 #[derive(Clone, Copy)]
 struct EndOfResult {
     status: StatusFlags,
+    affected_rows: u64,
     insert_id: u64,
     warnings: u16,
 }

@@ -169,6 +169,7 @@ impl Driver {
                     status: Some(self.status),
                     error: 0,
                     digest: 0,
+                    affected_rows: 0,
                     insert_id: 0,
                     warnings: 0,
                     rows: None,

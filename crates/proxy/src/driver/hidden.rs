@@ -268,6 +268,15 @@ impl Driver {
         let leave = match class.kind {
             Kind::Set | Kind::Do => RowCount::Zero,
             Kind::Select | Kind::Execute if ended.rows.is_some() => RowCount::OfSelect,
+            // Its procedure may have assigned any of them.
+            Kind::Call => match (
+                ended.affected_rows,
+                self.state.unknown_user_variables().next(),
+            ) {
+                (0, _) => RowCount::Zero,
+                (1, Some(name)) => RowCount::One(name.to_vec()),
+                _ => return,
+            },
             // It has found one row: else there would be a warning.
             Kind::Select => match self.state.unknown_user_variables().next() {
                 Some(name) => RowCount::One(name.to_vec()),

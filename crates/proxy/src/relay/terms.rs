@@ -63,6 +63,8 @@ pub(crate) struct Ended {
     pub(crate) digest: u64,
     /// Insert id of its last OK.
     pub(crate) insert_id: u64,
+    /// Affected rows of its last OK.
+    pub(crate) affected_rows: u64,
     /// Warnings of its last OK or EOF.
     pub(crate) warnings: u16,
     /// Rows of all its results; `None`: it had none.

@@ -80,6 +80,25 @@ fn collation_stays(case: &Case, before: &[&str]) {
 }
 
 on_both_servers! {
+    fn a_variable_is_known_although_a_procedure_ran_last(case) {
+        case.witness().run(&[
+            "CREATE PROCEDURE sets() BEGIN SET @one = @one + 1; END",
+            "CREATE PROCEDURE writes() BEGIN INSERT INTO t (n) VALUES (@one); SET @one = @one + 1; END",
+            "CREATE PROCEDURE gives(OUT x INT) BEGIN SELECT 1; SET x = 5; END",
+        ]);
+        let mut client = case.client();
+        client.run(&["SET @one = 1", "CALL sets()"]);
+        case.cut();
+        assert_eq!(client.line("SELECT @one"), "2");
+        client.run(&["CALL writes()"]);
+        case.cut();
+        assert_eq!(client.line("SELECT @one"), "3");
+        client.run(&["CALL gives(@two)"]);
+        case.cut();
+        assert_eq!(client.line("SELECT @one, @two"), "3 5");
+        assert_eq!(case.rows(), ["2"]);
+    }
+
     fn a_user_variable_that_is_too_long_to_be_kept_is_told_until_reset(case) {
         let mut client = case.client();
         client.run(&[LONG]);
