@@ -105,7 +105,9 @@ impl Sum {
         let (mut hit, mut cells) = (0, 0);
         for phase in Phase::ALL {
             for class in Class::ALL {
-                let can_be = (phase == Phase::Moment) == (class == Class::None);
+                // A login ends with its last answer.
+                let can_be = (phase == Phase::Moment) == (class == Class::None)
+                    && (phase, class) != (Phase::After, Class::Login);
                 if !can_be {
                     continue;
                 }

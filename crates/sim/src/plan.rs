@@ -94,6 +94,12 @@ impl Plan {
             faults: Vec::new(),
             plant,
         };
+        if plant == Plant::LaneReused {
+            plan.faults.push(Planned {
+                when: When::Moment(random.below(1_000) as u32),
+                fault: Fault::ProxyCrash { millis: 5 },
+            });
+        }
         for _ in 0..random.pick(&[1, 1, 2, 2, 3, 5]) {
             let when = plan.random_when(&mut random);
             let fault = random_fault(&mut random, matches!(when, When::Moment(_)));
@@ -192,7 +198,7 @@ fn random_fault(random: &mut Random, at_moment: bool) -> Fault {
     // Mostly shorter than clients are held.
     let millis = random.pick(&[5, 100, 500, 2_000, 6_000, 12_000]);
     let millis = if random.chance(2) { 45_000 } else { millis };
-    match random.below(if at_moment { 22 } else { 20 }) {
+    match random.below(if at_moment { 23 } else { 21 }) {
         0..=2 => Fault::Fin { cut, seen },
         3..=6 => Fault::Rst { cut, seen },
         7 | 8 => Fault::BlackHole { cut, millis },

@@ -240,19 +240,20 @@ impl Network {
         });
     }
 
-    /// Everything that is cut off passes again, and the server does not stand still.
-    pub fn heal(&self) {
+    /// Whether the server runs and nothing is on its way to it.
+    pub fn is_quiet(&self) -> bool {
         self.with(|state| {
             let now = Instant::now();
-            state.partitioned_until = now;
-            state.server.frozen_until = now;
-            for connection in state.connections.values_mut() {
-                for pipe in &mut connection.pipes {
-                    pipe.heal(now);
-                }
-            }
-            state.wake_all();
-        });
+            let late = |connection: &Connection| {
+                let [to_server, to_proxy] = &connection.pipes;
+                to_server.next().is_some_and(|at| at > now)
+                    || to_proxy.next().is_some_and(|at| at > now)
+            };
+            state.server.up
+                && state.server.frozen_until <= now
+                && state.partitioned_until <= now
+                && !state.connections.values().any(late)
+        })
     }
 
     /// The server tells what it knows of a connection.
@@ -467,12 +468,6 @@ impl State {
                 connection.ends[1].broken = Some(io::ErrorKind::ConnectionReset);
                 connection.wake();
             }
-        }
-    }
-
-    fn wake_all(&mut self) {
-        for connection in self.connections.values_mut() {
-            connection.wake();
         }
     }
 }

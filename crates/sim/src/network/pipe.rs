@@ -95,15 +95,6 @@ impl Pipe {
         self.last = self.last.max(until);
     }
 
-    /// What was held arrives now.
-    pub(super) fn heal(&mut self, now: Instant) {
-        self.held_until = now;
-        for segment in &mut self.on_the_way {
-            segment.at = segment.at.min(now);
-        }
-        self.last = now;
-    }
-
     pub(super) fn held_until(&self) -> Instant {
         self.held_until
     }

@@ -171,6 +171,7 @@ impl Connection {
         if let Some(schema) = response.database {
             self.session.schema = String::from_utf8_lossy(schema).into_owned();
         }
+        self.point(Phase::Before).await?;
         let ok = OkPacket::new(self.session.status());
         self.send(|out, capabilities| ok.write(out, capabilities))
             .await?;

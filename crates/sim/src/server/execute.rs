@@ -332,6 +332,12 @@ impl Connection {
             Err(Failed::Sql(1213, ..)) => {
                 self.session.open = None;
                 self.server.storage.borrow_mut().rollback(id);
+                if self.server.settings.flaws.hides_deadlocks && writes {
+                    return Ok(Answer::Ok {
+                        affected: 1,
+                        insert_id: 0,
+                    });
+                }
             }
             Err(_) if own => self.server.storage.borrow_mut().rollback(id),
             Err(_) => self.server.storage.borrow_mut().restore(id, before),

@@ -38,6 +38,9 @@ pub struct Flaws {
     pub fence_denies: bool,
     /// A variable that is set while a session is restored keeps its default: as if the journal had forgotten the SET.
     pub forgets_restored: Option<&'static str>,
+    /// A write that is the victim of a deadlock is answered with OK, and its transaction is gone: what a proxy takes for
+    /// granted that does not wait for the answer before it sends the ledger's call.
+    pub hides_deadlocks: bool,
 }
 
 /// How a server is made.
