@@ -159,9 +159,16 @@ impl Connection {
                 Ok(Answer::Rows { names, rows })
             }
             Statement::Catalogue => Ok(Answer::Rows {
-                names: vec!["a".to_owned(), "b".to_owned()],
-                rows: vec![vec![Value::Int(0), Value::Int(0)]],
+                names: vec!["TABLE_NAME".to_owned()],
+                rows: Vec::new(),
             }),
+            Statement::Usable => {
+                let procedures = if self.server.settings.ledger { 2 } else { 0 };
+                Ok(Answer::Rows {
+                    names: vec!["COUNT(*)".to_owned()],
+                    rows: vec![vec![Value::Int(procedures)]],
+                })
+            }
             Statement::AutoIncrement(table) => {
                 let names = vec!["COLUMN_NAME".to_owned(), "t".to_owned()];
                 let rows = if table == "t_entry" {

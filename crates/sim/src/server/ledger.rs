@@ -8,6 +8,9 @@ use crate::fault::Phase;
 /// Half a day: `made` and the server's clock may be this far apart.
 const APART: u64 = 43_200;
 
+/// When the ledger was installed, in seconds since 1970.
+const BIRTH: u64 = super::EPOCH / 1_000_000 - 1_000;
+
 impl Connection {
     /// CALL steadfast.NAME(…).
     pub(super) async fn call(
@@ -31,8 +34,14 @@ impl Connection {
                 self.ledger_commit(lane.cast_unsigned(), row, chain != 0)
                     .await
             }
-            ("fence", &[lane, secret], Some(Expression::UserVariable(variable))) => {
-                let found = self.ledger_fence(lane.cast_unsigned(), secret).await?;
+            ("fence", &[lane, secret, made], Some(Expression::UserVariable(variable))) => {
+                let mut found = self.ledger_fence(lane.cast_unsigned(), secret).await?;
+                let now = self.server.clock() / 1_000_000;
+                let made = made.cast_unsigned();
+                if found == Some(0) && (made < BIRTH || now.abs_diff(made) > APART) {
+                    // Its row may have been lost.
+                    found = None;
+                }
                 let value = found.map_or(Value::Null, |sequence| {
                     Value::Text(sequence.cast_unsigned().to_string().into_bytes())
                 });
@@ -56,6 +65,7 @@ impl Connection {
         }
         let now = self.server.clock() / 1_000_000;
         if sequence == 1 && now.abs_diff(made.cast_unsigned()) > APART {
+            self.roll_back();
             return Err(refused("this COMMIT is half a day old"));
         }
         let own = self.session.open.is_none();
@@ -66,8 +76,8 @@ impl Connection {
         }
         let recorded = self.record(lane, secret, sequence, now.cast_signed()).await;
         if let Err(failed) = recorded {
-            let deadlock = matches!(failed, Failed::Sql(1213, ..));
-            if deadlock || (own && self.session.autocommit()) {
+            let rolled_back = matches!(failed, Failed::Sql(1213 | 1644, ..));
+            if rolled_back || (own && self.session.autocommit()) {
                 self.roll_back();
             }
             return Err(failed);
@@ -91,10 +101,6 @@ impl Connection {
         open.wrote = true;
         let id = open.id;
         let key: Key = (Table::Ledger, lane);
-        let there = self.server.storage.borrow().current(id, key).is_some();
-        if sequence != 1 && !there {
-            return Err(refused("this transaction was given up"));
-        }
         self.lock(id, key).await?;
         let mut storage = self.server.storage.borrow_mut();
         let row = match (sequence, storage.current(id, key)) {

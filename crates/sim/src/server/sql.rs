@@ -164,8 +164,10 @@ pub enum Statement {
     },
     /// SHOW GLOBAL STATUS of these names.
     Status(Vec<String>),
-    /// Which tables have no transactions, and are there functions.
+    /// Names of tables without transactions.
     Catalogue,
+    /// Whether the account may use the ledger.
+    Usable,
     /// The AUTO_INCREMENT column of the table of this name, and when it was made.
     AutoIncrement(String),
 }
@@ -178,8 +180,11 @@ pub type NotUnderstood = String;
 /// # Errors
 /// It is none that is known here.
 pub fn parse(text: &str, parameters: &[Value]) -> Result<Statement, NotUnderstood> {
-    if text.starts_with("SELECT EXISTS(SELECT 1 FROM information_schema.TABLES") {
+    if text.starts_with("SELECT DISTINCT TABLE_NAME FROM information_schema.TABLES") {
         return Ok(Statement::Catalogue);
+    }
+    if text.starts_with("SELECT COUNT(*) FROM information_schema.ROUTINES") {
+        return Ok(Statement::Usable);
     }
     if text.starts_with("SELECT c.COLUMN_NAME, UNIX_TIMESTAMP(t.CREATE_TIME)") {
         return auto_increment(text).ok_or_else(|| text.to_owned());
@@ -520,6 +525,9 @@ impl Parser<'_> {
             let expression = self.expression()?;
             columns.push((format!("c{from}"), expression));
             if !self.mark(',') {
+                if self.takes("LIMIT") {
+                    self.number()?;
+                }
                 return Ok(Statement::Select(columns));
             }
         }
