@@ -500,12 +500,12 @@ impl Parser<'_> {
             return Ok(statement);
         }
         self.at = start;
-        if let (Some(Token::UserVariable(name)), true) =
-            (self.tokens.get(self.at).cloned(), self.tokens.len() == 4)
+        let into = self.tokens.get(self.at + 1);
+        if let (Some(Token::UserVariable(name)), Some(Token::Word(word))) =
+            (self.tokens.get(self.at).cloned(), into)
+            && word == "INTO"
         {
-            self.at += 1;
-            self.needs(&["INTO"])?;
-            self.at += 1;
+            self.at += 3;
             return Ok(Statement::SelectInto(name));
         }
         let is_table = self
