@@ -199,6 +199,9 @@ impl FaultKind {
     ];
 }
 
+/// Milliseconds after which the proxy gives up a connection that says nothing: keepalive and user timeout.
+const GIVEN_UP: u64 = 30_000;
+
 impl Fault {
     /// Its kind.
     pub fn kind(self) -> FaultKind {
@@ -234,14 +237,22 @@ impl Fault {
         }
     }
 
-    /// How long nobody can reach the server because of it, at most.
+    /// How long somebody may wait because of it, at most, in milliseconds.
     pub fn outage(self) -> u64 {
         match self {
             Fault::Partition { millis }
             | Fault::Freeze { millis }
             | Fault::Crash { millis, .. }
             | Fault::ProxyCrash { millis } => millis.into(),
-            _ => 0,
+            // What is silent for longer is given up.
+            Fault::BlackHole { millis, .. } | Fault::Delay { millis } => {
+                u64::from(millis).min(GIVEN_UP)
+            }
+            Fault::Fin { seen, .. } | Fault::Rst { seen, .. } => match seen {
+                Seen::ByServer => GIVEN_UP,
+                Seen::ByBoth | Seen::ByProxy => 0,
+            },
+            Fault::Kill => 0,
         }
     }
 }

@@ -279,7 +279,7 @@ fn finish(total: &Sum) -> Result<()> {
     if total.violations.is_empty() {
         Ok(())
     } else {
-        bail!("{} runs broke a promise", total.violations.len())
+        std::process::exit(1)
     }
 }
 
@@ -295,5 +295,6 @@ fn replay(what: &str, ledger: Option<bool>, plant: Plant) -> Result<()> {
         println!("no violation");
         return Ok(());
     }
-    bail!("{}", report.violations.join("; "))
+    println!("{}", report.violations.join("\n"));
+    std::process::exit(1)
 }

@@ -17,7 +17,7 @@ use crate::check::{Held, check};
 use crate::client::{PASSWORD, USER};
 use crate::fault::{Fault, Injector, Struck};
 use crate::network::{Network, Pace};
-use crate::plan::{HOLD, Plan, Plant};
+use crate::plan::{Plan, Plant};
 use crate::random::Random;
 use crate::server::storage::Table;
 use crate::server::{Dialect, Flaws, Server, Settings};
@@ -81,7 +81,7 @@ fn config(plan: &Plan) -> Result<Config> {
             backend: Some(Network::server_address().into()),
             admin: Some(AdminAddress::Off),
             state_dir: Some("/nonexistent".into()),
-            hold: Some(Duration::from_millis(HOLD)),
+            hold: Some(Duration::from_millis(plan.hold)),
             ..Overrides::default()
         },
     )
@@ -193,7 +193,7 @@ async fn scenario(plan: &Plan, trace: Trace) -> Result<Report> {
 /// Nothing may be left behind, unless nobody could have ended it.
 fn settle(plan: &Plan, server: &Server, trace: &Trace) {
     let unreachable =
-        plan.outage() >= HOLD / 2 || plan.has(|fault| matches!(fault, Fault::ProxyCrash { .. }));
+        plan.outlasts_hold() || plan.has(|fault| matches!(fault, Fault::ProxyCrash { .. }));
     let locked = server.storage.borrow().locked();
     if locked > 0 && !unreachable {
         trace.violation(format!(
@@ -212,8 +212,7 @@ fn flaws(plant: Plant) -> Flaws {
 }
 
 fn rules(plan: &Plan) -> Rules {
-    // Two outages may follow each other.
-    let long = plan.outage() >= HOLD / 2;
+    let long = plan.outlasts_hold();
     Rules {
         doubt: !plan.ledger || long || plan.has(|fault| matches!(fault, Fault::Kill)),
         unavailable: long,

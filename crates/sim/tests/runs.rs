@@ -23,7 +23,9 @@ fn each(
                     if seed >= seeds.end {
                         return;
                     }
-                    let report = run(&plan(seed), Keep::Violations).unwrap();
+                    let Ok(report) = run(&plan(seed), Keep::Violations) else {
+                        panic!("seed {seed} did not begin");
+                    };
                     if until(seed, &report.violations) {
                         found.fetch_min(seed, Ordering::Relaxed);
                     }
