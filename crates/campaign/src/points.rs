@@ -359,7 +359,12 @@ impl Archer {
     /// connection is struck once more at most.
     fn spares(&self, connection: u64) -> bool {
         let once_more = self.newest + 1;
-        matches!(self.aim, Aim::Auto(_)) && connection > once_more
+        let looking = match self.aim {
+            Aim::Auto(_) | Aim::Commit(_) => true,
+            Aim::Resolver(_) => self.phase == Phase::Looking,
+            Aim::Answer => false,
+        };
+        looking && connection > once_more
     }
 
     fn lose_answer(&mut self, connection: u64) -> Verdict {
