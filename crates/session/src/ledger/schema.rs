@@ -82,6 +82,10 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS steadfast.commit_ledger (
 /// already, and the INSERT fails; a row that was swept cannot come again, because what would make it is refused when it
 /// is half a day old. SYSDATE(): NOW() is what the client's session has frozen it to, if it has. The client's
 /// `completion_type` does not reach it.
+///
+/// Later ones update the row by ON DUPLICATE KEY, because MySQL's UPDATE moves the client's FOUND_ROWS() (9.7.4). The
+/// row count is 2 for a row that was changed, also under CLIENT_FOUND_ROWS; 1 for a row that was swept, and under
+/// CLIENT_FOUND_ROWS for one that was left as it was. An error leaves the transaction to be rolled back.
 const COMMIT: &str = "(IN lane_ BIGINT UNSIGNED, IN secret_ BIGINT UNSIGNED, IN sequence_ BIGINT UNSIGNED,
    IN made_ BIGINT, IN chain_ BOOLEAN)
   MODIFIES SQL DATA SQL SECURITY DEFINER
@@ -96,9 +100,10 @@ BEGIN
     END IF;
     INSERT INTO steadfast.commit_ledger (lane, secret, sequence, opened) VALUES (lane_, secret_, 1, now_);
   ELSE
-    UPDATE steadfast.commit_ledger SET sequence = sequence_
-      WHERE lane = lane_ AND secret = secret_ AND fenced = FALSE AND sequence < sequence_;
-    IF ROW_COUNT() <> 1 THEN
+    INSERT INTO steadfast.commit_ledger (lane, secret, sequence, opened) VALUES (lane_, secret_, sequence_, 0)
+      ON DUPLICATE KEY UPDATE
+        sequence = IF(secret = secret_ AND NOT fenced AND sequence < sequence_, sequence_, sequence);
+    IF ROW_COUNT() <> 2 THEN
       SIGNAL SQLSTATE 'SF001' SET MYSQL_ERRNO = 1644,
         MESSAGE_TEXT = 'Steadfast: this transaction was given up and cannot be committed any more';
     END IF;
