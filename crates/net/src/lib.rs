@@ -14,6 +14,8 @@ mod error;
 mod listener;
 mod options;
 mod packets;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod stream;
 mod target;
 pub mod tls;

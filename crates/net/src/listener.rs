@@ -23,9 +23,16 @@ enum Kind {
         listener: UnixListener,
         path: PathBuf,
     },
+    #[cfg(feature = "simulation")]
+    Simulated(crate::simulation::Arriving),
 }
 
 impl Listener {
+    #[cfg(feature = "simulation")]
+    pub(crate) fn of(arriving: crate::simulation::Arriving) -> Self {
+        Listener(Kind::Simulated(arriving))
+    }
+
     /// Listens. For a host with several addresses it is the first one. The file of a Unix socket on which nobody
     /// listens any more is replaced; any other file is left alone.
     ///
@@ -97,6 +104,8 @@ impl Listener {
                 });
                 Ok((stream, peer))
             }
+            #[cfg(feature = "simulation")]
+            Kind::Simulated(arriving) => arriving.accept().await,
         }
     }
 
@@ -108,6 +117,8 @@ impl Listener {
         match &self.0 {
             Kind::Tcp(listener) => listener.local_addr().map(Address::from),
             Kind::Unix { path, .. } => Ok(Address::Unix(path.clone())),
+            #[cfg(feature = "simulation")]
+            Kind::Simulated(arriving) => Ok(arriving.address()),
         }
     }
 }

@@ -21,6 +21,9 @@ pub enum Stream {
     TlsAccepted(Box<tokio_rustls::server::TlsStream<Rewound>>),
     /// TLS that this side asked for.
     TlsConnected(Box<tokio_rustls::client::TlsStream<Stream>>),
+    /// A connection of a simulated network; to those above it is plain TCP.
+    #[cfg(feature = "simulation")]
+    Simulated(Box<dyn crate::simulation::Carrier>),
 }
 
 impl Stream {
@@ -31,16 +34,24 @@ impl Stream {
 
     /// Whether a password may be sent in the clear: inside TLS or over a Unix socket.
     pub fn is_secure(&self) -> bool {
-        !matches!(self, Stream::Tcp(_))
+        self.is_tls() || matches!(self, Stream::Unix(_))
     }
 
     /// This side's address; `None` for a Unix socket and for a connection that the system has forgotten.
     pub fn local_addr(&self) -> Option<SocketAddr> {
+        #[cfg(feature = "simulation")]
+        if let Stream::Simulated(carrier) = self.plain() {
+            return Some(carrier.local_addr());
+        }
         self.tcp()?.local_addr().ok()
     }
 
     /// The other side's address; `None` for a Unix socket and for a connection that the system has forgotten.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
+        #[cfg(feature = "simulation")]
+        if let Stream::Simulated(carrier) = self.plain() {
+            return Some(carrier.peer_addr());
+        }
         self.tcp()?.peer_addr().ok()
     }
 
@@ -63,6 +74,10 @@ impl Stream {
     /// # Errors
     /// The system's.
     pub fn apply(&self, options: &SocketOptions) -> io::Result<()> {
+        #[cfg(feature = "simulation")]
+        if let Stream::Simulated(carrier) = self.plain() {
+            carrier.apply(options);
+        }
         match self.tcp() {
             Some(stream) => options.set(stream),
             None => Ok(()),
@@ -75,6 +90,8 @@ impl Stream {
             Stream::Tcp(_) | Stream::Unix(_) => self,
             Stream::TlsAccepted(tls) => tls.get_ref().0.stream.plain(),
             Stream::TlsConnected(tls) => tls.get_ref().0.plain(),
+            #[cfg(feature = "simulation")]
+            Stream::Simulated(_) => self,
         }
     }
 
@@ -106,6 +123,8 @@ macro_rules! on {
             Stream::Unix($carrier) => $run,
             Stream::TlsAccepted($carrier) => $run,
             Stream::TlsConnected($carrier) => $run,
+            #[cfg(feature = "simulation")]
+            Stream::Simulated($carrier) => $run,
         }
     };
 }

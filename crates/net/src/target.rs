@@ -21,6 +21,8 @@ pub struct Target {
     /// Limit for everything up to the greeting: name resolution, connecting and waiting. Default: 10 s, the
     /// servers' own `connect_timeout`.
     pub connect_timeout: Duration,
+    #[cfg(feature = "simulation")]
+    pub(crate) network: Option<std::sync::Arc<dyn crate::simulation::Network>>,
 }
 
 impl Target {
@@ -31,6 +33,8 @@ impl Target {
             tls,
             options: SocketOptions::default(),
             connect_timeout: Duration::from_secs(10),
+            #[cfg(feature = "simulation")]
+            network: None,
         }
     }
 
@@ -48,6 +52,15 @@ impl Target {
             stage: ConnectStage::Connecting,
             after: self.connect_timeout,
         };
+        #[cfg(feature = "simulation")]
+        if let Some(network) = &self.network {
+            let connected = timeout_at(deadline, network.connect(&self.address))
+                .await
+                .map_err(late)?;
+            let stream = Stream::Simulated(connected.map_err(ConnectError::io)?);
+            stream.apply(&self.options).map_err(ConnectError::io)?;
+            return Ok(stream);
+        }
         let stream = match &self.address {
             Address::Unix(path) => {
                 let connected = timeout_at(deadline, UnixStream::connect(path))

@@ -5,13 +5,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steadfast_net::{Login, QueryError, QueryResult, ServerConnection, greet};
 use steadfast_session::ledger::calls;
 use steadfast_wire::Capabilities;
-use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 
 use crate::clock;
 use crate::ledger;
@@ -38,7 +38,7 @@ struct Sample {
 #[derive(Debug)]
 pub(crate) struct Health {
     /// Counts the times that the server was found silent for `dead_after`.
-    silences: watch::Sender<u64>,
+    silences: Arc<Counter>,
     samples: Mutex<Vec<Sample>>,
     sampled: Notify,
     wanted: Notify,
@@ -46,6 +46,36 @@ pub(crate) struct Health {
     /// Counts changes of tables' definitions that the server's counters tell; 0: not asked yet.
     definitions: AtomicU64,
     counted: Mutex<Option<Counted>>,
+}
+
+/// Counts, and wakes who waits for it in the order in which they began to. A `watch` wakes in a random order, which a
+/// simulation could not run again.
+#[derive(Debug, Default)]
+struct Counter {
+    count: AtomicU64,
+    counted: Notify,
+}
+
+/// Waits for the server to be found silent.
+#[derive(Debug)]
+pub(crate) struct Silences {
+    counter: Arc<Counter>,
+    seen: u64,
+}
+
+impl Silences {
+    /// The server was found silent since this was made, or since the last time. Nothing is lost when it is dropped
+    /// before its end.
+    pub(crate) async fn changed(&mut self) {
+        let silent = self.counter.counted.notified();
+        tokio::pin!(silent);
+        // Registered before the look, so that none between the two is missed.
+        silent.as_mut().enable();
+        if self.counter.count.load(Ordering::SeqCst) == self.seen {
+            silent.await;
+        }
+        self.seen = self.counter.count.load(Ordering::SeqCst);
+    }
 }
 
 /// What the server had counted.
@@ -65,7 +95,7 @@ pub(crate) const STATUS: &[u8] = b"SHOW GLOBAL STATUS WHERE Variable_name IN \
 impl Default for Health {
     fn default() -> Self {
         Self {
-            silences: watch::Sender::new(0),
+            silences: Arc::default(),
             samples: Mutex::default(),
             sampled: Notify::new(),
             wanted: Notify::new(),
@@ -78,8 +108,11 @@ impl Default for Health {
 
 impl Health {
     /// Tells when the server was found silent: who waits for it should wait no longer.
-    pub(crate) fn silences(&self) -> watch::Receiver<u64> {
-        self.silences.subscribe()
+    pub(crate) fn silences(&self) -> Silences {
+        Silences {
+            counter: Arc::clone(&self.silences),
+            seen: self.silences.count.load(Ordering::SeqCst),
+        }
     }
 
     /// Changes whenever somebody, through Steadfast or not, may have renamed a table, altered one or dropped a trigger;
@@ -173,6 +206,7 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
     let mut sweep_at = Instant::now();
     loop {
         tokio::select! {
+            biased;
             () = tokio::time::sleep(INTERVAL) => {}
             () = shared.health.wanted.notified() => {}
         }
@@ -259,7 +293,9 @@ fn silent(shared: &Shared) {
         shared.timeouts.dead_after
     );
     shared.readiness.server_lost();
-    shared.health.silences.send_modify(|count| *count += 1);
+    let silences = &shared.health.silences;
+    silences.count.fetch_add(1, Ordering::SeqCst);
+    silences.counted.notify_waiters();
 }
 
 /// `None`: no account is known yet, or the server cannot be reached.

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steadfast_net::QueryResult;
+use tokio::time::Instant;
 
 use crate::config::{LedgerMode, LedgerSettings};
 use crate::status::number;

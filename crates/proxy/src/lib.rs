@@ -25,6 +25,8 @@ mod relayed;
 mod resolve;
 mod serve;
 mod shared;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod status;
 mod vault;
 mod zombie;

@@ -107,7 +107,7 @@ pub(crate) struct Link {
     /// Its account can use the ledger.
     pub(crate) ledger: bool,
     /// See [`Zombie::boot`].
-    boot: Option<std::time::Instant>,
+    boot: Option<Instant>,
 }
 
 impl Link {
@@ -195,9 +195,9 @@ pub(crate) async fn set_up(
     if usable.is_none() {
         texts.push(ledger::USABLE);
     }
-    let asked = std::time::Instant::now();
+    let asked = Instant::now();
     let mut results = connection.query_each(&texts).await?;
-    let answered = std::time::Instant::now();
+    let answered = Instant::now();
     let ledger = match usable {
         Some(usable) => usable,
         None => {

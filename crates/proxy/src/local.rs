@@ -5,15 +5,33 @@ use std::cell::RefCell;
 use steadfast_session::ledger::{Lane, Lanes, Moment};
 use steadfast_sql::ClassCache;
 
+/// Gives 64 random bits.
+pub type RandomBits = Box<dyn Fn() -> Result<u64, getrandom::Error>>;
+
 /// See the module. No borrow is held over an await.
-#[derive(Debug, Default)]
 pub(crate) struct Local {
     /// Classes of texts.
     pub(crate) classes: RefCell<ClassCache>,
     lanes: RefCell<Lanes>,
+    random: RandomBits,
+}
+
+impl Default for Local {
+    fn default() -> Self {
+        Self::drawing_from(Box::new(getrandom::u64))
+    }
 }
 
 impl Local {
+    /// Whose lanes' numbers come from there.
+    pub(crate) fn drawing_from(random: RandomBits) -> Self {
+        Self {
+            classes: RefCell::default(),
+            lanes: RefCell::default(),
+            random,
+        }
+    }
+
     /// A lane that no other COMMIT uses now, or has used since the transaction began; `now` in seconds since 1970 by
     /// the server's clock.
     ///
@@ -23,7 +41,7 @@ impl Local {
         if let Some(lane) = self.lanes.borrow_mut().take(now, began) {
             return Ok(lane);
         }
-        Ok(Lane::new(getrandom::u64()?, getrandom::u64()?, now))
+        Ok(Lane::new((self.random)()?, (self.random)()?, now))
     }
 
     /// Now, in the order in which lanes are given back.

@@ -9,7 +9,7 @@ use crate::ledger::Ledger;
 use crate::local::Local;
 use steadfast_net::{Address, Listener, SocketOptions, Target, tls};
 use steadfast_session::Limits;
-use steadfast_wire::auth::Password;
+use steadfast_wire::auth::{Password, RsaKeyPair};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::LocalSet;
@@ -69,7 +69,8 @@ pub enum ServeError {
 pub async fn serve(config: Config, ready: oneshot::Sender<Listening>) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let shared = Arc::new(shared(&config)?);
+    let key = Arc::new(RsaKeyPair::generate()?);
+    let shared = Arc::new(shared(&config, key)?);
     let mut listeners = Vec::new();
     let mut clients = Vec::new();
     for address in &config.listen {
@@ -111,7 +112,11 @@ pub async fn serve(config: Config, ready: oneshot::Sender<Listening>) -> Result<
     Ok(())
 }
 
-fn shared(config: &Config) -> Result<Shared, ServeError> {
+/// What all sessions share, of this configuration.
+///
+/// # Errors
+/// TLS cannot be used.
+pub(crate) fn shared(config: &Config, key: Arc<RsaKeyPair>) -> Result<Shared, ServeError> {
     let readiness = Arc::new(Readiness::new(3 * config.timeouts.dead_after));
     let metrics = Arc::new(Metrics::new(config, Arc::clone(&readiness)));
     let roots = || {
@@ -168,7 +173,7 @@ fn shared(config: &Config) -> Result<Shared, ServeError> {
         command_memory: config.limits.command_memory,
         clients: config.limits.clients.get(),
         pending_logins: config.limits.pending_logins.get(),
-        vault: Vault::new(given)?,
+        vault: Vault::new(given, key),
         ledger: Ledger::new(config.ledger.clone()),
         metrics,
         readiness,
@@ -250,7 +255,8 @@ impl Workers {
     }
 }
 
-async fn accept(shared: Arc<Shared>, listener: Listener, local: Rc<Local>) {
+/// Serves the listener's clients, each by a task of this thread, until the process drains.
+pub(crate) async fn accept(shared: Arc<Shared>, listener: Listener, local: Rc<Local>) {
     let mut draining = shared.draining.subscribe();
     loop {
         tokio::select! {

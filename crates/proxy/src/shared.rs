@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steadfast_net::{Target, tls};
 use steadfast_session::Limits;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use crate::admin::Readiness;
 use crate::catalogue::Tables;

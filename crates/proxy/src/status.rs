@@ -1,8 +1,9 @@
 //! What SHOW GLOBAL STATUS says, and other numbers that a server is asked for.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steadfast_net::QueryResult;
+use tokio::time::Instant;
 
 /// Two boots that are seen within this time are one.
 const SAME_BOOT: Duration = Duration::from_secs(3);

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use steadfast_wire::auth::{Password, RsaKeyPair};
 
@@ -19,23 +19,21 @@ pub(crate) struct Vault {
     given: HashMap<Vec<u8>, Password>,
     /// Clients that left when they were asked for `caching_sha2_password`: their answers are relayed next time.
     unwilling: Mutex<HashSet<(Option<IpAddr>, Vec<u8>)>>,
-    key: RsaKeyPair,
+    key: Arc<RsaKeyPair>,
 }
 
 impl Vault {
-    /// With these passwords from the users file.
-    ///
-    /// # Errors
-    /// No RSA key pair can be made.
+    /// With these passwords from the users file, and the key with which clients encrypt theirs.
     pub(crate) fn new(
         given: impl IntoIterator<Item = (Vec<u8>, Password)>,
-    ) -> Result<Self, steadfast_wire::Error> {
-        Ok(Self {
+        key: Arc<RsaKeyPair>,
+    ) -> Self {
+        Self {
             learned: Mutex::default(),
             given: given.into_iter().collect(),
             unwilling: Mutex::default(),
-            key: RsaKeyPair::generate()?,
-        })
+            key,
+        }
     }
 
     /// The key with which clients encrypt passwords where there is no TLS.

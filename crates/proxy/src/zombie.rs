@@ -1,11 +1,11 @@
 //! Lost connections that may live on at the server, with locks and open transactions: found again, killed, seen gone.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steadfast_net::{QueryError, ServerConnection};
 use steadfast_session::hexadecimal;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::shared::Shared;
 use crate::status::{boot_of, same_boot};

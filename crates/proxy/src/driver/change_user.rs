@@ -206,7 +206,7 @@ impl Driver {
                 self.claim.set_server_id(Some(link.id()));
                 self.dialect = link.dialect();
                 self.own.clone_from(&link.own);
-                self.ledger = (link.ledger, std::time::Instant::now());
+                self.ledger = (link.ledger, tokio::time::Instant::now());
                 self.link = Some(link);
                 self.status = status;
                 self.core = Session::new(
@@ -265,6 +265,7 @@ async fn by_password(
     if let Some(mut connection) = old {
         let mut silences = shared.health.silences();
         tokio::select! {
+            biased;
             changed = connection.change_user(&login) => match changed {
                 Ok(()) => return Ok(connection),
                 Err(error) if is_final(&error) => return Err(refusal(error).into()),
@@ -299,6 +300,7 @@ async fn begin_relay(
     if let Some(connection) = old {
         let mut silences = shared.health.silences();
         tokio::select! {
+            biased;
             step = connection.change_user_relayed(&login) => if let Ok(step) = step {
                 return Ok(step);
             },

@@ -1,8 +1,6 @@
 //! What is committed with a mark in the ledger: COMMIT, what goes before a command that commits, and writes outside
 //! transactions, whose answer is held back until their COMMIT has been answered.
 
-use std::time::Instant;
-
 use steadfast_net::QueryError;
 use steadfast_session::ledger::calls::{self, Refused};
 use steadfast_session::ledger::{Lane, Verdict};
@@ -10,6 +8,7 @@ use steadfast_session::{Event, Flight, Recording, Sent};
 use steadfast_wire::StatusFlags;
 use steadfast_wire::command::Query;
 use steadfast_wire::walk::Expect;
+use tokio::time::Instant;
 
 use super::exchange::Exchanged;
 use super::recover::{Word, listen};
@@ -243,7 +242,7 @@ impl Driver {
         let Some(doubt) = self.doubt.take() else {
             return Ok(Event::Resolved(Verdict::Unknown));
         };
-        let deadline = tokio::time::Instant::now() + self.shared.timeouts.hold;
+        let deadline = Instant::now() + self.shared.timeouts.hold;
         let verdict = {
             let mut resolving = std::pin::pin!(resolve(
                 &self.shared,
@@ -255,6 +254,7 @@ impl Driver {
             ));
             loop {
                 tokio::select! {
+                    biased;
                     verdict = &mut resolving => break verdict,
                     word = listen(&mut self.client, &mut self.control) => match word {
                         // What is committed can no longer be interrupted, and the connection that is to be killed is

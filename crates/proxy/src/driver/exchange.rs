@@ -406,6 +406,7 @@ impl Driver {
         let (mut reader, mut writer) = tokio::io::split(&mut connection.stream);
         while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
             tokio::select! {
+                biased;
                 read = reader.read_buf(&mut connection.inbound) => match read {
                     Ok(0) | Err(_) => return Ok(Ok(written)),
                     // It has seen enough: an error.

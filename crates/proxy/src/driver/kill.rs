@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steadfast_net::{QueryError, greet};
 use steadfast_session::{Action, End, Event, Failure, Loss, Sent};
 use steadfast_sql::{KillBy, kill_target};
 use steadfast_wire::command::code;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Driver, Exit};
 use crate::command::{Stored, understand};

@@ -194,7 +194,7 @@ pub(crate) struct Driver {
     /// The server has told that the session holds no user lock; the core is to be told.
     released: bool,
     /// Its account can use the ledger, as it was found at that time.
-    ledger: (bool, std::time::Instant),
+    ledger: (bool, tokio::time::Instant),
     /// Not after the transaction that is open, or was last, has read anything on the server: [`Lanes`] says why.
     ///
     /// [`Lanes`]: steadfast_session::ledger::Lanes
@@ -274,7 +274,7 @@ impl Driver {
             arrival: Arrival::default(),
             user_locks: UserLocks::default(),
             released: false,
-            ledger: (start.link.ledger, std::time::Instant::now()),
+            ledger: (start.link.ledger, tokio::time::Instant::now()),
             began: steadfast_session::ledger::Moment::default(),
             doubt: None,
             given: None,

@@ -47,7 +47,7 @@ impl Driver {
     /// The server connection is lost: what is known of it.
     pub(super) async fn lost(&mut self, end: End, sent: Sent) -> Event {
         let delivered = self.mark.map_or(0, |mark| mark.bytes());
-        let lost_at = std::time::Instant::now();
+        let lost_at = Instant::now();
         // A KILL's end may be seen before the word about it.
         while let Some(word) = self.control.next_about_kill() {
             self.note_kill(word);

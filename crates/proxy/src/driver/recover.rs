@@ -50,6 +50,7 @@ pub(super) enum Word {
 pub(super) async fn listen(client: &mut ClientLeg, control: &mut Words) -> Word {
     loop {
         tokio::select! {
+            biased;
             read = client.fill(), if client.buffered() < super::AHEAD => match read {
                 Ok(0) => {
                     return Word::Exit(Exit::ClientGone(std::io::ErrorKind::UnexpectedEof.into()));
@@ -111,6 +112,7 @@ impl Driver {
             let mut attaching = std::pin::pin!(link::attach(&self.shared, &wanted, deadline));
             loop {
                 tokio::select! {
+                    biased;
                     attached = &mut attaching => break Ok(attached),
                     word = listen(&mut self.client, &mut self.control) => match word {
                         Word::Interrupt => break Err(()),
@@ -149,7 +151,7 @@ impl Driver {
                 self.status
                     .set(StatusFlags::AUTOCOMMIT, self.core.autocommit());
                 self.own.clone_from(&link.own);
-                self.ledger = (link.ledger, std::time::Instant::now());
+                self.ledger = (link.ledger, tokio::time::Instant::now());
                 self.link = Some(link);
                 // A replay begins here.
                 self.began = self.local.moment();
@@ -262,6 +264,7 @@ impl Driver {
             let word = {
                 let mut waiting = std::pin::pin!(turn.wait(entry.order, gate::ADMISSION));
                 tokio::select! {
+                    biased;
                     // Who waited longest goes on: a mismatch is found out anyway.
                     _ = &mut waiting => None,
                     word = listen(&mut self.client, &mut self.control) => Some(word),

@@ -1,0 +1,52 @@
+//! The proxy on a simulated network, as one thread of it serves.
+//!
+//! Only with the feature `simulation`, which no part of the product turns on. Everything but what binds sockets, starts
+//! threads and waits for signals is the product's own: see [`crate::serve()`] for that.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use steadfast_net::Listener;
+use steadfast_net::simulation::Network;
+use steadfast_wire::auth::{Password, RsaKeyPair};
+
+use crate::config::Config;
+use crate::health;
+use crate::local::Local;
+pub use crate::local::RandomBits;
+use crate::serve::{ServeError, accept, shared};
+
+/// What a simulated proxy is given from outside.
+pub struct Parts {
+    /// Its configuration; the addresses to listen at, the admin address and the threads are not looked at.
+    pub config: Config,
+    /// The way to its server.
+    pub network: Arc<dyn Network>,
+    /// Where its clients come from.
+    pub listener: Listener,
+    /// Its key: making one takes longer than a simulation.
+    pub key: Arc<RsaKeyPair>,
+    /// Accounts that it has learned.
+    pub accounts: Vec<(Vec<u8>, Password)>,
+    /// Where its lanes' numbers come from.
+    pub random: RandomBits,
+}
+
+/// Serves until it is dropped, which ends it as `kill -9` would. To be run inside a [`tokio::task::LocalSet`] of its
+/// own: its sessions are tasks of that.
+///
+/// # Errors
+/// TLS cannot be used.
+pub async fn run(parts: Parts) -> Result<(), ServeError> {
+    let mut shared = shared(&parts.config, parts.key)?;
+    shared.target = shared.target.over(parts.network);
+    for (user, password) in &parts.accounts {
+        shared.vault.learn(user, password);
+    }
+    let shared = Arc::new(shared);
+    shared.readiness.accepting();
+    tokio::task::spawn_local(health::watch(Arc::clone(&shared)));
+    let local = Rc::new(Local::drawing_from(parts.random));
+    accept(shared, parts.listener, local).await;
+    Ok(())
+}
