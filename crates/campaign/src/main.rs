@@ -161,9 +161,9 @@ struct SurviveArgs {
     /// Clients at the same time.
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=100))]
     clients: u32,
-    /// Seconds of undisturbed work in each round.
-    #[arg(long, default_value_t = 3.0)]
-    seconds_per_round: f64,
+    /// Seconds of undisturbed work in each round; default: 3, with --faults-total 1.5.
+    #[arg(long)]
+    seconds_per_round: Option<f64>,
     /// How the clients' account logs in; `ed25519` is MariaDB's alone.
     #[arg(long, value_enum, default_value_t = Account::Default)]
     account: Account,
@@ -359,6 +359,12 @@ async fn survive(args: SurviveArgs) -> Result<bool> {
     let visible = goal.iter().any(|(fault, _)| fault.aim().is_some());
     let front = args.front.front(args.ledger, visible)?;
     let (server, front_name) = (args.server.name(), front.name());
+    let pace = if args.faults_total.is_some() {
+        1.5
+    } else {
+        3.0
+    };
+    let seconds_per_round = args.seconds_per_round.unwrap_or(pace);
     let mut legs = match &args.json {
         Some(path) => report::read_lines(path)?,
         None => Vec::new(),
@@ -378,7 +384,7 @@ async fn survive(args: SurviveArgs) -> Result<bool> {
             fault,
             rounds,
             clients: args.clients,
-            seconds_per_round: args.seconds_per_round,
+            seconds_per_round,
             seed,
             profiles,
             logs: args.logs.clone(),

@@ -205,9 +205,10 @@ pub(crate) async fn inject(aim: Aim, rig: &mut Rig, rng: &mut Rng) -> Result<Inj
     Ok(Injected { hits: struck() })
 }
 
-/// Longer than the proxy waits for a server that is silent.
+/// Longer than the proxy waits for a server that is silent: twice the limit, because the health check tries another
+/// connection before it believes it, and the time between two checks.
 fn outlasting(rng: &mut Rng) -> Duration {
-    DEAD_AFTER + rng.millis(500, 2500)
+    2 * DEAD_AFTER + rng.millis(800, 2500)
 }
 
 /// Until all strikes are done, or time is over: then there were fewer.
@@ -358,7 +359,12 @@ impl Archer {
     /// connection is struck once more at most.
     fn spares(&self, connection: u64) -> bool {
         let once_more = self.newest + 1;
-        matches!(self.aim, Aim::Auto(_)) && connection > once_more
+        let looking = match self.aim {
+            Aim::Auto(_) | Aim::Commit(_) => true,
+            Aim::Resolver(_) => self.phase == Phase::Looking,
+            Aim::Answer => false,
+        };
+        looking && connection > once_more
     }
 
     fn lose_answer(&mut self, connection: u64) -> Verdict {

@@ -13,7 +13,7 @@ use steadfast_sandbox::free_port;
 
 /// How long a server may be silent before the proxy gives its connection up, where a fault needs to outlast it: less
 /// than the default, for the pace of the campaign.
-pub(crate) const DEAD_AFTER: Duration = Duration::from_secs(3);
+pub(crate) const DEAD_AFTER: Duration = Duration::from_secs(2);
 
 const STARTS_WITHIN: Duration = Duration::from_secs(20);
 

@@ -4,6 +4,7 @@
 //! without effects is given only to text that changes nothing by what it says. All functions
 //! accept any bytes, never panic and take time linear in the length of the text.
 
+mod aftermath;
 mod cache;
 mod class;
 mod classify;
@@ -21,6 +22,10 @@ mod scan;
 mod set;
 mod variables;
 
+pub use aftermath::{
+    Answered, Answers, Condition, Conditions, ShowConditions, answer, mentions_tables,
+    show_conditions,
+};
 pub use cache::ClassCache;
 pub use class::{Class, Control, Effects, InsertRows, InsertShape, Kind, Tri, Uses};
 pub use classify::classify;

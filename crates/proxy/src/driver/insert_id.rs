@@ -212,6 +212,7 @@ fn question(target: &InsertTarget<'_>, schema: Option<&[u8]>, server: Server) ->
         "PRIVILEGE_TYPE = 'TRIGGER' AND GRANTEE = \
          CONCAT(CHAR(39), {user}, CHAR(39), '@', CHAR(39), {host}, CHAR(39))"
     );
+    // The escape character is named: under NO_BACKSLASH_ESCAPES there is none, and a grant on `app\_%` would match nothing.
     // With partial revokes a privilege for all schemas need not be one for this.
     let whole = match server {
         Server::MySql => "@@GLOBAL.partial_revokes = 0",
@@ -227,7 +228,7 @@ fn question(target: &InsertTarget<'_>, schema: Option<&[u8]>, server: Server) ->
          WHERE EVENT_OBJECT_SCHEMA = X'{schema}' AND EVENT_OBJECT_TABLE = X'{table}') \
          AND {whole} AND (EXISTS (SELECT 1 FROM information_schema.USER_PRIVILEGES WHERE {mine}) \
          OR EXISTS (SELECT 1 FROM information_schema.SCHEMA_PRIVILEGES WHERE {mine} \
-         AND X'{schema}' LIKE TABLE_SCHEMA) \
+         AND X'{schema}' LIKE TABLE_SCHEMA ESCAPE X'5C') \
          OR EXISTS (SELECT 1 FROM information_schema.TABLE_PRIVILEGES WHERE {mine} \
          AND TABLE_SCHEMA = X'{schema}' AND TABLE_NAME = X'{table}'))"
     ))

@@ -163,7 +163,8 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS steadfast.commit_ledger (
 ///
 /// A later COMMIT is an INSERT that finds its row, and not an UPDATE: an UPDATE that finds none locks the gap where the
 /// row would be (REPEATABLE READ, InnoDB), so that an account could keep others from opening lanes. An INSERT locks one
-/// row, of its own lane. What it inserts where there is none is fenced, and is rolled back.
+/// row, of its own lane. What it inserts where there is none is fenced, and is rolled back. MySQL's UPDATE would
+/// move the client's FOUND_ROWS() as well (9.7.4).
 ///
 /// SF001: the transaction is rolled back, and with it its locks.
 const COMMIT: Procedure = Procedure {
