@@ -62,10 +62,6 @@ impl Stop {
         matches!(self, Self::Error { code: 1213, state, .. } if state == "40001")
     }
 
-    pub(crate) fn is_session_lost(&self) -> bool {
-        matches!(self, Self::Error { code: 1053, message, .. } if message.contains("refused a setting of this session"))
-    }
-
     pub(crate) fn is_doubt(&self) -> bool {
         matches!(self, Self::Error { code: 1180, state, .. } if state == "08007")
     }
@@ -103,7 +99,7 @@ pub(crate) struct Stats {
     pub(crate) doubt_present: u64,
     pub(crate) doubt_absent: u64,
     pub(crate) proved: u64,
-    /// Connections that were lost where that is allowed: the proxy itself was killed, or a CALL had just ended.
+    /// Connections that were lost where that is allowed: the proxy itself was killed.
     #[serde(default)]
     pub(crate) excused: u64,
 }
@@ -179,9 +175,6 @@ pub(crate) struct Client {
     /// The last acknowledged version of each private row.
     pub(crate) own_seen: HashMap<u32, u64>,
     pub(crate) shared: Arc<Shared>,
-    /// The last statement that succeeded was a CALL: what it left in user variables is not known to the proxy before the
-    /// next one has run, and a loss in between costs the session (docs/errors.md).
-    pub(crate) called: bool,
     opts: Opts,
     conn: Option<Conn>,
 }
@@ -205,7 +198,6 @@ impl Client {
             stats: BTreeMap::new(),
             own_seen: HashMap::new(),
             shared,
-            called: false,
             opts,
             conn: None,
         }
@@ -327,13 +319,8 @@ impl Client {
                 message: "no answer within 90 s".into(),
             }),
         };
-        // The message tells the application to open a new connection.
-        let over = matches!(&result, Err(stop) if stop.is_session_lost() && self.called);
-        if !over && !matches!(result, Err(Stop::Lost { .. })) {
+        if !matches!(result, Err(Stop::Lost { .. })) {
             self.conn = Some(conn);
-        }
-        if result.is_ok() {
-            self.called = sql.starts_with("CALL ");
         }
         self.waiting(0);
         result

@@ -142,10 +142,6 @@ impl Client {
                 self.stats().excused += 1;
                 return;
             }
-            stop if stop.is_session_lost() && self.called => {
-                self.stats().excused += 1;
-                return;
-            }
             Stop::Wrong { kind, .. } => *kind,
             Stop::Error { .. } | Stop::Lost { .. } => Kind::ClientVisible,
         };

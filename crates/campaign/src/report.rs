@@ -262,7 +262,7 @@ fn named(legs: &[LegReport]) -> Table {
         table.add_row([(*name).to_owned(), total.count(&[*kind]).to_string()]);
     }
     table.add_row([
-        "connections lost with the proxy, or after CALL (excepted)".to_owned(),
+        "connections lost with the proxy (excepted)".to_owned(),
         total.stats.excused.to_string(),
     ]);
     let rows = legs.iter().filter_map(|leg| leg.ledger_rows).max();

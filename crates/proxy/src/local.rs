@@ -6,7 +6,7 @@ use steadfast_session::ledger::{Lane, Lanes, Moment};
 use steadfast_sql::ClassCache;
 
 /// Gives 64 random bits.
-pub type RandomBits = Box<dyn Fn() -> Result<u64, getrandom::Error>>;
+pub(crate) type RandomBits = Box<dyn Fn() -> Result<u64, getrandom::Error>>;
 
 /// See the module. No borrow is held over an await.
 pub(crate) struct Local {

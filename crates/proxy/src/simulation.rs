@@ -13,8 +13,10 @@ use steadfast_wire::auth::{Password, RsaKeyPair};
 use crate::config::Config;
 use crate::health;
 use crate::local::Local;
-pub use crate::local::RandomBits;
 use crate::serve::{ServeError, accept, shared};
+
+/// Gives 64 random bits.
+pub type RandomBits = Box<dyn Fn() -> Result<u64, getrandom::Error>>;
 
 /// What a simulated proxy is given from outside.
 pub struct Parts {
