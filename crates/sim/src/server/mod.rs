@@ -6,6 +6,7 @@ mod ledger;
 mod session;
 pub mod sql;
 pub mod storage;
+mod values;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
