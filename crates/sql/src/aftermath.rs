@@ -5,9 +5,9 @@
 //! same type, nullability and length, an unnamed column keeps its name, GET DIAGNOSTICS becomes SET (compared on
 //! MariaDB 10.11.19 and MySQL 9.7.4, text and binary protocol).
 
+use crate::Dialect;
 use crate::keywords::Kw;
 use crate::lexer::{Lexer, Tok, Token};
-use crate::{Dialect, Server};
 
 /// Longest name of a column that is made from its expression: servers cut longer ones, and refuse longer aliases.
 const LONGEST_NAME: usize = 64;
@@ -138,7 +138,6 @@ pub fn answer(text: &[u8], dialect: Dialect, answers: Answers<'_>) -> Answered {
     };
     let mut writer = Writer {
         text,
-        dialect,
         answers,
         edits: Vec::new(),
         complete: true,
@@ -232,7 +231,6 @@ struct Edit {
 
 struct Writer<'a> {
     text: &'a [u8],
-    dialect: Dialect,
     answers: Answers<'a>,
     edits: Vec<Edit>,
     complete: bool,
@@ -434,7 +432,8 @@ impl Writer<'_> {
             return;
         }
         let name = self.text.get(first.start..last.end).unwrap_or_default();
-        if name.len() > LONGEST_NAME {
+        // In some character sets the second byte of a character may be a backtick.
+        if name.len() > LONGEST_NAME || !name.is_ascii() {
             return;
         }
         let mut alias = b" AS `".to_vec();
@@ -454,6 +453,10 @@ impl Writer<'_> {
 
     /// GET DIAGNOSTICS as SET.
     fn get_diagnostics(&mut self, tokens: &[Token]) {
+        if self.names_missing_condition(tokens) {
+            // The server tells the same error.
+            return;
+        }
         match self.assignments(tokens) {
             Some(text) => {
                 if let (Some(first), Some(last)) = (tokens.first(), tokens.last()) {
@@ -462,6 +465,17 @@ impl Writer<'_> {
             }
             None => self.complete = false,
         }
+    }
+
+    fn names_missing_condition(&self, tokens: &[Token]) -> bool {
+        let Some(conditions) = self.answers.conditions else {
+            return false;
+        };
+        let word = tokens
+            .iter()
+            .position(|token| self.word_is(Some(token), b"condition"));
+        let place = word.and_then(|index| number(*tokens.get(index + 1)?, self.text));
+        place.is_some_and(|place| place == 0 || place > conditions.list.len() as u64)
     }
 
     fn assignments(&self, tokens: &[Token]) -> Option<String> {
@@ -477,7 +491,6 @@ impl Writer<'_> {
         if self.word_is(rest.first(), b"condition") {
             let place = number(*rest.get(1)?, self.text)?;
             let place = usize::try_from(place).ok()?.checked_sub(1)?;
-            // One that is not there is an error, and the server's to tell.
             condition = Some(self.answers.conditions?.list.get(place)?);
             rest = rest.get(2..)?;
         }
@@ -512,16 +525,13 @@ impl Writer<'_> {
     }
 
     fn condition_item(&self, item: &[u8], condition: &Condition) -> Option<String> {
+        // In the character set of the servers' own items: of what VERSION() gives and a literal, it is the former's.
+        // MySQL warns of its name.
         let text = |bytes: &[u8]| {
-            // MySQL warns of the character set that its own items have.
-            let charset = match self.dialect.server {
-                Server::MariaDb => "_utf8mb3",
-                Server::MySql => "_utf8mb4",
-            };
             let hexadecimal: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
             bytes
                 .is_ascii()
-                .then(|| format!("{charset} X'{hexadecimal}'"))
+                .then(|| format!("CONCAT(LEFT(VERSION(),0),_utf8mb4 X'{hexadecimal}')"))
         };
         match item {
             b"MYSQL_ERRNO" => Some(format!("CAST({} AS UNSIGNED)", condition.code)),
@@ -714,7 +724,8 @@ mod tests {
         );
         assert_eq!(
             text,
-            "SET @s=_utf8mb3 X'3233303030',@m=_utf8mb3 X'4475706C696361746520276127',@e=CAST(1062 AS UNSIGNED)"
+            "SET @s=CONCAT(LEFT(VERSION(),0),_utf8mb4 X'3233303030'),\
+             @m=CONCAT(LEFT(VERSION(),0),_utf8mb4 X'4475706C696361746520276127'),@e=CAST(1062 AS UNSIGNED)"
         );
         assert!(complete);
     }
@@ -724,14 +735,20 @@ mod tests {
         for text in [
             // Not known.
             "GET DIAGNOSTICS CONDITION 1 @s = RETURNED_SQLSTATE",
-            // Not there.
-            "GET DIAGNOSTICS CONDITION 3 @m = MESSAGE_TEXT",
             "GET DIAGNOSTICS CONDITION @i @m = MESSAGE_TEXT",
             // Not certain.
             "SELECT ROW_COUNT(), 'open",
         ] {
             assert_eq!(answered(text, MYSQL), (text.to_owned(), false), "{text}");
         }
+    }
+
+    #[test]
+    fn a_condition_that_is_not_there_is_the_servers_to_refuse() {
+        becomes(
+            "GET DIAGNOSTICS CONDITION 3 @m = MESSAGE_TEXT",
+            "GET DIAGNOSTICS CONDITION 3 @m = MESSAGE_TEXT",
+        );
     }
 
     #[test]
