@@ -28,6 +28,10 @@ pub(crate) struct Stored {
     pub(crate) long_data: Vec<Bytes>,
     /// The parameter types that are in force for an execution.
     pub(crate) types: Option<Rc<[u8]>>,
+    /// It asks about the statement before, and its text has been given the answers.
+    pub(crate) answered: bool,
+    /// Rows that its result gets before those of the server, as payloads.
+    pub(crate) added_rows: Option<Rc<[Vec<u8>]>>,
 }
 
 impl Stored {
@@ -95,6 +99,8 @@ pub(crate) fn understand(
     let parsed = Command::parse(&payload, capabilities)?;
     let plain = |statement, expect| {
         Incoming::Run(Stored {
+            answered: false,
+            added_rows: None,
             payload: payload.clone(),
             expect,
             statement,
@@ -120,6 +126,8 @@ pub(crate) fn understand(
         Command::Query(query) => {
             let class = context.classify(query.text);
             Incoming::Run(Stored {
+                answered: false,
+                added_rows: None,
                 expect,
                 statement: Statement::of(&class),
                 class: Some(class),
@@ -195,6 +203,8 @@ fn execution(
     let types = Some(prepared.types(&payload, capabilities)?);
     let long_data = context.take_long_data(prepared.id());
     Ok(Incoming::Run(Stored {
+        answered: false,
+        added_rows: None,
         expect,
         statement: Statement::of(&class),
         class: Some(class),
@@ -213,6 +223,8 @@ fn of_prepared(
     prepared: Rc<Prepared>,
 ) -> Incoming {
     Incoming::Run(Stored {
+        answered: false,
+        added_rows: None,
         payload,
         expect,
         statement,

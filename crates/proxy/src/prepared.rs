@@ -18,7 +18,8 @@ pub(crate) struct Prepared {
     id: u32,
     text: Bytes,
     parameters: u16,
-    digest: u64,
+    /// `None`: not compared.
+    digest: Option<u64>,
     /// The default schema that its names without a schema mean.
     schema: Option<Box<[u8]>>,
     /// How its text was lexed.
@@ -56,7 +57,7 @@ impl Prepared {
             id,
             text,
             parameters,
-            digest,
+            digest: Some(digest),
             schema: schema.map(Into::into),
             dialect,
             class: Cell::new((dialect, class)),
@@ -86,9 +87,25 @@ impl Prepared {
         self.dialect
     }
 
-    /// Digest of parameters and columns, as the client was told.
-    pub(crate) fn digest(&self) -> u64 {
-        self.digest
+    /// Whether parameters and columns with this digest are those that the client was told.
+    pub(crate) fn is_as_told(&self, digest: u64) -> bool {
+        self.digest.is_none_or(|told| told == digest)
+    }
+
+    /// The same with another text, which asks the same and carries the answers: for one execution.
+    pub(crate) fn answered(&self, text: Bytes) -> Self {
+        Self {
+            id: self.id,
+            parameters: self.parameters,
+            digest: None,
+            schema: self.schema.clone(),
+            dialect: self.dialect,
+            class: self.class.clone(),
+            types: RefCell::new(self.types.borrow().clone()),
+            there: Cell::new(None),
+            types_there: RefCell::new(None),
+            text,
+        }
     }
 
     /// The class of its text. A statement is parsed when it is prepared, and again when the server prepares it anew

@@ -6,6 +6,7 @@
 //! the server always give the same bytes for the client: that is what lets a result go on where it was cut.
 
 use std::hash::Hasher;
+use std::rc::Rc;
 
 use steadfast_wire::capability::{Capabilities, StatusFlags};
 use steadfast_wire::frame::{HEADER_LEN, Header, MAX_FRAME};
@@ -57,6 +58,12 @@ pub(crate) struct Relay {
     changes: Vec<u8>,
     prepared: Option<PrepareOk>,
     rows: Option<u64>,
+    sqlstate: Option<[u8; 5]>,
+    /// Rows that go before those of the server: of this response, and of the one that begins next.
+    added: Option<Rc<[Vec<u8>]>>,
+    to_add: Option<Rc<[Vec<u8>]>>,
+    /// Warnings that the next OK tells beside those of the server.
+    more_warnings: u16,
     /// What is made is not what was delivered: a packet goes over the point up to which it was.
     differs: bool,
     /// Parameter definitions of COM_STMT_PREPARE that are still to come.
@@ -97,6 +104,10 @@ impl Relay {
             changes: Vec::new(),
             prepared: None,
             rows: None,
+            sqlstate: None,
+            added: None,
+            to_add: None,
+            more_warnings: 0,
             differs: false,
             parameters_left: 0,
             scratch: Vec::new(),
@@ -117,7 +128,28 @@ impl Relay {
         self.changes.clear();
         self.prepared = None;
         self.rows = None;
+        self.sqlstate = None;
+        self.added = self.to_add.take();
         self.order = order;
+    }
+
+    /// The response that begins next gets these rows, as payloads of the protocol that it is in, before those of the
+    /// server.
+    pub(crate) fn add_rows(&mut self, rows: Rc<[Vec<u8>]>) {
+        self.to_add = Some(rows);
+    }
+
+    /// The next OK tells so many warnings more.
+    pub(crate) fn add_warnings(&mut self, count: u16) {
+        self.more_warnings = count;
+    }
+
+    fn write_added(&mut self, out: &mut Vec<u8>) {
+        for payload in self.added.take().iter().flat_map(|rows| rows.iter()) {
+            self.rows = self.rows.map(|rows| rows + 1);
+            self.due_eof(out);
+            self.copy(payload, out);
+        }
     }
 
     /// Session state changes of the response, as the server sent them.
@@ -290,6 +322,9 @@ impl Relay {
         let step = self.walker.packet(payload, payload.len() as u64)?;
         match step.seen {
             Seen::Ok(_) | Seen::ResultEnd(_) => {
+                if matches!(step.seen, Seen::ResultEnd(_)) {
+                    self.write_added(out);
+                }
                 let summary = self.end_of_result(payload, out, tracking)?;
                 if step.ended {
                     return Ok(Some(Fed::Ended(self.ended(Some(summary), 0))));
@@ -305,6 +340,7 @@ impl Relay {
                     return Ok(Some(Fed::GuardRefused));
                 }
                 let err = ErrPacket::parse(payload, self.walker.capabilities())?;
+                self.sqlstate = err.sqlstate;
                 self.write(out, |out, client| err.write(out, client));
                 return Ok(Some(Fed::Ended(self.ended(None, code))));
             }
@@ -341,6 +377,7 @@ impl Relay {
                 }
             }
             Seen::Row => {
+                self.write_added(out);
                 self.rows = self.rows.map(|rows| rows + 1);
                 self.due_eof(out);
                 self.copy(payload, out);
@@ -439,10 +476,17 @@ impl Relay {
         self.digest.update(ok.info);
         let result = EndOfResult {
             status: ok.status,
-            affected_rows: ok.affected_rows,
+            affected_rows: if self.order.commits {
+                0
+            } else {
+                ok.affected_rows
+            },
             insert_id: ok.last_insert_id,
             warnings: ok.warnings,
         };
+        ok.warnings = ok
+            .warnings
+            .saturating_add(std::mem::take(&mut self.more_warnings));
         ok.status = self.masked(ok.status);
         if self.order.commits {
             // A procedure's OK tells what its statements wrote (MariaDB).
@@ -487,6 +531,7 @@ impl Relay {
         Ended {
             status: result.map(|result| result.status),
             error,
+            sqlstate: self.sqlstate.filter(|_| error != 0),
             digest: self.digest.finish(),
             affected_rows: result.map_or(0, |result| result.affected_rows),
             insert_id: result.map_or(0, |result| result.insert_id),

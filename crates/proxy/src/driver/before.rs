@@ -179,7 +179,7 @@ impl Driver {
             self.query(&back).await?;
         }
         match ended.prepared {
-            Some(ok) if ended.digest == prepared.digest() => {
+            Some(ok) if prepared.is_as_told(ended.digest) => {
                 let there = There {
                     connection,
                     id: ok.statement_id,

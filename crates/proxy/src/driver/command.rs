@@ -81,6 +81,8 @@ impl Driver {
                     Bytes::from([&[code::QUERY][..], format!("KILL {id}").as_bytes()].concat());
                 let class = classify(&text[1..], self.dialect);
                 self.run_command(Stored {
+                    answered: false,
+                    added_rows: None,
                     payload: text,
                     expect: steadfast_wire::walk::Expect::Query,
                     statement: Statement::of(&class),
@@ -132,23 +134,23 @@ impl Driver {
                 return self.answer_error(1153, *b"08S01", text.as_bytes()).await;
             }
         }
+        self.answer_question(&mut stored);
         if !self.memory.cover(stored.size() as usize) {
             return self.out_of_memory(stored.size()).await;
         }
         let statement = stored.statement;
         let asks = Self::asks_about_the_statement_before(&stored);
         let bytes = stored.size();
+        // The server commits each row of a bulk execution by itself; in a transaction an error would take all.
+        let in_bulk = stored.payload.first() == Some(&code::STMT_BULK_EXECUTE);
+        let ledger = !in_bulk && self.uses_ledger() && self.may_be_wrapped(&stored);
+        let answered = stored.answered.then(|| stored.clone());
         let handle = self.store(stored);
         // Setting a time would disturb what the statement asks about the one before it.
         self.arrival = Arrival {
             clock: self.shared.clock.now(),
             definitions: self.shared.health.definitions(),
         };
-        // The server commits each row of a bulk execution by itself; in a transaction an error would take all.
-        let in_bulk = self
-            .store
-            .get(&handle.0)
-            .is_some_and(|stored| stored.payload.first() == Some(&code::STMT_BULK_EXECUTE));
         let clock = self
             .arrival
             .clock
@@ -163,10 +165,13 @@ impl Driver {
             bytes,
             clock,
             random: self.random,
-            ledger: !in_bulk && self.uses_ledger(),
+            ledger,
         };
         self.succeeded = false;
         let done = self.carry_out(Event::Command(command)).await;
+        if let Some(stored) = answered {
+            self.close_answered(&stored).await;
+        }
         if self.long_data.is_empty() {
             self.memory.release();
         }
@@ -228,9 +233,13 @@ impl Driver {
 
     async fn close_statement(&mut self, id: u32) {
         self.long_data.remove(&id);
-        let Some(prepared) = self.prepared.remove(&id) else {
-            return;
-        };
+        if let Some(prepared) = self.prepared.remove(&id) {
+            self.close_there(&prepared).await;
+        }
+    }
+
+    /// Closes a statement on the server connection.
+    pub(super) async fn close_there(&mut self, prepared: &Prepared) {
         let Some(link) = &mut self.link else { return };
         if let Some(there) = prepared.on(link.number) {
             // The journal of an open transaction may still run it: then it is prepared again.

@@ -34,6 +34,13 @@ pub(super) struct HeldAnswer {
     given: Option<(Mark, u8)>,
 }
 
+impl HeldAnswer {
+    /// How many warnings it tells of.
+    pub(super) fn warnings(&self) -> u16 {
+        self.ended.warnings
+    }
+}
+
 impl Driver {
     /// Whether what the next command commits is to be recorded.
     pub(super) fn uses_ledger(&mut self) -> bool {
@@ -59,6 +66,9 @@ impl Driver {
 
     /// Commits the open transaction.
     pub(super) async fn commit(&mut self, flight: Flight, recorded: bool) -> Result<Event, Exit> {
+        if let Err(error) = self.save_conditions(flight.recording).await {
+            return Ok(self.lost(end_of(&error), Sent::Nothing).await);
+        }
         if !recorded {
             return self.commit_plainly().await;
         }
@@ -115,6 +125,10 @@ impl Driver {
         let metrics = &self.shared.metrics;
         metrics.commits_recorded.inc();
         let response = self.response(&ended);
+        if flight.recording == Recording::Write && self.told_gtids() {
+            // A direct connection would have told them with the write.
+            self.aftermath.shows = true;
+        }
         let changes = self.changes();
         if flight.recording != Recording::Commit {
             // What the transaction was to be like is used up.
@@ -124,6 +138,9 @@ impl Driver {
             self.tell_killed(0);
             self.succeeded = true;
             self.client.flush().await.map_err(Exit::ClientGone)?;
+        }
+        if flight.recording != Recording::Write {
+            self.aftermath.disturbed();
         }
         Ok(Event::Committed(response))
     }
@@ -167,6 +184,7 @@ impl Driver {
                 let response = self.response(&Ended {
                     status: Some(self.status),
                     error: 0,
+                    sqlstate: None,
                     digest: 0,
                     affected_rows: 0,
                     insert_id: 0,
@@ -184,8 +202,8 @@ impl Driver {
     }
 
     /// The write of a hidden transaction has failed: nothing of it stays.
-    pub(super) async fn roll_back(&mut self) {
-        if let Err(error) = self.query(ROLLBACK).await {
+    pub(super) async fn roll_back(&mut self, ended: &Ended) {
+        if let Err(error) = self.end_failed_write(ended, ROLLBACK).await {
             tracing::debug!(client = %self.peer, "the hidden transaction of a write was not ended: {error}");
             // It ends with its connection.
             self.discard();
@@ -227,11 +245,15 @@ impl Driver {
                     self.state_mut().set_characteristics(b"");
                 }
                 self.completed(flight.handle, &held.stored, held.ended, &held.changes);
+                self.aftermath.disturbed();
                 self.tell_killed(0);
                 self.succeeded = true;
                 self.client.flush().await.map_err(Exit::ClientGone)
             }
-            None => self.acknowledge(flight.chains()).await,
+            None => {
+                self.aftermath.forget();
+                self.acknowledge(flight.chains()).await
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! One command to the server and its response to the client.
 
 use std::io;
+use std::rc::Rc;
 
 use steadfast_session::{Event, Flight, Handle, Recording, Response, Sent, Status};
 use steadfast_sql::{Kind, Uses};
@@ -87,6 +88,7 @@ impl Driver {
             return Err(Exit::Closed);
         };
         self.unhold_answer();
+        self.aftermath.forget_saved();
         // KILL may be meant for what replays.
         let kills = stored.class.is_some_and(|class| class.kind == Kind::Kill);
         if !self.shared.gate.is_open() && !kills && self.waits_at_gate(flight) {
@@ -107,11 +109,14 @@ impl Driver {
             }
             Exchanged::Ended(ended) => {
                 self.mark = None;
-                if flight.recording == Recording::Write {
-                    self.roll_back().await;
-                }
                 let changes = self.changes();
+                if flight.recording == Recording::Write {
+                    self.roll_back(&ended).await;
+                }
                 self.completed(flight.handle, &stored, ended, &changes);
+                if flight.recording == Recording::Write {
+                    self.keep_conditions_of_failure();
+                }
                 let response = self.response(&ended);
                 if flight.guarded {
                     self.end_guard().await;
@@ -197,7 +202,7 @@ impl Driver {
             Err(Before::Exit(exit)) => return Err(exit),
         };
         // Hidden work has brought it up to date.
-        self.before = std::rc::Rc::clone(&self.state);
+        self.before = Rc::clone(&self.state);
         self.drawn_before = self.drawn.clone();
         let order = Order {
             expect: stored.expect,
@@ -212,7 +217,19 @@ impl Driver {
             delivered: self.mark,
         };
         self.tell_kill_sent();
+        self.add_rows(stored);
+        let warnings = self.warnings_to_add(stored);
+        if let Some(link) = &mut self.link {
+            link.relay.add_warnings(warnings);
+        }
         self.converse(&payload, order).await
+    }
+
+    /// The response to a command gets the rows that the server no longer has.
+    pub(super) fn add_rows(&mut self, stored: &Stored) {
+        if let (Some(rows), Some(link)) = (&stored.added_rows, &mut self.link) {
+            link.relay.add_rows(Rc::clone(rows));
+        }
     }
 
     /// Sends a payload and relays the response.

@@ -14,8 +14,10 @@
 //! - `insert_id`: LAST_INSERT_ID(), which servers do not track;
 //! - `locks`: user-level locks that are given back;
 //! - `kill`: KILL of another session, and of this one;
+//! - `aftermath`: what a statement leaves for the next one to ask, where hidden work has replaced it;
 //! - `hidden`: what is asked and set on the server connection without the client's noticing.
 
+mod aftermath;
 mod before;
 mod change_user;
 mod command;
@@ -47,6 +49,7 @@ use steadfast_wire::{Capabilities, StatusFlags};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
+use self::aftermath::Aftermath;
 use self::commit::HeldAnswer;
 use self::insert_id::{Arrival, Drawn};
 use self::kill::{Killed, Killing};
@@ -175,6 +178,8 @@ pub(crate) struct Driver {
     tracking: Tracking,
     status: StatusFlags,
     deferred: Deferred,
+    /// What the client's last command left.
+    aftermath: Aftermath,
     /// FOUND_ROWS() as the client's last SELECT left it, where a hidden SELECT has left another since.
     found_rows: Option<u64>,
     zombies: Vec<Zombie>,
@@ -263,6 +268,7 @@ impl Driver {
             tracking: Tracking::default(),
             status: start.status,
             deferred: Deferred::default(),
+            aftermath: Aftermath::default(),
             found_rows: None,
             zombies: Vec::new(),
             killed: Killed::No,

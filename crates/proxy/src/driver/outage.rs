@@ -142,6 +142,7 @@ impl Driver {
     /// Tells the client that its loss could not be hidden.
     pub(super) async fn fail(&mut self, failure: Failure) -> Result<(), Exit> {
         self.unhold_answer();
+        self.aftermath.forget();
         let in_half_a_row = self.mark.is_some_and(|mark| mark.is_inside_packet());
         let incident = match self.end_outage() {
             Some((outage, waited)) => {

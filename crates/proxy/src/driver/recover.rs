@@ -410,6 +410,7 @@ impl Driver {
             statement_id: 0,
             delivered: None,
         };
+        self.add_rows(stored);
         match self.converse(&payload, order).await.map_err(Before::Exit)? {
             Exchanged::Ended(ended) => Ok(ended),
             Exchanged::Lost(end, _) => Err(Before::Lost(end)),

@@ -101,6 +101,7 @@ impl Driver {
             }
             self.take_text(stored, class, ended);
         }
+        self.note_aftermath(stored, &ended);
         self.note_insert(handle, stored, ended);
         self.note_user_locks(stored, ended);
     }
@@ -231,6 +232,14 @@ impl Driver {
                     }
                     _ => false,
                 })
+    }
+
+    /// Whether the response told GTIDs.
+    pub(super) fn told_gtids(&self) -> bool {
+        let Some(link) = &self.link else { return false };
+        response::SessionState::new(link.relay.changes())
+            .flatten()
+            .any(|change| matches!(change, SessionStateChange::Gtids { .. }))
     }
 
     /// Whether the transaction tracker said that non-transactional tables were written.
@@ -408,6 +417,7 @@ impl Driver {
         self.last_prepared = 0;
         self.deferred = Deferred::default();
         self.user_locks = super::locks::UserLocks::default();
+        self.aftermath = super::aftermath::Aftermath::default();
         if let Some(link) = &self.link {
             self.dialect = link.dialect();
         }

@@ -59,11 +59,13 @@ pub(crate) struct Ended {
     pub(crate) status: Option<StatusFlags>,
     /// Error code, or 0.
     pub(crate) error: u16,
+    /// SQLSTATE of the error.
+    pub(crate) sqlstate: Option<[u8; 5]>,
     /// Digest of the whole response.
     pub(crate) digest: u64,
     /// Insert id of its last OK.
     pub(crate) insert_id: u64,
-    /// Affected rows of its last OK.
+    /// Affected rows of its last OK; 0 for a recorded COMMIT.
     pub(crate) affected_rows: u64,
     /// Warnings of its last OK or EOF.
     pub(crate) warnings: u16,

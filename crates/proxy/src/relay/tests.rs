@@ -92,3 +92,19 @@ fn another_result_is_found_out_whatever_its_length() {
         (first[..cut].to_vec(), Fed::PartDiffers)
     );
 }
+
+#[test]
+fn rows_are_added_before_those_of_the_server() {
+    let mut relay = Relay::new(CAPABILITIES, CAPABILITIES);
+    let tracking = Tracking::default();
+    for (rows, added) in [(&[][..], &[b"\x01a"][..]), (&[b"\x01b"], &[b"\x01a"])] {
+        let mut out = Vec::new();
+        relay.add_rows(added.iter().map(|row| row.to_vec()).collect());
+        relay.begin(order(None), StatusFlags::AUTOCOMMIT);
+        let server: Vec<&[u8]> = rows.iter().map(|row: &&[u8; 2]| &row[..]).collect();
+        let (_, fed) = relay.feed(&result(&server), &mut out, &tracking).unwrap();
+        let all: Vec<&[u8]> = added.iter().chain(rows).map(|row| &row[..]).collect();
+        assert_eq!(out, result(&all));
+        assert!(matches!(fed, Fed::Ended(ended) if ended.rows == Some(all.len() as u64)));
+    }
+}

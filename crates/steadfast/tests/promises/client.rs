@@ -97,6 +97,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Client {
     stream: TcpStream,
     sequence: u8,
+    /// What the last answer told beside its rows: status flags, warnings, info, definitions of columns.
+    pub(crate) beside: Vec<u8>,
     /// The connection id of the greeting.
     pub(crate) id: u32,
     user: String,
@@ -126,6 +128,7 @@ impl Client {
         let mut client = Self {
             stream,
             sequence: 0,
+            beside: Vec::new(),
             id: 0,
             user: user.to_owned(),
             database: database.to_owned(),
@@ -207,6 +210,7 @@ impl Client {
     #[track_caller]
     pub(crate) fn start(&mut self, code: u8, body: &[u8]) {
         self.sequence = 0;
+        self.beside.clear();
         self.send(&[&[code], body].concat())
             .expect("the client connection lives");
     }
@@ -243,6 +247,7 @@ impl Client {
                 let affected = lenenc(&mut rest);
                 let insert_id = lenenc(&mut rest);
                 let status = u16::from_le_bytes([rest[0], rest[1]]);
+                self.beside.extend_from_slice(rest);
                 return Ok((
                     Answer::Ok {
                         affected,
@@ -254,6 +259,7 @@ impl Client {
             Some(0xFF) => return Ok((err(&first), 0)),
             // COM_SET_OPTION is answered with EOF.
             Some(0xFE) if first.len() < 9 => {
+                self.beside.extend_from_slice(&first);
                 return Ok((
                     Answer::Ok {
                         affected: 0,
@@ -266,8 +272,10 @@ impl Client {
         }
         let columns = lenenc(&mut first.as_slice());
         for _ in 0..columns {
-            self.packet()?;
+            let definition = self.packet()?;
+            self.beside.extend_from_slice(&definition);
         }
+        // Of the status flags that this EOF has, a proxy that leaves it out on its server leg cannot know.
         let eof = self.packet()?;
         if eof.first() == Some(&0xFF) {
             return Ok((err(&eof), 0));
@@ -286,6 +294,7 @@ impl Client {
             let packet = self.packet()?;
             match packet.first() {
                 Some(0xFE) if packet.len() < 9 => {
+                    self.beside.extend_from_slice(&packet);
                     return Ok((
                         Answer::Rows(rows),
                         u16::from_le_bytes([packet[3], packet[4]]),

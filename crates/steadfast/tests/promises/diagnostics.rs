@@ -7,7 +7,7 @@
 
 use steadfast_sandbox::Kind;
 
-use crate::case::{Case, on_both_servers};
+use crate::case::{At, Case, on_both_servers};
 use crate::client::{Answer, CLIENT_MULTI_STATEMENTS, Client};
 
 /// One command of a client.
@@ -34,9 +34,30 @@ enum Do {
 use Do::{Command, Cursor, Nothing, Prepare, Prepared, Query, Reset, Statistics};
 
 impl Do {
-    /// Runs it on the session of a side, which has an auto-increment table of its own, `u0` or `u1`.
+    /// Runs it on the session of a side, which has its own of the tables [`OWN`].
     fn run(self, client: &mut Client, side: usize) -> String {
-        let own = |sql: &str| sql.replace(" INTO u ", &format!(" INTO u{side} "));
+        client.beside.clear();
+        let answer = self.answer(client, side);
+        let beside = String::from_utf8_lossy(&client.beside);
+        let shown = format!("{answer} {}", beside.escape_default());
+        let hexadecimal =
+            |text: &str| -> String { text.bytes().map(|byte| format!("{byte:02x}")).collect() };
+        OWN.iter().fold(shown, |shown, name| {
+            let own = format!("{name}{side}");
+            shown
+                .replace(&own, name)
+                .replace(&hexadecimal(&own), &hexadecimal(name))
+        })
+    }
+
+    fn answer(self, client: &mut Client, side: usize) -> String {
+        let own = |sql: &str| {
+            OWN.iter().fold(sql.to_owned(), |sql, name| {
+                ["INTO", "UPDATE", "FROM"].iter().fold(sql, |sql, word| {
+                    sql.replace(&format!("{word} {name} "), &format!("{word} {name}{side} "))
+                })
+            })
+        };
         let shown = |answer: Answer| match answer {
             Answer::Rows(rows) => format!("{rows:?}"),
             other => format!("{other:?}"),
@@ -70,6 +91,9 @@ impl Do {
     }
 }
 
+/// Tables that each side has one of, so that one does not see what the other has written.
+const OWN: &[&str] = &["u", "v", "warns", "checked", "child"];
+
 const SUBJECTS: &[Do] = &[
     // Successful, with and without warnings, rows and tables.
     Query("SELECT id FROM t"),
@@ -85,6 +109,34 @@ const SUBJECTS: &[Do] = &[
     Query("SELECT RAND() > 2, CAST('abc' AS SIGNED)"),
     Query("DROP TABLE IF EXISTS missing"),
     Query("DROP TEMPORARY TABLE IF EXISTS missing"),
+    // Writes that are recorded in the ledger, if there is one: of several rows, and of none.
+    Query("UPDATE v SET n = n + 1"),
+    Query("UPDATE v SET n = n"),
+    Query("UPDATE t SET n = n + 1 WHERE id > 100"),
+    Query("INSERT INTO u (n) VALUES (1), (2), (3)"),
+    Query("INSERT INTO u (n) SELECT n FROM t"),
+    Query("INSERT IGNORE INTO u (id, n) VALUES (1, 1), (1, 'x')"),
+    Query("INSERT INTO v (id, n) VALUES (1, 1), (2, 2) ON DUPLICATE KEY UPDATE n = n + 1"),
+    Query("REPLACE INTO v (id, n) VALUES (1, 8), (2, 8)"),
+    Query("DELETE FROM v WHERE id > 2"),
+    Query("UPDATE v SET n = n + CAST('2x' AS SIGNED) WHERE id < 3"),
+    Query("INSERT INTO warns (n) VALUES (1), (2)"),
+    Query("INSERT IGNORE INTO checked (n) VALUES (NULL), (-1), (5)"),
+    Query("INSERT INTO u (n) VALUES (ROW_COUNT())"),
+    Query("UPDATE v SET n = @@warning_count"),
+    // MariaDB alone; elsewhere an error.
+    Query("INSERT INTO u (n) VALUES (1), (2) RETURNING n"),
+    Query("DELETE FROM v WHERE id > 100 RETURNING id"),
+    Query("REPLACE INTO v (id, n) VALUES (1, 7) RETURNING n"),
+    // Such that fail.
+    Query("INSERT INTO t (id, n) VALUES (100, 1), (1, 1)"),
+    Query("INSERT INTO t (id, n) VALUES (100, NULL)"),
+    Query("INSERT INTO checked (n) VALUES (5), (-1)"),
+    Query("INSERT INTO child (parent) VALUES (1), (77)"),
+    Query("INSERT INTO warns (n) VALUES (1), (-1)"),
+    Query("UPDATE t SET id = 2 WHERE id = 1"),
+    Query("UPDATE t SET n = nonsense"),
+    Query("DELETE FROM missing"),
     // Errors, by the way in which they come.
     Query("SELEKT 1"),
     Query("SELECT nonsense"),
@@ -109,6 +161,10 @@ const SUBJECTS: &[Do] = &[
     Prepared("SELECT CAST('abc' AS SIGNED)"),
     Prepared("INSERT INTO u (n) VALUES (7), (8)"),
     Prepared("INSERT INTO t (id, n) VALUES (1, 1)"),
+    Prepared("UPDATE v SET n = n + 1"),
+    Prepared("INSERT IGNORE INTO t (id, n) VALUES (1, 1), (2, 2)"),
+    Prepared("INSERT INTO warns (n) VALUES (1), (2)"),
+    Prepared("INSERT INTO checked (n) VALUES (5), (-1)"),
     Prepared("SELECT n FROM missing"),
     Prepared("SELEKT 1"),
     Prepare("SELEKT 1"),
@@ -173,6 +229,18 @@ const QUESTIONS: &[Do] = &[
     Prepared("SHOW WARNINGS"),
     Prepared("SELECT ROW_COUNT()"),
     Prepared("SELECT FOUND_ROWS()"),
+    Query("SHOW WARNINGS LIMIT 1, 1"),
+    Query("SHOW ERRORS LIMIT 1"),
+    Query("SELECT ROW_COUNT() + 0, ROW_COUNT() AS n FROM DUAL WHERE ROW_COUNT() < 100"),
+    Query("SELECT 1 FROM t WHERE ROW_COUNT() > 0"),
+    Query("SET @rows = ROW_COUNT(); SELECT @rows"),
+    Query(
+        "GET DIAGNOSTICS CONDITION 1 @code = MYSQL_ERRNO, @text = MESSAGE_TEXT; SELECT @code, @text",
+    ),
+    Query("GET DIAGNOSTICS CONDITION 9 @text = MESSAGE_TEXT"),
+    Prepared("SHOW ERRORS"),
+    Prepared("SELECT @@warning_count, @@error_count"),
+    Prepared("SELECT ROW_COUNT() - 1"),
 ];
 
 /// Those that are asked after every bystander.
@@ -225,22 +293,155 @@ fn differences(case: &Case, setting: &[&str], subject: Do) -> Vec<String> {
     found
 }
 
+/// Compares both sides in all settings; `ledger`: the writes must have been recorded in it.
+fn compare(case: &Case, ledger: bool) {
+    let mut witness = case.witness();
+    witness.run(&[
+        "INSERT INTO t (n) VALUES (1), (2), (3)",
+        "CREATE PROCEDURE fails() BEGIN SET time_zone='+03:00'; SIGNAL SQLSTATE '45000'; END",
+        "CREATE PROCEDURE sets() BEGIN SET @inside = CAST('4x' AS SIGNED); SELECT id FROM t LIMIT 2; END",
+    ]);
+    for side in ["0", "1"] {
+        let id = "id INT PRIMARY KEY AUTO_INCREMENT";
+        witness.run(&[
+            &format!("CREATE TABLE u{side} ({id}, n INT) ENGINE=InnoDB"),
+            &format!("CREATE TABLE v{side} ({id}, n INT) ENGINE=InnoDB"),
+            &format!("INSERT INTO v{side} SELECT * FROM t"),
+            &format!("CREATE TABLE warns{side} ({id}, n INT) ENGINE=InnoDB"),
+            &format!(
+                "CREATE TABLE checked{side} ({id}, n INT NOT NULL CHECK (n >= 0)) ENGINE=InnoDB"
+            ),
+            &format!(
+                "CREATE TABLE child{side} ({id}, parent INT NOT NULL, \
+                 CONSTRAINT a_name_so_long_that_the_message_is_not_short_child{side} \
+                 FOREIGN KEY (parent) REFERENCES t (id)) ENGINE=InnoDB"
+            ),
+            &format!(
+                "CREATE TRIGGER of_warns{side} BEFORE INSERT ON warns{side} FOR EACH ROW BEGIN \
+                 IF NEW.n < 0 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'negative'; END IF; \
+                 SIGNAL SQLSTATE '01000' SET MESSAGE_TEXT = 'of the trigger'; END"
+            ),
+        ]);
+    }
+    let mut found = Vec::new();
+    for setting in SETTINGS {
+        for &subject in SUBJECTS {
+            found.extend(differences(case, setting, subject));
+        }
+    }
+    for name in OWN {
+        let [direct, through] = [0, 1].map(|side| {
+            witness
+                .query(&format!("SELECT * FROM {name}{side}"))
+                .lines()
+        });
+        if direct != through {
+            found.push(format!("{name}:\n    {direct:?}\n    {through:?}"));
+        }
+    }
+    assert!(
+        found.is_empty(),
+        "{} differences:\n{}",
+        found.len(),
+        found.join("\n")
+    );
+    let recorded = case.steadfast.metric("commits_recorded_total");
+    assert_eq!(
+        recorded > 1000.0,
+        ledger,
+        "{recorded} commits in the ledger"
+    );
+}
+
+mod what_a_recorded_write_leaves_is_told_as_directly {
+    use super::*;
+
+    #[test]
+    fn mariadb() {
+        compare(&Case::with_ledger(Kind::MariaDb, ""), true);
+    }
+
+    #[test]
+    fn mysql() {
+        compare(&Case::with_ledger(Kind::MySql, ""), true);
+    }
+}
+
+fn left_by_a_lost_write(case: &Case) {
+    let mut client = case.client();
+    client.run(&["INSERT INTO t (id, n) VALUES (1, 1)"]);
+    case.cut_answer_to(At::Text("CALL steadfast.commit"));
+    client
+        .query("INSERT IGNORE INTO t (id, n) VALUES (1, 1), (2, 2), (3, 3)")
+        .good();
+    case.link.clear_tap();
+    let warnings = client.query("SHOW WARNINGS").lines();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings.concat().starts_with("Warning 1062 "),
+        "{warnings:?}"
+    );
+    assert_eq!(
+        case.steadfast
+            .metric("commits_resolved_total{verdict=\"committed\"}"),
+        1.0
+    );
+    case.cut_answer_to(At::Text("CALL steadfast.commit"));
+    client.run(&["UPDATE t SET n = n + 1"]);
+    case.link.clear_tap();
+    assert_eq!(client.line("SELECT ROW_COUNT()"), "3");
+    assert_eq!(client.line("SELECT ROW_COUNT()"), "-1");
+}
+
+fn not_recorded_where_it_shows(case: &Case) {
+    let recorded = || case.steadfast.metric("commits_recorded_total");
+    for (prepare, is_recorded) in [
+        ("DO 0", true),
+        ("SET session_track_transaction_info = 'STATE'", false),
+        ("PREPARE question FROM 'SELECT ROW_COUNT()'", false),
+    ] {
+        let mut client = case.client();
+        client.run(&[prepare]);
+        let before = recorded();
+        client.run(&["INSERT INTO t (n) VALUES (1), (2)"]);
+        assert_eq!(recorded() > before, is_recorded, "{prepare}");
+        if prepare.starts_with("PREPARE") {
+            assert_eq!(client.line("EXECUTE question"), "2");
+        }
+    }
+}
+
+mod what_a_lost_write_left_is_told {
+    use super::*;
+
+    #[test]
+    fn mariadb() {
+        left_by_a_lost_write(&Case::with_ledger(Kind::MariaDb, ""));
+    }
+
+    #[test]
+    fn mysql() {
+        left_by_a_lost_write(&Case::with_ledger(Kind::MySql, ""));
+    }
+}
+
+mod a_write_is_not_recorded_where_the_client_would_see_it {
+    use super::*;
+
+    #[test]
+    fn mariadb() {
+        not_recorded_where_it_shows(&Case::with_ledger(Kind::MariaDb, ""));
+    }
+
+    #[test]
+    fn mysql() {
+        not_recorded_where_it_shows(&Case::with_ledger(Kind::MySql, ""));
+    }
+}
+
 on_both_servers! {
     fn what_a_statement_leaves_is_told_as_directly(case) {
-        case.witness().run(&[
-            "INSERT INTO t (n) VALUES (1), (2), (3)",
-            "CREATE TABLE u0 (id INT PRIMARY KEY AUTO_INCREMENT, n INT) ENGINE=InnoDB",
-            "CREATE TABLE u1 LIKE u0",
-            "CREATE PROCEDURE fails() BEGIN SET time_zone='+03:00'; SIGNAL SQLSTATE '45000'; END",
-            "CREATE PROCEDURE sets() BEGIN SET @inside = CAST('4x' AS SIGNED); SELECT id FROM t LIMIT 2; END",
-        ]);
-        let mut found = Vec::new();
-        for setting in SETTINGS {
-            for &subject in SUBJECTS {
-                found.extend(differences(case, setting, subject));
-            }
-        }
-        assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
+        compare(case, false);
     }
 
     fn a_variable_that_was_selected_into_is_what_it_is_directly(case) {
