@@ -9,13 +9,21 @@ use steadfast_session::{End, Failure};
 
 use crate::metrics::Recovery;
 
-/// Names an incident: shown in errors and in the log.
+/// Names an incident: shown in errors and in the log, as six letters.
+///
+/// No digits: retry helpers look for the numbers of errors anywhere in a message (peewee's ReconnectMixin for 2006 and
+/// 2013), and a doubt must not be taken for one of them. No vowels: no words.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct IncidentId(u32);
 
 impl fmt::Display for IncidentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:06X}", self.0)
+        const LETTERS: &[u8; 16] = b"BCDFGHJKLMNPQRST";
+        for place in (0..6).rev() {
+            let letter = (self.0 >> (4 * place)) & 0xF;
+            write!(f, "{}", char::from(LETTERS[letter as usize]))?;
+        }
+        Ok(())
     }
 }
 
@@ -135,4 +143,15 @@ pub(crate) fn millis(time: SystemTime, waited: Duration) -> (u64, u64) {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_millis() as u64);
     (at, waited.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_incident_is_named_by_six_letters() {
+        assert_eq!(IncidentId(0x00ff_ffff).to_string(), "TTTTTT");
+        assert_eq!(IncidentId(0x0020_1301).to_string(), "DBCFBC");
+    }
 }

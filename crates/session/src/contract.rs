@@ -105,72 +105,54 @@ impl Reason {
     /// One clause for people, without a full stop.
     pub fn text(self) -> &'static str {
         match self {
-            Self::Commit => "the connection to the server was lost while a COMMIT was on its way",
-            Self::Write => "the connection to the server was lost while a write was on its way",
-            Self::Ddl => "the connection to the server was lost during DDL",
-            Self::Call => {
-                "the connection to the server was lost during a CALL, and a procedure may commit"
-            }
-            Self::LoadData => "the connection to the server was lost during LOAD DATA",
-            Self::MultiStatement => {
-                "the connection to the server was lost during several statements in one command"
-            }
-            Self::Xa => "the connection to the server was lost during an XA transaction",
+            Self::Commit => "the server broke off while a COMMIT was on its way",
+            Self::Write => "the server broke off while a write was on its way",
+            Self::Ddl => "the server broke off during DDL",
+            Self::Call => "the server broke off during a CALL, and a procedure may commit",
+            Self::LoadData => "the server broke off during LOAD DATA",
+            Self::MultiStatement => "the server broke off during several statements in one command",
+            Self::Xa => "the server broke off during an XA transaction",
             Self::NotUnderstood => {
-                "the connection to the server was lost during a statement that is not proved safe to run again"
+                "the server broke off during a statement that is not proved safe to run again"
             }
-            Self::Administration => {
-                "the connection to the server was lost during an administrative statement"
-            }
-            Self::File => {
-                "the connection to the server was lost during a statement that writes a file"
-            }
+            Self::Administration => "the server broke off during an administrative statement",
+            Self::File => "the server broke off during a statement that writes a file",
             Self::Lock => {
-                "a lock of this session (GET_LOCK, LOCK TABLES or HANDLER) is gone with the lost connection"
+                "a lock of this session (GET_LOCK, LOCK TABLES or HANDLER) is gone, because the server broke off"
             }
             Self::TemporaryTable => {
-                "a temporary table of this session is gone with the lost connection"
+                "a temporary table of this session is gone, because the server broke off"
             }
-            Self::WritingRead => {
-                "the connection to the server was lost during a read whose function or view writes"
-            }
+            Self::WritingRead => "the server broke off during a read whose function or view writes",
             Self::NoLedger => "the commit ledger, which the configuration requires, cannot be used",
             Self::NonTransactional => {
-                "the connection to the server was lost and a non-transactional table may have been written"
+                "the server broke off and a non-transactional table may have been written"
             }
-            Self::Mismatch => {
-                "the connection to the server was lost and the replay found different data"
-            }
+            Self::Mismatch => "the server broke off and the replay found different data",
             Self::PartMismatch => {
-                "the connection to the server was lost in the middle of a result, which is different now"
+                "the server broke off in the middle of a result, which is different now"
             }
-            Self::JournalLimit => {
-                "the connection to the server was lost and the transaction is too large to replay"
-            }
-            Self::Attempts => {
-                "the connection to the server was lost again and again during this statement"
-            }
-            Self::ReplayTime => {
-                "the connection to the server was lost and the replay ran out of time"
-            }
+            Self::JournalLimit => "the server broke off and the transaction is too large to replay",
+            Self::Attempts => "the server broke off again and again during this statement",
+            Self::ReplayTime => "the server broke off and the replay ran out of time",
             Self::NoServer => "no server can be reached",
             Self::LoginRefused => "the server refuses the login of this session",
             Self::NoPassword => {
-                "the connection to the server was lost and this session's password is not known to log in again"
+                "the server broke off and this session's password is not known to log in again"
             }
             Self::StateRefused => {
-                "the connection to the server was lost and the new one refused a setting of this session"
+                "the server broke off and the new one refused a setting of this session"
             }
             Self::Diagnostics => {
-                "the connection to the server was lost and what this statement asks about the one before is gone with it"
+                "the server broke off and what this statement asks about the one before is gone with it"
             }
-            Self::Cursor => "the connection to the server was lost and with it an open cursor",
+            Self::Cursor => "the server broke off and with it an open cursor",
             Self::Unseen => {
-                "a lock or temporary table that a statement which is not understood may have left is gone with the lost connection"
+                "a lock or temporary table that a statement which is not understood may have left is gone, because the server broke off"
             }
-            Self::Killed => "the connection to the server was killed by somebody",
+            Self::Killed => "somebody killed it",
             Self::Zombie => {
-                "the connection to the server was lost and its transaction could not be ended on the server"
+                "the server broke off and its transaction could not be ended on the server"
             }
         }
     }
@@ -233,14 +215,20 @@ impl Failure {
 
     /// The message of the ERR packet; `incident` names the incident that explains it. `ledger`: this session uses the
     /// commit ledger.
+    ///
+    /// Retry helpers look for words in messages: no message has those of a lost connection, after which many repeat a
+    /// single statement, and a doubt has none that invites a retry. What is rolled back says so in the words of a
+    /// server's own 1213, which they look for as well.
     pub fn message(&self, incident: impl fmt::Display, ledger: bool) -> String {
         let advice = match (self.kind, self.reason) {
             (FailureKind::RolledBack, Reason::Diagnostics | Reason::Cursor) => {
                 "an open transaction is rolled back; run it, or the statement before, again"
             }
             (FailureKind::RolledBack, Reason::PartMismatch) => "run the query again",
-            (FailureKind::RolledBack, _) => "the transaction is rolled back; retry it",
-            (FailureKind::InDoubt, _) => "its outcome is unknown; check before you retry",
+            (FailureKind::RolledBack, _) => {
+                "the transaction is rolled back, as after a deadlock; try restarting transaction"
+            }
+            (FailureKind::InDoubt, _) => "its outcome is unknown; check before you do it again",
             (FailureKind::Killed, _) => "it is not run again",
             (
                 FailureKind::Unavailable,
@@ -267,6 +255,45 @@ impl Failure {
 mod tests {
     use super::*;
 
+    const KINDS: [FailureKind; 4] = [
+        FailureKind::RolledBack,
+        FailureKind::InDoubt,
+        FailureKind::Killed,
+        FailureKind::Unavailable,
+    ];
+
+    const REASONS: [Reason; 29] = [
+        Reason::Commit,
+        Reason::Write,
+        Reason::Ddl,
+        Reason::Call,
+        Reason::LoadData,
+        Reason::MultiStatement,
+        Reason::Xa,
+        Reason::NotUnderstood,
+        Reason::Administration,
+        Reason::File,
+        Reason::Lock,
+        Reason::TemporaryTable,
+        Reason::WritingRead,
+        Reason::NoLedger,
+        Reason::NonTransactional,
+        Reason::Mismatch,
+        Reason::PartMismatch,
+        Reason::JournalLimit,
+        Reason::Attempts,
+        Reason::ReplayTime,
+        Reason::NoServer,
+        Reason::LoginRefused,
+        Reason::NoPassword,
+        Reason::StateRefused,
+        Reason::Diagnostics,
+        Reason::Cursor,
+        Reason::Unseen,
+        Reason::Killed,
+        Reason::Zombie,
+    ];
+
     #[test]
     fn codes_are_those_of_the_contract() {
         let lines = [
@@ -285,6 +312,134 @@ mod tests {
         let text = Failure::new(FailureKind::InDoubt, Reason::Commit).message("7F3A", true);
         assert!(text.starts_with("Steadfast: "));
         assert!(text.ends_with("(steadfast why 7F3A)"));
+    }
+
+    /// Words by which retry helpers take an error for a lost connection, where they could stand in a message of ours,
+    /// in lower case: some compare without regard to case. Laravel 8 to 12 (LostConnectionDetector, which Hyperf and
+    /// others have taken over), ThinkPHP 8 (`breakMatchStr`), peewee 4.5 (ReconnectMixin, which also finds the numbers
+    /// anywhere in the text), SQLAlchemy 2.1 (`is_disconnect`), Rails 8 (`retryable_connection_error?`), Sequelize 6
+    /// and TypeORM 1.1 (names of errors), Connector/J 9.
+    const LOST_CONNECTION: &[&str] = &[
+        "gone away",
+        "went away",
+        "no connection",
+        "lost connection",
+        "connection lost",
+        "connection was lost",
+        "connection to the server was lost",
+        "connection was killed",
+        "connection refused",
+        "connection timed out",
+        "connection reset",
+        "connection error",
+        "connectionerror",
+        "closed connection",
+        "connection closed",
+        "connection is closed",
+        "closed the connection",
+        "connection not available",
+        "connection is no longer",
+        "connection is not usable",
+        "connection failed",
+        "connection is broken",
+        "client is not connected",
+        "is dead or not enabled",
+        "error while sending",
+        "error writing data",
+        "resource deadlock avoided",
+        "reset by peer",
+        "packets out of order",
+        "communication link failure",
+        "communications link failure",
+        "login timeout expired",
+        "disconnected by the server",
+        "failed to connect",
+        "failed with errno",
+        "broken pipe",
+        "shutting down",
+        "read-only option",
+        "no such file",
+        "timed out",
+        "timeout",
+        "primary is not serving",
+        "no healthy",
+        "econn",
+        "epipe",
+        "2002",
+        "2003",
+        "2006",
+        "2013",
+        "2014",
+        "2045",
+        "2048",
+        "2055",
+        "4031",
+    ];
+
+    /// Words by which they take an error for a deadlock or for something else that asks to be tried again.
+    const TRY_AGAIN: &[&str] = &[
+        "deadlock",
+        "restart",
+        "retry",
+        "try again",
+        "lock wait",
+        "conflict",
+        "database is locked",
+        "serializ",
+        "1213",
+        "1205",
+        "40001",
+        "transient",
+        "temporar",
+    ];
+
+    /// Of temporary tables nothing but their name can be said; nobody looks for it.
+    fn plain(kind: FailureKind, reason: Reason, ledger: bool) -> String {
+        Failure::new(kind, reason)
+            .message("QZQZQZ", ledger)
+            .to_lowercase()
+            .replace("temporary table", "")
+    }
+
+    #[test]
+    fn no_message_is_taken_for_a_lost_connection() {
+        for (kind, reason) in KINDS
+            .iter()
+            .flat_map(|kind| REASONS.map(|reason| (*kind, reason)))
+        {
+            for ledger in [false, true] {
+                let message = plain(kind, reason, ledger);
+                for words in LOST_CONNECTION {
+                    assert!(!message.contains(words), "{words:?} stands in: {message}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_doubt_invites_nobody_to_retry() {
+        for reason in REASONS {
+            for ledger in [false, true] {
+                let message = plain(FailureKind::InDoubt, reason, ledger);
+                for words in TRY_AGAIN.iter().chain(&["connection", "lost"]) {
+                    assert!(!message.contains(words), "{words:?} stands in: {message}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_transaction_that_is_rolled_back_is_taken_for_a_deadlock() {
+        for reason in [
+            Reason::Mismatch,
+            Reason::JournalLimit,
+            Reason::Call,
+            Reason::ReplayTime,
+        ] {
+            let message = plain(FailureKind::RolledBack, reason, true);
+            assert!(message.contains("deadlock"), "{message}");
+            assert!(message.contains("try restarting transaction"), "{message}");
+        }
     }
 
     #[test]
