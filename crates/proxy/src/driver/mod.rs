@@ -564,6 +564,7 @@ impl Driver {
         }
         self.turn = None;
         let busy = !self.core.is_idle();
+        let holds = self.core.transaction().is_open() || !self.core.held().is_empty();
         // Lost connections may live on at the server, with locks and open transactions.
         let mut orphans = std::mem::take(&mut self.zombies);
         if let Some(mut link) = self.link.take() {
@@ -579,8 +580,13 @@ impl Driver {
                         .await?;
                     link.connection.stream.shutdown().await
                 };
-                if let Err(error) = quit.await {
+                let written = quit.await;
+                if let Err(error) = &written {
                     tracing::debug!("a server connection was gone before COM_QUIT: {error}");
+                }
+                // What was written may not arrive, and the server would keep its locks for ever: Steadfast has lifted
+                // its timeouts.
+                if written.is_err() || holds {
                     orphans.push(link.zombie());
                 }
             }
