@@ -239,16 +239,21 @@ impl Connection {
 
     /// At a point of the command that runs.
     pub(super) async fn point(&self, phase: Phase) -> Result<(), Failed> {
+        self.committing_point(phase).await?;
+        if self.process.killed.get() == Some(false) {
+            return Err(Failed::Gone);
+        }
+        Ok(())
+    }
+
+    /// At a point at which nobody looks for a KILL: a COMMIT that is on its way.
+    pub(super) async fn committing_point(&self, phase: Phase) -> Result<(), Failed> {
         let lives = self
             .server
             .network
             .server_point(self.boot, self.end.id(), phase)
             .await;
-        if lives && self.process.killed.get() != Some(false) {
-            Ok(())
-        } else {
-            Err(Failed::Gone)
-        }
+        lives.then_some(()).ok_or(Failed::Gone)
     }
 
     async fn command(&mut self, payload: &[u8]) -> Result<(), Failed> {
