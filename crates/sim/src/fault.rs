@@ -139,6 +139,8 @@ pub enum Fault {
     Stall {
         /// How long.
         millis: u32,
+        /// The proxy sees FIN meanwhile, if it stands still before or after a command and not in its answer.
+        lost: bool,
     },
     /// No connection between the proxy and the server passes anything for this long.
     Partition {
@@ -250,7 +252,7 @@ impl Fault {
         match self {
             Fault::Partition { millis }
             | Fault::Freeze { millis }
-            | Fault::Stall { millis }
+            | Fault::Stall { millis, .. }
             | Fault::Crash { millis, .. }
             | Fault::ProxyCrash { millis } => millis.into(),
             // What is silent for longer is given up.

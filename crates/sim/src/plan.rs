@@ -222,7 +222,10 @@ fn random_fault(random: &mut Random, at_moment: bool) -> Fault {
             reset: random.chance(50),
         },
         19 => Fault::Kill,
-        20..=22 if !at_moment => Fault::Stall { millis },
+        20..=22 if !at_moment => Fault::Stall {
+            millis,
+            lost: random.chance(60),
+        },
         _ => Fault::ProxyCrash {
             millis: random.pick(&[5, 500, 3_000]),
         },
@@ -253,7 +256,14 @@ pub fn all_faults() -> Vec<Fault> {
     }
     all.extend([
         Fault::Delay { millis: 12_000 },
-        Fault::Stall { millis: 4_000 },
+        Fault::Stall {
+            millis: 4_000,
+            lost: false,
+        },
+        Fault::Stall {
+            millis: 4_000,
+            lost: true,
+        },
         Fault::Partition { millis: 6_000 },
         Fault::Freeze { millis: 12_000 },
         Fault::Kill,

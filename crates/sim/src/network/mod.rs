@@ -212,11 +212,15 @@ impl Network {
                     // As if at the first byte of the answer.
                     state.strike(self, id, fault);
                 }
-                Fault::Stall { .. } => {}
+                Fault::Stall { lost, .. } => {
+                    if lost {
+                        state.sever(id, Seen::ByProxy, Ending::Fin);
+                    }
+                }
                 Fault::Delay { millis } => state.hold(id, Duration::from_millis(millis.into())),
                 _ => state.strike(self, id, fault),
             });
-            if let Fault::Stall { millis } = fault {
+            if let Fault::Stall { millis, .. } = fault {
                 sleep(Duration::from_millis(millis.into())).await;
             }
         }
