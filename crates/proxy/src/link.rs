@@ -306,8 +306,7 @@ pub(crate) async fn attach(
     let mut pause = MIN_PAUSE;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        // One connection that falls silent must not use up what is left: the next one may be answered.
-        let limit = left.min(3 * shared.timeouts.dead_after);
+        let limit = left.min(shared.timeouts.attempt());
         let failed = match timeout(limit, attempt(shared, wanted)).await {
             Ok(Ok(done)) => return Ok(done),
             Ok(Err(Attempt::Final(reason, why))) => return Err((reason, why)),

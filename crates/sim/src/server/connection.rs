@@ -281,6 +281,13 @@ impl Connection {
                 return self.prepare(text).await;
             }
             Ok(Command::Ping) => Ok(Answer::OK),
+            Ok(Command::ResetConnection) => {
+                self.roll_back();
+                self.prepared.clear();
+                let dialect = self.server.settings.dialect;
+                self.session = Session::new(dialect, &self.session.schema);
+                Ok(Answer::OK)
+            }
             Ok(Command::SetOption(_)) => {
                 self.point(Phase::After).await?;
                 return self.end_of_rows(0).await;
