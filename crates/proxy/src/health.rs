@@ -31,7 +31,18 @@ const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 struct Sample {
     at: Instant,
     kills: u64,
-    own_kills: u64,
+    /// Steadfast's own that `kills` may have in it, at most.
+    own_at_most: u64,
+    /// At least.
+    own_at_least: u64,
+}
+
+impl Sample {
+    /// Whether the server has counted a KILL of somebody else since `before`: more than all that can be Steadfast's own.
+    fn has_others_since(&self, before: &Sample) -> bool {
+        let all = self.kills.saturating_sub(before.kills);
+        all > self.own_at_most.saturating_sub(before.own_at_least)
+    }
 }
 
 /// What the look from the side has found.
@@ -172,11 +183,7 @@ impl Health {
             .iter()
             .rev()
             .find(|sample| sample.at <= lost && lost - sample.at <= Duration::from_secs(1));
-        Some(before.is_some_and(|before| {
-            let all = after.kills.saturating_sub(before.kills);
-            let own = after.own_kills.saturating_sub(before.own_kills);
-            all > own
-        }))
+        Some(before.is_some_and(|before| after.has_others_since(before)))
     }
 
     fn add(&self, sample: Sample) {
@@ -219,7 +226,7 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
         let Some(open) = &mut connection else {
             continue;
         };
-        let own_kills = shared.own_kills.load(Ordering::SeqCst);
+        let own_at_least = shared.own_kills.ended();
         let before = Instant::now();
         let asked = look(open, &shared, before);
         match timeout(shared.timeouts.dead_after, asked).await {
@@ -229,7 +236,8 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
                     shared.health.add(Sample {
                         at: Instant::now(),
                         kills,
-                        own_kills,
+                        own_at_most: shared.own_kills.sent(),
+                        own_at_least,
                     });
                 }
                 if Instant::now() >= sweep_at {
@@ -329,5 +337,42 @@ async fn connect(shared: &Shared) -> Option<ServerConnection> {
             }
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::own_kills::OwnKills;
+
+    /// A sample of which `kills` is the answer: what happens while it is on its way is between `asked` and this.
+    fn answered(asked: u64, own: &OwnKills, kills: u64) -> Sample {
+        Sample {
+            at: Instant::now(),
+            kills,
+            own_at_most: own.sent(),
+            own_at_least: asked,
+        }
+    }
+
+    #[test]
+    fn an_own_kill_is_nobody_elses_wherever_it_is_when_the_server_is_asked() {
+        let own = OwnKills::default();
+        let first = answered(own.ended(), &own, 0);
+        // Sent after the question, counted before the answer.
+        let asked = own.ended();
+        let kill = own.begin();
+        let second = answered(asked, &own, 1);
+        assert!(!second.has_others_since(&first));
+        drop(kill);
+        // Sent before the question, counted after the answer.
+        let kill = own.begin();
+        let third = answered(own.ended(), &own, 1);
+        let fourth = answered(own.ended(), &own, 2);
+        assert!(!fourth.has_others_since(&third));
+        drop(kill);
+        let fifth = answered(own.ended(), &own, 2);
+        let sixth = answered(own.ended(), &own, 3);
+        assert!(sixth.has_others_since(&fifth));
     }
 }

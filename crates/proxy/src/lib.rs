@@ -18,6 +18,7 @@ pub mod logging;
 mod login;
 mod memory;
 pub mod metrics;
+mod own_kills;
 mod prepared;
 mod registry;
 mod relay;

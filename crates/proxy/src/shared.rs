@@ -19,6 +19,7 @@ use crate::health::Health;
 use crate::incident::Incidents;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
+use crate::own_kills::OwnKills;
 use crate::registry::Registry;
 use crate::vault::Vault;
 
@@ -72,7 +73,7 @@ pub(crate) struct Shared {
     /// True once the process is told to end.
     pub(crate) draining: watch::Sender<bool>,
     /// KILL statements that Steadfast has sent or relayed.
-    pub(crate) own_kills: AtomicU64,
+    pub(crate) own_kills: OwnKills,
     /// The number of the next session or attachment.
     pub(crate) next_number: AtomicU64,
     /// The last greeting said MariaDB.
@@ -141,7 +142,7 @@ impl Shared {
             clock: ServerClock::default(),
             incidents: Incidents::default(),
             draining: watch::Sender::new(false),
-            own_kills: AtomicU64::new(0),
+            own_kills: OwnKills::default(),
             next_number: AtomicU64::new(1),
             is_mariadb: AtomicBool::new(false),
             ledger: parts.ledger,

@@ -1,6 +1,5 @@
 //! Lost connections that may live on at the server, with locks and open transactions: found again, killed, seen gone.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use steadfast_net::{QueryError, ServerConnection};
@@ -101,7 +100,7 @@ pub(crate) async fn kill(
     if zombie.find(connection).await? != Found::Lives {
         return Ok(());
     }
-    shared.own_kills.fetch_add(1, Ordering::SeqCst);
+    let _own = shared.own_kills.begin();
     match connection
         .query(format!("KILL {}", zombie.id).as_bytes())
         .await

@@ -149,7 +149,10 @@ impl Driver {
                     order: 0,
                 })
             }
-            Exchanged::Lost(end, sent) => self.lost(end, sent).await,
+            Exchanged::Lost(end, sent) => {
+                self.kill_is_lost();
+                self.lost(end, sent).await
+            }
         })
     }
 

@@ -2,7 +2,6 @@
 //! somebody kills the connection, or the command that it waits for.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use steadfast_net::{QueryError, greet};
@@ -15,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::{Driver, Exit};
 use crate::command::{Stored, understand};
 use crate::link::Identity;
+use crate::own_kills::OwnKill;
 use crate::registry::Control;
 use crate::shared::Shared;
 
@@ -49,11 +49,13 @@ impl Killed {
 }
 
 /// A KILL of another session that is being relayed.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Killing {
     /// Who is to be told that its connection is killed; `None`: only what runs there.
     victim: Option<mpsc::Sender<Control>>,
     id: u32,
+    /// It is on its way.
+    own: Option<OwnKill>,
 }
 
 impl Killing {
@@ -108,6 +110,7 @@ impl Driver {
         self.killing = Some(Killing {
             victim: (!target.query).then_some(known.control),
             id: now,
+            own: None,
         });
         if u64::from(now) != id {
             let mut text = text.to_vec();
@@ -119,10 +122,17 @@ impl Driver {
 
     /// The command goes to the server now. If it is a KILL, its victim is told before the server has it: the victim may
     /// see its end before this session hears of it.
-    pub(super) fn tell_kill_sent(&self) {
-        if let Some(killing) = &self.killing {
+    pub(super) fn tell_kill_sent(&mut self) {
+        if let Some(killing) = &mut self.killing {
             killing.tell(Control::KillSent);
-            self.shared.own_kills.fetch_add(1, Ordering::SeqCst);
+            killing.own = Some(self.shared.own_kills.begin());
+        }
+    }
+
+    /// The connection that a KILL was relayed on is lost.
+    pub(super) fn kill_is_lost(&mut self) {
+        if let Some(killing) = &mut self.killing {
+            killing.own = None;
         }
     }
 
@@ -156,16 +166,18 @@ impl Driver {
     }
 
     /// KILL QUERY while the session is held or replays: its command ends, and its transaction goes on coming back. As a
-    /// native 1317, which rolls back the statement only.
-    pub(super) async fn interrupt_held(&mut self) -> Result<(), Exit> {
+    /// native 1317, which rolls back the statement only. False: the command can no longer be interrupted.
+    pub(super) async fn interrupt_held(&mut self) -> Result<bool, Exit> {
+        let mut ended = false;
         for action in self.core.step(Event::Interrupted).iter() {
             match action {
                 Action::EndHeld(failure) => self.interrupted_with(failure).await?,
                 Action::EndWaiting(failure) => self.interrupt_waiting(failure).await?,
-                _ => {}
+                _ => continue,
             }
+            ended = true;
         }
-        Ok(())
+        Ok(ended)
     }
 
     /// KILL while a transaction is replayed: nothing of it goes on.
@@ -280,12 +292,13 @@ async fn kill(shared: &Shared, identity: &Identity, verb: &str, id: u32) -> Resu
         .login(&identity.login(password, None))
         .await
         .map_err(|error| error.to_string())?;
-    shared.own_kills.fetch_add(1, Ordering::SeqCst);
+    let own = shared.own_kills.begin();
     let text = format!("{verb} {id}");
     match connection.query(text.as_bytes()).await {
         Ok(_) | Err(QueryError::Server(_)) => {}
         Err(error) => return Err(error.to_string()),
     }
+    drop(own);
     connection.quit().await;
     Ok(())
 }
