@@ -64,13 +64,18 @@ impl Default for Incidents {
         let start = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_millis() as u32);
-        Self {
-            next: AtomicU32::new(start & 0x00ff_ffff),
-        }
+        Self::beginning_at(start)
     }
 }
 
 impl Incidents {
+    /// Whose ids count from there.
+    pub(crate) fn beginning_at(start: u32) -> Self {
+        Self {
+            next: AtomicU32::new(start & 0x00ff_ffff),
+        }
+    }
+
     /// A new id.
     pub(crate) fn next_id(&self) -> IncidentId {
         IncidentId(self.next.fetch_add(1, Ordering::Relaxed) & 0x00ff_ffff)

@@ -12,6 +12,7 @@ use steadfast_wire::auth::{Password, RsaKeyPair};
 
 use crate::config::Config;
 use crate::health;
+use crate::incident::Incidents;
 use crate::local::Local;
 use crate::serve::{ServeError, accept, shared};
 
@@ -42,6 +43,8 @@ pub struct Parts {
 pub async fn run(parts: Parts) -> Result<(), ServeError> {
     let mut shared = shared(&parts.config, parts.key)?;
     shared.target = shared.target.over(parts.network);
+    // The clock would give others in another run, and clients are told them.
+    shared.incidents = Incidents::beginning_at(0);
     for (user, password) in &parts.accounts {
         shared.vault.learn(user, password);
     }
