@@ -103,12 +103,10 @@ impl Sum {
                 .chain(names),
         );
         let (mut hit, mut cells) = (0, 0);
+        let mut empty = Vec::new();
         for phase in Phase::ALL {
             for class in Class::ALL {
-                // A login ends with its last answer.
-                let can_be = (phase == Phase::Moment) == (class == Class::None)
-                    && (phase, class) != (Phase::After, Class::Login);
-                if !can_be {
+                if cannot_be(phase, class) {
                     continue;
                 }
                 let mut row = vec![
@@ -117,17 +115,33 @@ impl Sum {
                 ];
                 for kind in FaultKind::ALL {
                     let count = struck.get(&(phase, kind, class)).copied();
-                    cells += 1;
-                    hit += u32::from(count.is_some());
-                    let text = count.map_or_else(|| "-".to_owned(), |count| count.to_string());
+                    let text = match count {
+                        Some(count) => count.to_string(),
+                        None if cannot_strike(phase, kind) => ".".to_owned(),
+                        None => "-".to_owned(),
+                    };
+                    if !cannot_strike(phase, kind) {
+                        cells += 1;
+                        hit += u32::from(count.is_some());
+                        if count.is_none() {
+                            empty.push(format!("{phase:?} {class:?} {kind:?}"));
+                        }
+                    }
                     row.push(Cell::new(text).set_alignment(CellAlignment::Right));
                 }
                 table.add_row(row);
             }
         }
+        let mut notes = String::new();
+        for (what, why) in NEVER {
+            notes.push_str(&format!("never: {what}: {why}\n"));
+        }
+        if !empty.is_empty() {
+            notes.push_str(&format!("not hit (-): {}\n", empty.join(", ")));
+        }
         let [committed, rolled_back, doubt] = self.outcomes;
         format!(
-            "{table}\n{} runs, {} s of virtual time, {} points; {hit} of {cells} cells hit\n\
+            "{table}\n{notes}{} runs, {} s of virtual time, {} points; {hit} of {cells} cells hit\n\
              {} statements; units of work: {committed} acknowledged, {rolled_back} refused, {doubt} in doubt\n\
              errors that clients got: {:?}\n\
              {} runs with violations",
@@ -139,4 +153,40 @@ impl Sum {
             self.violations.len()
         )
     }
+}
+
+/// What has no cell, and why.
+const NEVER: &[(&str, &str)] = &[
+    (
+        "a Moment of a class, or None at another phase",
+        "a moment is no point of a command",
+    ),
+    (
+        "After Login",
+        "a login has no effect: it ends with its last answer",
+    ),
+    (
+        "Within what is not listed there",
+        "it commits nothing; BEGIN and SET autocommit=1 have been preceded by a COMMIT that the workload or the proxy sent",
+    ),
+    (
+        "Moment Stall (.)",
+        "only the thread of a command can stand still; all of them: Freeze",
+    ),
+];
+
+/// Whether there is no row of this phase and class: see [`NEVER`].
+fn cannot_be(phase: Phase, class: Class) -> bool {
+    let commits = matches!(
+        class,
+        Class::Autocommit | Class::Commit | Class::Ledger | Class::Fence
+    );
+    (phase == Phase::Moment) != (class == Class::None)
+        || (phase, class) == (Phase::After, Class::Login)
+        || phase == Phase::Within && !commits
+}
+
+/// Whether a fault of this kind is of another phase: see [`NEVER`].
+fn cannot_strike(phase: Phase, kind: FaultKind) -> bool {
+    phase == Phase::Moment && kind == FaultKind::Stall
 }

@@ -19,6 +19,8 @@ pub enum Phase {
     Send,
     /// The server has it and has not begun.
     Before,
+    /// The server is in the COMMIT itself: nobody looks for a KILL, and nothing is durable yet.
+    Within,
     /// The server has done it, durably if it commits, and has not answered.
     After,
     /// The server writes its answer.
@@ -29,9 +31,10 @@ pub enum Phase {
 
 impl Phase {
     /// All of them.
-    pub const ALL: [Phase; 5] = [
+    pub const ALL: [Phase; 6] = [
         Phase::Send,
         Phase::Before,
+        Phase::Within,
         Phase::After,
         Phase::Answer,
         Phase::Moment,

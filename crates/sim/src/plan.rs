@@ -107,6 +107,9 @@ impl Plan {
             let fault = random_fault(&mut random, matches!(when, When::Moment(_)));
             plan.faults.push(Planned { when, fault });
         }
+        if plan.ledger && random.chance(10) {
+            plan.strike_a_fence(&mut random);
+        }
         plan
     }
 
@@ -129,12 +132,38 @@ impl Plan {
         }
     }
 
+    /// A loss that makes a fence necessary, and a fault at one of its points: by chance the two hardly meet.
+    fn strike_a_fence(&mut self, random: &mut Random) {
+        let loss = Fault::Rst {
+            cut: 1000,
+            seen: Seen::ByProxy,
+        };
+        let when = When::At(Phase::Send, Class::Ledger, random.below(4) as u32);
+        self.faults.push(Planned { when, fault: loss });
+        let phase = random.pick(&[
+            Phase::Send,
+            Phase::Before,
+            Phase::Within,
+            Phase::After,
+            Phase::Answer,
+        ]);
+        let when = When::At(phase, Class::Fence, random.below(2) as u32);
+        let fault = random_fault(random, false);
+        self.faults.push(Planned { when, fault });
+    }
+
     fn random_when(&self, random: &mut Random) -> When {
         let size = 60 + self.clients as u64 * u64::from(self.operations) * 20;
         match random.below(10) {
             0..=2 => When::Point(random.below(size) as u32),
             3..=8 => {
-                let phase = random.pick(&[Phase::Send, Phase::Before, Phase::After, Phase::Answer]);
+                let phase = random.pick(&[
+                    Phase::Send,
+                    Phase::Before,
+                    Phase::Within,
+                    Phase::After,
+                    Phase::Answer,
+                ]);
                 let class = random.pick(&[
                     Class::Ledger,
                     Class::Ledger,

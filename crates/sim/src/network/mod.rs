@@ -496,9 +496,10 @@ fn class_of_bytes(connection: &Connection, bytes: &[u8]) -> Class {
     if !connection.logged_in {
         return Class::Login;
     }
-    // Of several in one write, the last says what it is about.
+    // Of several in one write, the ledger's call says what it is about, else the last.
     let mut at = 0;
     let mut class = connection.class;
+    let mut call = None;
     while let Some(&[a, b, c, _, first]) = bytes.get(at..at + 5) {
         let len = usize::from(a) | usize::from(b) << 8 | usize::from(c) << 16;
         let payload = bytes.get(at + 5..).unwrap_or_default();
@@ -521,9 +522,12 @@ fn class_of_bytes(connection: &Connection, bytes: &[u8]) -> Class {
             }
             _ => Class::Hidden,
         };
+        if matches!(class, Class::Ledger | Class::Fence) {
+            call = Some(class);
+        }
         at += 4 + len;
     }
-    class
+    call.unwrap_or(class)
 }
 
 /// What kind of statement a text is.

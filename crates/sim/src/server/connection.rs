@@ -239,15 +239,19 @@ impl Connection {
 
     /// At a point of the command that runs.
     pub(super) async fn point(&self, phase: Phase) -> Result<(), Failed> {
-        self.committing_point(phase).await?;
+        self.pass(phase).await?;
         if self.process.killed.get() == Some(false) {
             return Err(Failed::Gone);
         }
         Ok(())
     }
 
-    /// At a point at which nobody looks for a KILL: a COMMIT that is on its way.
-    pub(super) async fn committing_point(&self, phase: Phase) -> Result<(), Failed> {
+    /// Between the decision to commit and the log: nobody looks for a KILL.
+    pub(super) async fn committing(&self) -> Result<(), Failed> {
+        self.pass(Phase::Within).await
+    }
+
+    async fn pass(&self, phase: Phase) -> Result<(), Failed> {
         let lives = self
             .server
             .network

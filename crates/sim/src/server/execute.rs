@@ -8,7 +8,6 @@ use tokio::time::{Instant, timeout_at};
 use super::connection::{Answer, Connection, Failed};
 use super::sql::{self, Assigned, Columns, Expression, Statement, Value};
 use super::storage::{Asked, Key, Row, Table, TransactionId};
-use crate::fault::Phase;
 
 impl Connection {
     /// Runs a text.
@@ -158,6 +157,10 @@ impl Connection {
                 let names = vec!["Variable_name".to_owned(), "Value".to_owned()];
                 Ok(Answer::Rows { names, rows })
             }
+            Statement::Warnings => Ok(Answer::Rows {
+                names: ["Level", "Code", "Message"].map(str::to_owned).to_vec(),
+                rows: Vec::new(),
+            }),
             Statement::Catalogue => Ok(Answer::Rows {
                 names: vec!["TABLE_NAME".to_owned()],
                 rows: Vec::new(),
@@ -256,6 +259,9 @@ impl Connection {
                     open.read |= !writes;
                 }
                 if own {
+                    if writes {
+                        self.committing().await?;
+                    }
                     self.server.storage.borrow_mut().commit(id);
                 }
             }
@@ -475,8 +481,7 @@ impl Connection {
         let Some(open) = self.session.open else {
             return Ok(());
         };
-        // A crash between the decision and the log.
-        self.committing_point(Phase::Before).await?;
+        self.committing().await?;
         self.server.storage.borrow_mut().commit(open.id);
         self.session.open = None;
         if chain {

@@ -151,6 +151,8 @@ pub enum Statement {
         /// Host and port.
         host: Vec<u8>,
     },
+    /// SHOW WARNINGS: there are none.
+    Warnings,
     /// SHOW GLOBAL STATUS of these names.
     Status(Vec<String>),
     /// Names of tables without transactions.

@@ -149,6 +149,12 @@ impl Parser<'_> {
             return Ok(Statement::Kill { id, query });
         }
         if self.takes("SHOW") {
+            if self.takes("WARNINGS") {
+                if self.takes("LIMIT") {
+                    self.number()?;
+                }
+                return Ok(Statement::Warnings);
+            }
             self.needs(&["GLOBAL", "STATUS"])?;
             let names = self.tokens[self.at..]
                 .iter()
