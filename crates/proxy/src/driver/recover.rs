@@ -129,9 +129,8 @@ impl Driver {
             Ok(attached) => attached,
             Err(()) => {
                 // KILL QUERY: the core takes the command out; the attachment goes on without it.
-                let replay = attachment.replay;
-                self.interrupt_held().await?;
-                return if replay {
+                let ended = self.interrupt_held().await?;
+                return if attachment.replay || !ended {
                     Box::pin(self.attach(attachment)).await
                 } else {
                     Ok(Event::Refused(Refusal(Reason::Killed)))

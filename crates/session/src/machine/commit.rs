@@ -130,6 +130,7 @@ impl Session {
         } else {
             self.phase = Phase::Idle;
             self.drop_connection(actions);
+            self.owe_what_was_held();
             actions.push(Action::Fail(failure));
         }
     }

@@ -33,6 +33,7 @@ impl Session {
                         FailureKind::InDoubt,
                         Reason::Commit,
                     )));
+                    self.owe_what_was_held();
                     return;
                 }
                 let rolled_back = matches!(response.error, 1213 | 1020);
@@ -315,6 +316,14 @@ impl Session {
             | Phase::Resolving { flight, .. } => Some(flight),
             Phase::Idle | Phase::Probing { .. } => None,
         };
+        if let Some(flight) = flight
+            && flight.committed
+        {
+            // What came before it is committed, and no error says that.
+            self.drop_connection(actions);
+            self.unresolved(flight, actions);
+            return;
+        }
         self.phase = Phase::Idle;
         self.transaction.close();
         self.replays = 0;
@@ -326,6 +335,7 @@ impl Session {
             (false, None) => Some(Debt::Once(failure)),
             (false, Some(_)) => self.after_rollback_was_told(failure),
         };
+        self.owe_what_was_held();
         if flight.is_some() {
             actions.push(Action::Fail(failure));
         }
@@ -335,6 +345,13 @@ impl Session {
     fn keep_opening(&mut self, actions: &mut Actions) {
         self.insert_id_at_start = self.insert_id;
         actions.push(Action::KeepOpening);
+    }
+
+    /// What the session held is gone with the connection that was given up: from now on every command is told that.
+    pub(super) fn owe_what_was_held(&mut self) {
+        if !self.held.is_empty() {
+            self.debt = Some(Debt::UntilReset(self.lost_hold()));
+        }
     }
 
     pub(super) fn drop_connection(&mut self, actions: &mut Actions) {

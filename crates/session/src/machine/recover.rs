@@ -6,7 +6,7 @@ use super::{
     Session, Target,
 };
 use crate::contract::{Failure, FailureKind, Reason};
-use crate::statement::{Observes, Safety};
+use crate::statement::{Boundary, Observes, Safety};
 
 /// ER_QUERY_INTERRUPTED, what KILL QUERY gives on both servers.
 const KILLED_QUERY: u16 = 1317;
@@ -162,7 +162,11 @@ impl Session {
             // KILL QUERY meant the command that the client waits for. The statement that it hit has left nothing, and
             // its transaction lives: that one runs again.
             self.interrupted(actions);
-            self.replay_at(None, Some(index), actions);
+            let flight = match self.phase {
+                Phase::Replaying { flight, .. } => flight,
+                _ => None,
+            };
+            self.replay_at(flight, Some(index), actions);
         } else {
             self.mismatch(flight, actions);
         }
@@ -206,6 +210,7 @@ impl Session {
             } else {
                 self.phase = Phase::Idle;
                 self.drop_connection(actions);
+                self.owe_what_was_held();
                 actions.push(Action::Fail(failure));
             }
         }
@@ -214,6 +219,15 @@ impl Session {
     pub(super) fn interrupted(&mut self, actions: &mut Actions) {
         let killed = Failure::new(FailureKind::Killed, Reason::Killed);
         match &mut self.phase {
+            // What it was to end is gone already: no 1317 may say that the transaction goes on.
+            Phase::Attaching {
+                flight: Some(flight),
+                ..
+            }
+            | Phase::Replaying {
+                flight: Some(flight),
+                ..
+            } if Self::has_ended_something(*flight) => {}
             Phase::Attaching { flight, .. } | Phase::Replaying { flight, .. } => {
                 // As a native 1317: the statement ends, the transaction goes on. A command that may have run
                 // before is in the transaction that is rolled back, or was a read.
@@ -226,6 +240,22 @@ impl Session {
             Phase::Committing { .. } | Phase::Resolving { .. } => {}
             Phase::Idle | Phase::Running(_) | Phase::Proving(_) | Phase::Probing { .. } => {}
         }
+    }
+
+    /// Whether the transaction that a command was to end, or to replace, has ended with the lost connection.
+    fn has_ended_something(flight: Flight) -> bool {
+        flight.committed
+            || match flight.statement.boundary {
+                // Its journal is dropped as soon as it is known that it chains.
+                Boundary::RollbackAndChain => true,
+                Boundary::Begin
+                | Boundary::Commit
+                | Boundary::CommitAndChain
+                | Boundary::Rollback
+                | Boundary::AutocommitOn
+                | Boundary::Reset => flight.may_have_run,
+                _ => false,
+            }
     }
 
     pub(super) fn replay_timeout(&mut self, actions: &mut Actions) {

@@ -102,6 +102,7 @@ impl Session {
             self.drop_connection(actions);
             actions.push(Action::Settled);
             self.debt = self.after_rollback_was_told(failure);
+            self.owe_what_was_held();
         }
         self.stale.remove(told);
         actions.push(Action::Fail(failure));
