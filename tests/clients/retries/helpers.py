@@ -1,5 +1,6 @@
 """What Python's drivers, ORMs and documented retry recipes do with each error. README.md here has the contract."""
 
+import contextlib
 import json
 import sys
 
@@ -65,8 +66,10 @@ def pymysql_plain(job):
 
 
 def connector_pool(job):
+    # A pool keeps the settings of whoever made it.
+    pool = "transactions" if job.transaction else "autocommit"
     connection = mysql.connector.connect(
-        **LOGIN, autocommit=not job.transaction, pool_name="retries", pool_size=1
+        **LOGIN, autocommit=not job.transaction, pool_name=pool, pool_size=1
     )
     try:
         cursor = connection.cursor(buffered=True)
@@ -79,8 +82,12 @@ def connector_pool(job):
         job.do(execute)
         if job.transaction:
             connection.commit()
-    finally:
-        connection.close()
+    except mysql.connector.Error:
+        # The pool resets it, which fails as well while no server is there, and would be the error that is told.
+        with contextlib.suppress(mysql.connector.Error):
+            connection.close()
+        raise
+    connection.close()
 
 
 # SQLAlchemy.
