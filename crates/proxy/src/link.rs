@@ -305,12 +305,9 @@ pub(crate) async fn attach(
     }
     let mut pause = MIN_PAUSE;
     loop {
-        let failed = match timeout(
-            deadline.saturating_duration_since(Instant::now()),
-            attempt(shared, wanted),
-        )
-        .await
-        {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let limit = left.min(shared.timeouts.attempt());
+        let failed = match timeout(limit, attempt(shared, wanted)).await {
             Ok(Ok(done)) => return Ok(done),
             Ok(Err(Attempt::Final(reason, why))) => return Err((reason, why)),
             Ok(Err(Attempt::Again(why))) => why,

@@ -38,7 +38,7 @@ pub(crate) async fn resolve(
 ) -> Verdict {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let left = left.min(3 * shared.timeouts.dead_after);
+        let left = left.min(shared.timeouts.attempt());
         let why = match timeout(left, ask(shared, identity, client, zombies, doubt)).await {
             Ok(Ok(verdict)) => return verdict,
             Ok(Err(Attempt::Final(_, why))) => {

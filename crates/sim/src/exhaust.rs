@@ -23,7 +23,12 @@ impl Walk {
     /// All scripts on both kinds of server, with and without a ledger.
     pub fn all(depth: u8) -> Vec<Self> {
         let mut all = Vec::new();
-        for script in [Script::Write, Script::Transaction, Script::Session] {
+        for script in [
+            Script::Write,
+            Script::Transaction,
+            Script::Session,
+            Script::Vanish,
+        ] {
             for mariadb in [false, true] {
                 for ledger in [true, false] {
                     all.push(Self {
@@ -93,7 +98,7 @@ impl Walk {
 }
 
 /// Kinds of a second fault: one of each that differs after another.
-fn second_faults() -> Vec<Fault> {
+pub fn second_faults() -> Vec<Fault> {
     use crate::fault::Seen;
     vec![
         Fault::Rst {

@@ -135,6 +135,13 @@ pub enum Fault {
         /// How long.
         millis: u32,
     },
+    /// The server's thread of the connection stands still for this long, where no KILL reaches it: a slow disk.
+    Stall {
+        /// How long.
+        millis: u32,
+        /// The proxy sees FIN meanwhile, if it stands still before or after a command and not in its answer.
+        lost: bool,
+    },
     /// No connection between the proxy and the server passes anything for this long.
     Partition {
         /// How long.
@@ -174,6 +181,7 @@ pub enum FaultKind {
     Silent,
     BlackHole,
     Delay,
+    Stall,
     Partition,
     Freeze,
     Crash,
@@ -183,7 +191,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 12] = [
+    pub const ALL: [FaultKind; 13] = [
         FaultKind::Fin,
         FaultKind::FinHalf,
         FaultKind::Rst,
@@ -191,6 +199,7 @@ impl FaultKind {
         FaultKind::Silent,
         FaultKind::BlackHole,
         FaultKind::Delay,
+        FaultKind::Stall,
         FaultKind::Partition,
         FaultKind::Freeze,
         FaultKind::Crash,
@@ -218,6 +227,7 @@ impl Fault {
             },
             Fault::BlackHole { .. } => FaultKind::BlackHole,
             Fault::Delay { .. } => FaultKind::Delay,
+            Fault::Stall { .. } => FaultKind::Stall,
             Fault::Partition { .. } => FaultKind::Partition,
             Fault::Freeze { .. } => FaultKind::Freeze,
             Fault::Crash { .. } => FaultKind::Crash,
@@ -242,6 +252,7 @@ impl Fault {
         match self {
             Fault::Partition { millis }
             | Fault::Freeze { millis }
+            | Fault::Stall { millis, .. }
             | Fault::Crash { millis, .. }
             | Fault::ProxyCrash { millis } => millis.into(),
             // What is silent for longer is given up.

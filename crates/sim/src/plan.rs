@@ -37,6 +37,8 @@ pub enum Script {
     Write,
     /// One transaction of two writes, and its COMMIT.
     Transaction,
+    /// A transaction, in whose middle the client leaves without a word.
+    Vanish,
     /// A SET, a transaction with a read, and a look at the session.
     Session,
 }
@@ -207,7 +209,7 @@ fn random_fault(random: &mut Random, at_moment: bool) -> Fault {
     // Mostly shorter than clients are held.
     let millis = random.pick(&[5, 100, 500, 2_000, 6_000, 12_000]);
     let millis = if random.chance(2) { 150_000 } else { millis };
-    match random.below(if at_moment { 23 } else { 21 }) {
+    match random.below(if at_moment { 26 } else { 24 }) {
         0..=2 => Fault::Fin { cut, seen },
         3..=6 => Fault::Rst { cut, seen },
         7 | 8 => Fault::BlackHole { cut, millis },
@@ -220,6 +222,10 @@ fn random_fault(random: &mut Random, at_moment: bool) -> Fault {
             reset: random.chance(50),
         },
         19 => Fault::Kill,
+        20..=22 if !at_moment => Fault::Stall {
+            millis,
+            lost: random.chance(60),
+        },
         _ => Fault::ProxyCrash {
             millis: random.pick(&[5, 500, 3_000]),
         },
@@ -250,6 +256,14 @@ pub fn all_faults() -> Vec<Fault> {
     }
     all.extend([
         Fault::Delay { millis: 12_000 },
+        Fault::Stall {
+            millis: 4_000,
+            lost: false,
+        },
+        Fault::Stall {
+            millis: 4_000,
+            lost: true,
+        },
         Fault::Partition { millis: 6_000 },
         Fault::Freeze { millis: 12_000 },
         Fault::Kill,

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use steadfast_sim::exhaust::Walk;
+use steadfast_sim::fault::{Class, Fault, Phase, Planned, Seen, When};
 use steadfast_sim::plan::{Plan, Plant, Script};
 use steadfast_sim::run::run;
 use steadfast_sim::trace::Keep;
@@ -112,6 +113,48 @@ fn every_fault_at_the_points_of_a_recorded_write() {
         })
         .unwrap();
     }
+}
+
+#[test]
+fn what_a_client_leaves_in_a_transaction_is_ended_whatever_becomes_of_its_connection() {
+    let cut = |cut| Fault::Fin {
+        cut,
+        seen: Seen::ByProxy,
+    };
+    let walk = Walk {
+        plan: Plan::quiet(Script::Vanish, true, true, 1),
+        first: vec![
+            cut(0),
+            cut(500),
+            Fault::BlackHole {
+                cut: 0,
+                millis: 5_000,
+            },
+        ],
+        second: Vec::new(),
+    };
+    assert_eq!(walk.walk().unwrap().violations, []);
+}
+
+#[test]
+fn a_connection_that_falls_silent_while_a_session_comes_back_does_not_use_up_hold() {
+    let mut plan = Plan::quiet(Script::Transaction, false, true, 1);
+    plan.hold = 60_000;
+    plan.faults.push(Planned {
+        when: When::At(Phase::Send, Class::Write, 0),
+        fault: Fault::Rst {
+            cut: 0,
+            seen: Seen::ByBoth,
+        },
+    });
+    let lost = Walk {
+        plan,
+        first: vec![Fault::Delay { millis: 100_000 }],
+        second: Vec::new(),
+    };
+    let sum = lost.walk().unwrap();
+    assert_eq!(sum.violations, []);
+    assert!(!sum.errors.contains_key(&1053), "{:?}", sum.errors);
 }
 
 #[test]

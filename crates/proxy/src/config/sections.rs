@@ -41,6 +41,14 @@ pub struct Timeouts {
     pub drain: Duration,
 }
 
+impl Timeouts {
+    /// How long one attempt at something that takes a new server connection may take: a connection that falls silent
+    /// must not use up all the time that is left, because the next one may be answered.
+    pub(crate) fn attempt(&self) -> Duration {
+        3 * self.dead_after
+    }
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         Self {

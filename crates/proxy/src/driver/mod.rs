@@ -42,7 +42,6 @@ use bytes::Bytes;
 use steadfast_net::{LossKind, QueryError};
 use steadfast_session::{Action, End, Event, Handle, Sent, Session, SessionState, Status};
 use steadfast_sql::Dialect;
-use steadfast_wire::command::code;
 use steadfast_wire::handshake::NONCE_LEN;
 use steadfast_wire::response::{ErrPacket, OkPacket};
 use steadfast_wire::{Capabilities, StatusFlags};
@@ -564,25 +563,18 @@ impl Driver {
         }
         self.turn = None;
         let busy = !self.core.is_idle();
+        let holds = self.core.transaction().is_open() || !self.core.held().is_empty();
         // Lost connections may live on at the server, with locks and open transactions.
         let mut orphans = std::mem::take(&mut self.zombies);
-        if let Some(mut link) = self.link.take() {
+        let mut held = None;
+        if let Some(link) = self.link.take() {
             self.shared.metrics.server_connections.dec();
             if busy {
                 orphans.push(link.zombie());
+            } else if holds {
+                held = Some(link);
             } else {
-                let quit = async {
-                    use tokio::io::AsyncWriteExt;
-                    link.connection
-                        .stream
-                        .write_all(&[1, 0, 0, 0, code::QUIT])
-                        .await?;
-                    link.connection.stream.shutdown().await
-                };
-                if let Err(error) = quit.await {
-                    tracing::debug!("a server connection was gone before COM_QUIT: {error}");
-                    orphans.push(link.zombie());
-                }
+                link.connection.quit().await;
             }
         }
         if matches!(exit, Exit::Quit | Exit::Closed)
@@ -592,12 +584,17 @@ impl Driver {
         }
         self.forget_journal();
         drop(self.client);
-        if !orphans.is_empty() {
+        if held.is_some() || !orphans.is_empty() {
             // By itself, because that may take as long as an outage: the client's place is free. A drain waits for the
             // claim.
             let (shared, identity, claim) = (self.shared, self.identity, self.claim);
             tokio::task::spawn_local(async move {
-                recover::end_orphans(&shared, &identity, &orphans).await;
+                if let Some(link) = held {
+                    orphans.extend(recover::release(&shared, link).await);
+                }
+                if !orphans.is_empty() {
+                    recover::end_orphans(&shared, &identity, &orphans).await;
+                }
                 drop(claim);
             });
         }

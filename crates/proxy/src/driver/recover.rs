@@ -20,7 +20,7 @@ use super::{Driver, Exit, end_of};
 use crate::catalogue::Tables;
 use crate::client::ClientLeg;
 use crate::gate;
-use crate::link::{self, Identity, Wanted};
+use crate::link::{self, Identity, Link, Wanted};
 use crate::registry::{Control, Words};
 use crate::relay::{Ended, Order};
 use crate::shared::Shared;
@@ -445,8 +445,12 @@ pub(super) async fn end_orphans(shared: &Shared, identity: &Identity, orphans: &
     } else {
         shared.timeouts.hold.max(END_ORPHANS)
     };
+    let attempt = shared.timeouts.attempt();
     let ending = async {
-        while let Err(why) = kill_all(shared, identity, password, orphans).await {
+        while let Err(why) = timeout(attempt, kill_all(shared, identity, password, orphans))
+            .await
+            .unwrap_or_else(|_| Err("it does not answer".to_owned()))
+        {
             tracing::debug!("what a client left on the server cannot be ended yet: {why}");
             sleep(ORPHAN_PAUSE).await;
         }
@@ -458,6 +462,26 @@ pub(super) async fn end_orphans(shared: &Shared, identity: &Identity, orphans: &
             orphans.iter().map(|orphan| orphan.id).collect::<Vec<_>>()
         );
     }
+}
+
+/// Ends a server connection on which a client that left has a transaction, a lock or the like. COM_QUIT that is only
+/// written may not arrive, and the server would hold all of it for hours, because Steadfast has lifted its timeouts: an
+/// answer to COM_RESET_CONNECTION proves that nothing is held any more. `Some`: there was none.
+pub(super) async fn release(shared: &Shared, mut link: Link) -> Option<Zombie> {
+    let limit = if *shared.draining.borrow() {
+        END_ORPHANS
+    } else {
+        shared.timeouts.dead_after
+    };
+    match timeout(limit, link.connection.reset_connection()).await {
+        Ok(Ok(_)) => {
+            link.connection.quit().await;
+            return None;
+        }
+        Ok(Err(error)) => tracing::debug!("what a client left is not given back: {error}"),
+        Err(_) => tracing::debug!("what a client left is not given back: no answer in {limit:?}"),
+    }
+    Some(link.zombie())
 }
 
 /// Kills each on a connection of its own.

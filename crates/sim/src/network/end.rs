@@ -224,7 +224,9 @@ impl End {
         let part = state.random.below(bytes.len() as u64) as usize;
         let more = state.latency();
         let late = match fault {
-            Some(Fault::Delay { millis }) => Duration::from_millis(millis.into()),
+            Some(Fault::Delay { millis } | Fault::Stall { millis, .. }) => {
+                Duration::from_millis(millis.into())
+            }
             _ => Duration::ZERO,
         };
         self.network.trace.note("net", || {

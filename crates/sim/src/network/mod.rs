@@ -212,9 +212,17 @@ impl Network {
                     // As if at the first byte of the answer.
                     state.strike(self, id, fault);
                 }
+                Fault::Stall { lost, .. } => {
+                    if lost {
+                        state.sever(id, Seen::ByProxy, Ending::Fin);
+                    }
+                }
                 Fault::Delay { millis } => state.hold(id, Duration::from_millis(millis.into())),
                 _ => state.strike(self, id, fault),
             });
+            if let Fault::Stall { millis, .. } = fault {
+                sleep(Duration::from_millis(millis.into())).await;
+            }
         }
         self.thawed().await;
         self.lives(boot)
@@ -398,7 +406,7 @@ impl State {
             Fault::BlackHole { millis, .. } => {
                 self.hold(id, Duration::from_millis(millis.into()));
             }
-            Fault::Delay { .. } => {}
+            Fault::Delay { .. } | Fault::Stall { .. } => {}
             Fault::Partition { millis } => {
                 self.partitioned_until = self.partitioned_until.max(after(millis));
                 let until = self.partitioned_until;

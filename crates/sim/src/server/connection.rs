@@ -239,16 +239,21 @@ impl Connection {
 
     /// At a point of the command that runs.
     pub(super) async fn point(&self, phase: Phase) -> Result<(), Failed> {
+        self.committing_point(phase).await?;
+        if self.process.killed.get() == Some(false) {
+            return Err(Failed::Gone);
+        }
+        Ok(())
+    }
+
+    /// At a point at which nobody looks for a KILL: a COMMIT that is on its way.
+    pub(super) async fn committing_point(&self, phase: Phase) -> Result<(), Failed> {
         let lives = self
             .server
             .network
             .server_point(self.boot, self.end.id(), phase)
             .await;
-        if lives && self.process.killed.get() != Some(false) {
-            Ok(())
-        } else {
-            Err(Failed::Gone)
-        }
+        lives.then_some(()).ok_or(Failed::Gone)
     }
 
     async fn command(&mut self, payload: &[u8]) -> Result<(), Failed> {
@@ -276,6 +281,13 @@ impl Connection {
                 return self.prepare(text).await;
             }
             Ok(Command::Ping) => Ok(Answer::OK),
+            Ok(Command::ResetConnection) => {
+                self.roll_back();
+                self.prepared.clear();
+                let dialect = self.server.settings.dialect;
+                self.session = Session::new(dialect, &self.session.schema);
+                Ok(Answer::OK)
+            }
             Ok(Command::SetOption(_)) => {
                 self.point(Phase::After).await?;
                 return self.end_of_rows(0).await;

@@ -476,7 +476,7 @@ impl Connection {
             return Ok(());
         };
         // A crash between the decision and the log.
-        self.point(Phase::Before).await?;
+        self.committing_point(Phase::Before).await?;
         self.server.storage.borrow_mut().commit(open.id);
         self.session.open = None;
         if chain {

@@ -159,6 +159,7 @@ impl Worker {
                 Script::Mixed => self.something().await,
                 Script::Write => self.insert_alone().await,
                 Script::Transaction => self.short_transaction().await,
+                Script::Vanish => self.vanish_in_transaction().await,
                 Script::Session => self.session_and_transaction().await,
             };
             if done.is_err() {

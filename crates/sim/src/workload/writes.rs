@@ -139,6 +139,23 @@ impl Worker {
         }
     }
 
+    /// Leaves without a word, with rows locked.
+    pub(super) async fn vanish_in_transaction(&mut self) -> Result<(), Stop> {
+        let mut unit = self.unit();
+        let token = self.token();
+        unit.tokens.push((token, None));
+        let begun = self.run("BEGIN", &[]).await?;
+        let inserted = self.run(INSERT, &[token, 1]).await?;
+        for reply in [begun, inserted] {
+            if !matches!(reply, Reply::Ok { .. }) {
+                self.judge(&reply, INSERT);
+            }
+        }
+        self.done(unit);
+        self.client = None;
+        Ok(())
+    }
+
     /// Leaves without a word: between two things, in a transaction, or with a statement on its way.
     pub(super) async fn vanish(&mut self) -> Result<(), Stop> {
         let mut unit = self.unit();
