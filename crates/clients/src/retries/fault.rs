@@ -28,8 +28,8 @@ const COM_STMT_PREPARE: u8 = 0x16;
 
 /// What the faults need done from outside the link.
 enum Order {
-    /// Nobody can connect for a while.
-    Outage,
+    /// Nobody can connect for a while; says when it has begun.
+    Outage(Sender<()>),
     /// Somebody kills the session whose statement holds this text.
     Kill(String),
 }
@@ -75,8 +75,11 @@ impl Faults {
 fn carry_out(orders: &Receiver<Order>, link: &Link, server: &Server) {
     for order in orders {
         match order {
-            Order::Outage => {
+            Order::Outage(begun) => {
                 link.refuse(true);
+                if begun.send(()).is_err() {
+                    eprintln!("clients: nobody waits for an outage");
+                }
                 thread::sleep(OUTAGE);
                 link.refuse(false);
             }
@@ -147,25 +150,29 @@ impl Tap {
         if !lock(&self.struck).insert(marker.clone()) {
             return;
         }
-        let order = match case {
+        match case {
             Case::Commit => {
                 self.armed.insert(connection);
-                None
             }
             Case::Write | Case::RolledBack => {
                 self.cut.insert(connection);
-                None
             }
             Case::Unavailable => {
                 self.cut.insert(connection);
-                Some(Order::Outage)
+                let (begun, begins) = channel();
+                self.order(Order::Outage(begun));
+                // Else Steadfast could be connected again before it.
+                if begins.recv().is_err() {
+                    eprintln!("clients: an outage did not begin");
+                }
             }
-            Case::Killed => Some(Order::Kill(marker)),
-        };
+            Case::Killed => self.order(Order::Kill(marker)),
+        }
+    }
+
+    fn order(&self, order: Order) {
         // The other end lives as long as the link.
-        if let Some(order) = order
-            && self.orders.send(order).is_err()
-        {
+        if self.orders.send(order).is_err() {
             eprintln!("clients: nobody carries faults out any more");
         }
     }
