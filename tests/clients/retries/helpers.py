@@ -11,7 +11,7 @@ import sqlalchemy
 import tenacity
 from playhouse.shortcuts import ReconnectMixin
 
-PYMYSQL = pymysql.__version__
+PYMYSQL = pymysql.VERSION_STRING
 pymysql.version_info = (2, 2, 7, "final", 0)  # Django asks for mysqlclient of 2.2 or newer; this stands in for it.
 pymysql.install_as_MySQLdb()
 
