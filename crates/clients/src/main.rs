@@ -5,6 +5,7 @@
 
 mod accounts;
 mod catalog;
+mod child;
 mod compare;
 mod drive;
 mod install;

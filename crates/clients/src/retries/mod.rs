@@ -10,13 +10,10 @@ mod install;
 mod report;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -25,9 +22,9 @@ use steadfast_sandbox::{Kind, Server};
 
 use self::cases::{Case, marker};
 use self::fault::{Counter, Faults};
-use self::install::Program;
 use self::report::{Cell, Helper, Report};
 use crate::ServerKind;
+use crate::child::converse;
 use crate::proxy::Proxy;
 
 const USER: &str = "retries";
@@ -161,8 +158,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
             helpers: &options.helper,
             cases: chosen.iter().map(|case| case.work()).collect(),
         };
-        let log = directory.path().join("errors");
-        let (lines, failure) = converse(program, &request, &log)?;
+        let mut command = Command::new(&program.path);
+        command
+            .args(&program.args)
+            .envs(program.env.iter().map(|(name, value)| (name, value)));
+        let (lines, failure) = converse::<Line>(command, &request, LONGEST)?;
         report
             .failures
             .extend(failure.map(|failure| format!("{name}: {failure}")));
@@ -208,66 +208,4 @@ fn rows(server: &Server, marker: &str) -> anyhow::Result<u32> {
     last.trim()
         .parse()
         .with_context(|| format!("not a number of rows: {last}"))
-}
-
-/// Runs a program; its lines, and how it ended if not well.
-fn converse(
-    program: &Program,
-    request: &Request<'_>,
-    log: &Path,
-) -> anyhow::Result<(Vec<Line>, Option<String>)> {
-    let mut child = Command::new(&program.path)
-        .args(&program.args)
-        .envs(program.env.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(File::create(log)?)
-        .spawn()
-        .with_context(|| format!("cannot start {}", program.path.display()))?;
-    let (Some(mut input), Some(mut output)) = (child.stdin.take(), child.stdout.take()) else {
-        bail!("a pipe to {} is missing", program.path.display());
-    };
-    let reader = thread::spawn(move || {
-        let mut text = String::new();
-        output.read_to_string(&mut text).map(|_| text)
-    });
-    // A program that ended before it read says why on standard error.
-    let written = input.write_all(&serde_json::to_vec(request)?);
-    drop(input);
-    let failure = match wait(&mut child)? {
-        None => Some(format!("still running after {} s", LONGEST.as_secs())),
-        Some(status) if !status.success() => {
-            let said = std::fs::read_to_string(log)?;
-            Some(format!("{status}: {}", said.trim()))
-        }
-        Some(_) => written
-            .err()
-            .map(|error| format!("did not take the request: {error}")),
-    };
-    let Ok(text) = reader.join() else {
-        bail!("the reader of {} failed", program.path.display());
-    };
-    let mut lines = Vec::new();
-    for line in text?.lines() {
-        lines.push(
-            serde_json::from_str(line)
-                .with_context(|| format!("not a line of a helper: {line}"))?,
-        );
-    }
-    Ok((lines, failure))
-}
-
-fn wait(child: &mut Child) -> anyhow::Result<Option<std::process::ExitStatus>> {
-    let began = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if began.elapsed() > LONGEST {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
 }
