@@ -8,10 +8,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 
 /// Written last, with the list of packages that was installed: an interrupted installation has none.
-const COMPLETE: &str = "complete";
+pub(crate) const COMPLETE: &str = "complete";
 
 /// `$STEADFAST_CACHE/clients`, else `$XDG_CACHE_HOME/steadfast/clients`, else `~/.cache/steadfast/clients`.
-fn cache() -> anyhow::Result<PathBuf> {
+pub(crate) fn cache() -> anyhow::Result<PathBuf> {
     let set = |name| {
         env::var_os(name)
             .filter(|value| !value.is_empty())
@@ -26,9 +26,14 @@ fn cache() -> anyhow::Result<PathBuf> {
 
 /// The Python interpreter of an environment with the packages of requirements.txt.
 pub(crate) fn python(scripts: &Path) -> anyhow::Result<PathBuf> {
+    python_with("python", scripts)
+}
+
+/// The same, with the requirements.txt of another directory, in an environment of its own.
+pub(crate) fn python_with(name: &str, scripts: &Path) -> anyhow::Result<PathBuf> {
     let found = version("python3", "install Python 3.9 or newer")?;
     let wanted = format!("{found}\n{}", read(&scripts.join("requirements.txt"))?);
-    let place = cache()?.join("python");
+    let place = cache()?.join(name);
     let interpreter = place.join("bin/python");
     if is_complete(&place, &wanted) {
         return Ok(interpreter);
@@ -63,10 +68,15 @@ pub(crate) fn python(scripts: &Path) -> anyhow::Result<PathBuf> {
 
 /// The directory whose `node_modules` holds the packages of package.json.
 pub(crate) fn node(scripts: &Path) -> anyhow::Result<PathBuf> {
+    node_with("node", scripts)
+}
+
+/// The same, with the package.json of another directory, in a directory of its own.
+pub(crate) fn node_with(name: &str, scripts: &Path) -> anyhow::Result<PathBuf> {
     let found = version("node", "install Node 18 or newer")?;
     version("npm", "install npm")?;
     let wanted = format!("{found}\n{}", read(&scripts.join("package-lock.json"))?);
-    let place = cache()?.join("node");
+    let place = cache()?.join(name);
     if is_complete(&place, &wanted) {
         return Ok(place);
     }
@@ -92,11 +102,11 @@ fn read(path: &Path) -> anyhow::Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-fn is_complete(place: &Path, wanted: &str) -> bool {
+pub(crate) fn is_complete(place: &Path, wanted: &str) -> bool {
     fs::read_to_string(place.join(COMPLETE)).is_ok_and(|installed| installed == wanted)
 }
 
-fn prepare(place: &Path) -> anyhow::Result<()> {
+pub(crate) fn prepare(place: &Path) -> anyhow::Result<()> {
     if place.exists() {
         fs::remove_dir_all(place).with_context(|| format!("cannot clear {}", place.display()))?;
     }
@@ -104,7 +114,7 @@ fn prepare(place: &Path) -> anyhow::Result<()> {
 }
 
 /// What `program --version` says, or who is missing and what to do.
-fn version(program: &str, cure: &str) -> anyhow::Result<String> {
+pub(crate) fn version(program: &str, cure: &str) -> anyhow::Result<String> {
     match Command::new(program).arg("--version").output() {
         Ok(output) if output.status.success() => {
             Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -114,7 +124,7 @@ fn version(program: &str, cure: &str) -> anyhow::Result<String> {
     }
 }
 
-fn run(command: &mut Command, failure: &str) -> anyhow::Result<()> {
+pub(crate) fn run(command: &mut Command, failure: &str) -> anyhow::Result<()> {
     // What an installer prints belongs to the progress, not to the result.
     let output = command
         .stdin(Stdio::null())

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod catalog;
+mod child;
 mod compare;
 mod drive;
 mod install;
@@ -14,6 +15,7 @@ mod overhear;
 mod proxy;
 mod report;
 mod request;
+mod retries;
 mod run;
 
 use std::fs;
@@ -39,9 +41,13 @@ use run::Ready;
 /// difference. The exit code is 1 if a cell is wrong, 2 if the matrix could not run.
 #[derive(Parser)]
 #[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
     after_help = "Example: cargo run -p steadfast-clients -- --server mysql --client pymysql --serve target/debug/steadfast"
 )]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Subcommand>,
     /// The server behind the proxy.
     #[arg(long, value_enum, required_unless_present = "drive")]
     server: Option<ServerKind>,
@@ -81,6 +87,11 @@ struct Args {
     drive: Option<String>,
 }
 
+#[derive(clap::Subcommand)]
+enum Subcommand {
+    Retries(retries::Options),
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum ServerKind {
     Mariadb,
@@ -101,9 +112,16 @@ enum Part {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let outcome = match &args.drive {
-        Some(driver) => drive::run(driver).map(|()| ExitCode::SUCCESS),
-        None => report(&args),
+    let outcome = match (&args.command, &args.drive) {
+        (Some(Subcommand::Retries(options)), _) => retries::run(options).map(|well| {
+            if well {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }),
+        (None, Some(driver)) => drive::run(driver).map(|()| ExitCode::SUCCESS),
+        (None, None) => report(&args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("steadfast-clients: {error:#}");

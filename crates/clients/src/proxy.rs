@@ -57,14 +57,28 @@ impl Proxy {
         server: SocketAddr,
         directory: &Path,
     ) -> anyhow::Result<Proxy> {
+        Self::configured(binary, server, directory, None)
+    }
+
+    /// The same with a configuration file.
+    pub(crate) fn configured(
+        binary: &Path,
+        server: SocketAddr,
+        directory: &Path,
+        configuration: Option<&Path>,
+    ) -> anyhow::Result<Proxy> {
         let addr = free_address()?;
         let log = File::options()
             .create(true)
             .read(true)
             .append(true)
             .open(directory.join("steadfast.log"))?;
-        let child = Command::new(binary)
-            .arg("serve")
+        let mut command = Command::new(binary);
+        command.arg("serve");
+        if let Some(file) = configuration {
+            command.arg("--config").arg(file);
+        }
+        let child = command
             .args(["--backend", &server.to_string()])
             .args(["--listen", &addr.to_string()])
             .args(["--admin", "127.0.0.1:0"])

@@ -1,16 +1,14 @@
 //! Starts a client's driver, hands it the request and takes its transcript.
 
 use std::env;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, bail};
 use serde_json::Value;
 
 use crate::catalog::{Client, Kind};
+use crate::child::converse;
 use crate::drive;
 use crate::install;
 use crate::request::{Program, Request};
@@ -101,64 +99,11 @@ impl Ready {
             program: self.command_line.clone(),
             ..request.clone()
         };
-        let mut child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        command
             .args(&self.args)
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {}", self.program.display()))?;
-        let (Some(mut input), Some(output), Some(errors)) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take())
-        else {
-            bail!("a pipe to {} is missing", self.program.display());
-        };
-        let output = thread::spawn(move || read(output));
-        let errors = thread::spawn(move || read(errors));
-        // A driver that ended before it read the request says why on standard error.
-        let written = input.write_all(&serde_json::to_vec(&request)?);
-        drop(input);
-        let ended = wait(&mut child)?;
-        let (Ok(output), Ok(errors)) = (output.join(), errors.join()) else {
-            bail!("a reader of the driver's output failed");
-        };
-        let mut lines = Vec::new();
-        for line in output?.lines() {
-            lines.push(
-                serde_json::from_str(line)
-                    .with_context(|| format!("not a line of a transcript: {line}"))?,
-            );
-        }
-        let errors = errors?;
-        let failure = match ended {
-            None => Some(format!("still running after {} s", LONGEST.as_secs())),
-            Some(status) if !status.success() => Some(format!("{status}: {}", errors.trim())),
-            Some(_) => written
-                .err()
-                .map(|error| format!("did not take the request: {error}")),
-        };
+            .envs(self.env.iter().map(|(name, value)| (name, value)));
+        let (lines, failure) = converse(command, &request, LONGEST)?;
         Ok(Transcript { lines, failure })
-    }
-}
-
-fn read(mut from: impl Read) -> std::io::Result<String> {
-    let mut bytes = Vec::new();
-    from.read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn wait(child: &mut Child) -> anyhow::Result<Option<std::process::ExitStatus>> {
-    let began = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if began.elapsed() > LONGEST {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        thread::sleep(Duration::from_millis(10));
     }
 }

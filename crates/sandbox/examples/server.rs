@@ -1,9 +1,10 @@
 //! Starts a server, says where it is and keeps it until standard input ends.
 //!
-//! `cargo run -p steadfast-sandbox --example server -- mysql [option=value …]`
+//! `cargo run -p steadfast-sandbox --example server -- mysql [option=value …] [fsync-ms=N]`
 
 use std::io::{self, Read};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use steadfast_sandbox::{Error, Kind, Server};
 
@@ -23,13 +24,16 @@ fn run() -> Result<(), Error> {
         Some("mariadb") => Kind::MariaDb,
         Some("mysql") => Kind::MySql,
         _ => {
-            eprintln!("usage: server mariadb|mysql [option=value …]");
+            eprintln!("usage: server mariadb|mysql [option=value …] [fsync-ms=N]");
             std::process::exit(2);
         }
     };
     let mut builder = Server::of(kind);
     for option in arguments {
-        builder = builder.option(option);
+        builder = match option.strip_prefix("fsync-ms=").map(str::parse) {
+            Some(Ok(millis)) => builder.fsync(Duration::from_millis(millis)),
+            _ => builder.option(option),
+        };
     }
     let begun = std::time::Instant::now();
     let server = builder.start()?;

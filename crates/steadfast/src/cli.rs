@@ -10,7 +10,8 @@ use steadfast_proxy::config::{
     Address, AdminAddress, LogFormat, LogLevel, Overrides, parse_duration,
 };
 
-use crate::ledger::{Account, ServerUrl, UrlParser, account};
+use crate::ledger::accounts::{Account, account};
+use crate::ledger::url::{ServerUrl, UrlParser};
 
 /// Makes lost connections to MySQL and MariaDB servers invisible to their clients.
 #[derive(Parser, Debug)]

@@ -75,10 +75,30 @@ struct Client {
     id: u32,
     conn: Conn,
     rng: Rng,
+    gtids: Option<Gtids>,
 }
 
+/// GTIDs that one client gives its transactions: of a source of its own, so that each is new to the server.
+struct Gtids {
+    client: u32,
+    last: u64,
+}
+
+impl Gtids {
+    fn next(&mut self) -> String {
+        self.last += 1;
+        format!(
+            "SET gtid_next='00000000-0000-4000-8000-{:012x}:{}'",
+            self.client, self.last
+        )
+    }
+}
+
+/// Without it, the statement after one that used up its GTID fails (1837).
+const AUTOMATIC: &str = "SET gtid_next='AUTOMATIC'";
+
 impl Load {
-    pub(crate) async fn connect(opts: &Opts, clients: u32) -> Result<Self> {
+    pub(crate) async fn connect(opts: &Opts, clients: u32, gtids: bool) -> Result<Self> {
         let opts: Opts = OptsBuilder::from_opts(opts.clone())
             .db_name(Some("cost"))
             .into();
@@ -88,6 +108,10 @@ impl Load {
                 id,
                 conn: Conn::new(opts.clone()).await?,
                 rng: Rng::new(u64::from(id)),
+                gtids: gtids.then_some(Gtids {
+                    client: id,
+                    last: 0,
+                }),
             });
         }
         Ok(Self { clients: connected })
@@ -125,11 +149,11 @@ impl Client {
                 Work::FourWrites => self.four_writes().await?,
                 Work::Spread => {
                     let update = self.update();
-                    self.conn.query_drop(update).await?;
+                    self.write(update).await?;
                 }
                 Work::HotRow => {
                     let update = "UPDATE hot SET hits = hits + 1 WHERE id = 1";
-                    self.conn.query_drop(update).await?;
+                    self.write(update.to_owned()).await?;
                 }
             }
             commits += 1;
@@ -137,18 +161,33 @@ impl Client {
         Ok((self, commits))
     }
 
+    /// In one command, because a proxy would send all of it at once.
+    async fn write(&mut self, mut statement: String) -> Result<()> {
+        if let Some(gtids) = &mut self.gtids {
+            statement = format!("{}; {statement}; {AUTOMATIC}", gtids.next());
+        }
+        Ok(self.conn.query_drop(statement).await?)
+    }
+
     async fn four_writes(&mut self) -> Result<()> {
         let insert = format!(
             "INSERT INTO log (client, note) VALUES ({}, 'a note')",
             self.id
         );
-        self.conn.query_drop("BEGIN").await?;
+        let (begin, commit) = match &mut self.gtids {
+            Some(gtids) => (
+                format!("{}; BEGIN", gtids.next()),
+                format!("COMMIT; {AUTOMATIC}"),
+            ),
+            None => ("BEGIN".to_owned(), "COMMIT".to_owned()),
+        };
+        self.conn.query_drop(begin).await?;
         for _ in 0..2 {
             self.conn.query_drop(insert.as_str()).await?;
             let update = self.update();
             self.conn.query_drop(update).await?;
         }
-        self.conn.query_drop("COMMIT").await?;
+        self.conn.query_drop(commit).await?;
         Ok(())
     }
 

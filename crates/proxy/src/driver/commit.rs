@@ -4,11 +4,11 @@
 use steadfast_net::QueryError;
 use steadfast_session::ledger::calls::{self, Refused};
 use steadfast_session::ledger::{Lane, Verdict};
-use steadfast_session::{Event, Flight, Recording, Sent};
+use steadfast_session::{End, Event, Flight, Recording, Sent};
 use steadfast_wire::StatusFlags;
 use steadfast_wire::command::Query;
 use steadfast_wire::walk::Expect;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::exchange::Exchanged;
 use super::recover::{Word, listen};
@@ -81,7 +81,7 @@ impl Driver {
             }
         };
         let Some(link) = &self.link else {
-            return Ok(self.lost(steadfast_session::End::Fin, Sent::Nothing).await);
+            return Ok(self.lost(End::Fin, Sent::Nothing).await);
         };
         let doubt = Doubt {
             mark: lane.mark(),
@@ -109,14 +109,16 @@ impl Driver {
                 self.began = self.local.moment();
                 self.committed(flight, ended).await
             }
-            Exchanged::Ended(ended) => Ok(self.not_recorded(ended.error, lane, doubt, flight)),
+            Exchanged::Ended(ended) => {
+                Ok(self.not_recorded(ended.error, lane, doubt, flight).await)
+            }
             Exchanged::Lost(end, sent) => {
                 self.doubt = Some(doubt);
                 Ok(self.lost(end, sent).await)
             }
             Exchanged::GuardRefused | Exchanged::PartDiffers | Exchanged::NotPrepared { .. } => {
                 self.doubt = Some(doubt);
-                Ok(self.lost(steadfast_session::End::Nonsense, Sent::All).await)
+                Ok(self.lost(End::Nonsense, Sent::All).await)
             }
         }
     }
@@ -145,7 +147,13 @@ impl Driver {
         Ok(Event::Committed(response))
     }
 
-    fn not_recorded(&mut self, error: u16, lane: Lane, doubt: Doubt, flight: Flight) -> Event {
+    async fn not_recorded(
+        &mut self,
+        error: u16,
+        lane: Lane,
+        doubt: Doubt,
+        flight: Flight,
+    ) -> Event {
         if flight.recording == Recording::Commit {
             self.client.outbound.clear();
             self.sequence = self.reply_from;
@@ -160,10 +168,28 @@ impl Driver {
                 tracing::debug!(client = %self.peer, lane = lane.id(), "the ledger cannot be written here: error {error}");
                 self.unrecorded()
             }
+            Refused::ReadOnly => {
+                tracing::debug!(client = %self.peer, lane = lane.id(), "the server has become read-only: error {error}");
+                match self.in_transaction().await {
+                    // Its own COMMIT is answered as on a direct connection: an administrator's takes effect.
+                    Some(true) => self.unrecorded(),
+                    _ => self.lost(End::Said(error), Sent::Nothing).await,
+                }
+            }
             Refused::Doubtful => {
                 self.doubt = Some(doubt);
                 Event::CommitFailed(error)
             }
+        }
+    }
+
+    /// Whether the server has a transaction open; `None`: it does not answer.
+    async fn in_transaction(&mut self) -> Option<bool> {
+        let link = self.link.as_mut()?;
+        let limit = 2 * self.shared.timeouts.dead_after;
+        match timeout(limit, link.connection.ping()).await {
+            Ok(Ok(ok)) => Some(ok.status.contains(StatusFlags::IN_TRANS)),
+            Ok(Err(_)) | Err(_) => None,
         }
     }
 
@@ -195,7 +221,10 @@ impl Driver {
                 Ok(Event::Committed(response))
             }
             Err(QueryError::Server(error)) if !error.ends_connection() => {
-                Ok(Event::CommitFailed(error.code))
+                Ok(match calls::refused(error.code) {
+                    Refused::ReadOnly => self.lost(End::Said(error.code), Sent::Nothing).await,
+                    _ => Event::CommitFailed(error.code),
+                })
             }
             Err(error) => Ok(self.lost(end_of(&error), Sent::All).await),
         }

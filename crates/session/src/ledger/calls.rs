@@ -49,6 +49,9 @@ pub enum Refused {
     Missing,
     /// The ledger cannot be written in this transaction. Nothing has happened: the transaction is as it was.
     Unfit,
+    /// The server is read-only for the ledger's account, and has been since before the COMMIT took effect. The
+    /// transaction is as it was, if the server says that one is open (COM_PING), else rolled back.
+    ReadOnly,
     /// Whether the transaction is committed, open or rolled back is not known: the ledger must be asked.
     Doubtful,
 }
@@ -58,7 +61,8 @@ pub enum Refused {
 /// Missing: 1044, 1142, 1143, 1370 access denied, 1049 no such database, 1146 no such table, 1305 no such procedure,
 /// 1318 another number of parameters, 1449 its definer is gone, 1054, 1356, 1457, 1548 it is broken. Unfit: 1100, 1099
 /// under LOCK TABLES, 1223 under a read lock of its own, 1785 GTIDs with tables without transactions, 1792 in a
-/// READ ONLY transaction, 1665 where the binary log cannot hold it.
+/// READ ONLY transaction, 1665 where the binary log cannot hold it. ReadOnly: 1290 with `read_only`, 1836 with
+/// `innodb_read_only`; both servers look for it before they write and before they commit.
 ///
 /// Anything else can come after the COMMIT as well: servers look for a KILL after each statement of a procedure.
 pub fn refused(error: u16) -> Refused {
@@ -66,6 +70,7 @@ pub fn refused(error: u16) -> Refused {
         1044 | 1049 | 1054 | 1142 | 1143 | 1146 | 1305 | 1318 | 1356 | 1370 | 1449 | 1457
         | 1548 => Refused::Missing,
         1099 | 1100 | 1223 | 1665 | 1785 | 1792 => Refused::Unfit,
+        1290 | 1836 => Refused::ReadOnly,
         _ => Refused::Doubtful,
     }
 }
@@ -89,6 +94,7 @@ mod tests {
     fn only_errors_from_before_the_commit_leave_no_doubt() {
         assert_eq!(refused(1305), Refused::Missing);
         assert_eq!(refused(1785), Refused::Unfit);
+        assert_eq!(refused(1290), Refused::ReadOnly);
         // Deadlock, lock wait, a KILL, a fenced lane, a lane whose row a fence made.
         for error in [1213, 1205, 1317, 1644, 1062, 1180] {
             assert_eq!(refused(error), Refused::Doubtful);

@@ -1,4 +1,4 @@
-//! The tables of the two sides, and the audit: what the server holds against what the clients
+//! The tables of the two sides, the commit ledger, and the audit: what the server holds against what the clients
 //! were told.
 
 use std::collections::HashMap;
@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use anyhow::{Context, Result};
 use mysql_async::{Conn, Opts, prelude::Queryable};
 use serde::Serialize;
+use steadfast_sandbox::Kind;
+use steadfast_session::ledger::schema::{self, Flavor};
 
 use super::tally::Fate;
 
@@ -36,6 +38,26 @@ pub(super) fn tables(schema: &str) -> String {
          GRANT ALL ON {schema}.* TO '{USER}'@'%';\n",
         accounts.join(", ")
     )
+}
+
+/// Installs the commit ledger and lets the clients' account use it.
+pub(super) async fn install_ledger(admin: &Opts, kind: Kind) -> Result<()> {
+    let flavor = match kind {
+        Kind::MariaDb => Flavor::MariaDb,
+        Kind::MySql => Flavor::MySql,
+    };
+    let mut statements = schema::prepare(flavor);
+    statements.extend(schema::install(flavor));
+    statements.push(schema::grant(&format!("'{USER}'@'%'")));
+    let run = async {
+        let mut conn = Conn::new(admin.clone()).await?;
+        for statement in statements {
+            conn.query_drop(statement).await?;
+        }
+        conn.disconnect().await
+    };
+    run.await
+        .context("the commit ledger could not be installed")
 }
 
 /// What the server holds in the end, compared with what the clients were told.

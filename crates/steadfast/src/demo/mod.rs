@@ -150,6 +150,7 @@ impl Stage {
         );
         let owner = Arc::clone(&server);
         tokio::task::spawn_blocking(move || owner.sql(&sql)).await??;
+        bank::install_ledger(&admin(&server), server.kind()).await?;
         let links = [Link::to(server.addr())?, Link::to(server.addr())?];
         let [_, behind_steadfast] = &links;
         let steadfast = Steadfast::start(behind_steadfast.addr()).await?;
@@ -206,12 +207,7 @@ impl Stage {
         let took = scene.begun.elapsed();
         // Nothing of theirs may still be on its way to the tables.
         drop((steadfast, links));
-        let admin = options(
-            server.addr(),
-            server.admin_user(),
-            server.admin_password(),
-            None,
-        );
+        let admin = admin(&server);
         let (direct, through) = (&scene.direct, &scene.through);
         let direct_audit = bank::audit(&admin, DIRECT, &direct.transfers()).await?;
         let through_audit = bank::audit(&admin, THROUGH, &through.transfers()).await?;
@@ -302,6 +298,15 @@ async fn listen(steadfast: &mut Steadfast, incidents: &mut Vec<Incident>) -> Res
 /// The version without what its packagers have added: 10.11.19 of 10.11.19-MariaDB-0+deb12u1.
 fn release(version: &str) -> &str {
     version.split('-').next().unwrap_or(version)
+}
+
+fn admin(server: &Server) -> Opts {
+    options(
+        server.addr(),
+        server.admin_user(),
+        server.admin_password(),
+        None,
+    )
 }
 
 fn options(addr: SocketAddr, user: &str, password: &str, schema: Option<&str>) -> Opts {

@@ -111,6 +111,13 @@ impl SideReport {
             format!("clients saw {}", plural(self.failures, "failure")),
         );
         check(
+            self.unknown_told > 0,
+            format!(
+                "the outcome of {} stayed unknown",
+                plural(self.unknown_told, "COMMIT")
+            ),
+        );
+        check(
             audit.lost > 0,
             format!("{} lost", plural(audit.lost, "acknowledged transfer")),
         );
@@ -218,7 +225,7 @@ impl Report {
             "outcome unknown (told so)",
             direct.unknown_told,
             steadfast.unknown_told,
-            false,
+            true,
         );
         count(
             "lost transfers",
@@ -296,19 +303,8 @@ impl Report {
 
     fn verdict(&self, paint: Paint) -> String {
         if self.kept {
-            let doubt = match self.steadfast.unknown_told {
-                0 => String::new(),
-                n => format!(
-                    "\n{} caught on the way: the client was told that the outcome is unknown (1180).",
-                    if n == 1 {
-                        "1 COMMIT was".to_owned()
-                    } else {
-                        format!("{n} COMMITs were")
-                    }
-                ),
-            };
             let kept = "Steadfast kept its promise: no failure reached its clients, nothing was lost, nothing was done twice.";
-            paint.verdict(true, kept) + &doubt
+            paint.verdict(true, kept)
         } else {
             let broken = format!("Steadfast broke its promise: {}.", self.broken.join("; "));
             paint.verdict(false, &broken)
@@ -432,7 +428,8 @@ mod tests {
             error,
         };
         let idle = "the server closed the connection; the session was idle, the client saw nothing";
-        let told = "the server closed the connection; the client was told 1180 (commit in doubt)";
+        let resolved = "the server closed the connection; what was lost had been committed, as the ledger tells, \
+                        the client saw nothing";
         let lost = |seconds| Failure {
             at: Duration::from_secs(seconds),
             what: "lost".to_owned(),
@@ -444,7 +441,7 @@ mod tests {
             &[lost(2), lost(3)],
             &[],
             &[
-                incident(1, told, 1180),
+                incident(1, resolved, 0),
                 incident(2, idle, 0),
                 incident(3, idle, 0),
             ],
@@ -461,7 +458,7 @@ mod tests {
 
     #[test]
     fn a_kept_promise_in_words() {
-        let report = report(side(0, Fate::Doubtful, audit()));
+        let report = report(side(0, Fate::Acknowledged, audit()));
         assert!(report.kept);
         insta::assert_snapshot!(report.text(Paint::none()));
     }
@@ -480,7 +477,7 @@ mod tests {
 
     #[test]
     fn each_promise_can_be_broken() {
-        let good = || side(0, Fate::Doubtful, audit());
+        let good = || side(0, Fate::Acknowledged, audit());
         assert!(good().broken().is_empty());
         for (broken, part) in [
             (
@@ -496,6 +493,13 @@ mod tests {
                     ..good()
                 },
                 "1 failure",
+            ),
+            (
+                SideReport {
+                    unknown_told: 1,
+                    ..good()
+                },
+                "1 COMMIT stayed unknown",
             ),
             (
                 SideReport {

@@ -1,12 +1,12 @@
 //! `steadfast ledger install|status|remove`: the commit ledger on a server.
 
-mod accounts;
+pub(crate) mod accounts;
 mod grants;
 mod inspect;
 mod rights;
 mod server;
 mod status;
-mod url;
+pub(crate) mod url;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -16,12 +16,10 @@ use steadfast_session::ledger::schema::{self, Flavor};
 
 use crate::cli::{LedgerArgs, LedgerCommand, LedgerInstall, LedgerRemove};
 use crate::{FAILED, USAGE};
+use accounts::Account;
 use grants::Grants;
 use inspect::{Found, Part};
 use server::Admin;
-
-pub(crate) use accounts::{Account, account};
-pub(crate) use url::{ServerUrl, UrlParser};
 
 /// Runs the command. Errors are one line on the standard error stream.
 pub(crate) fn run(args: LedgerArgs) -> ExitCode {

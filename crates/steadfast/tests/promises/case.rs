@@ -224,6 +224,11 @@ impl Case {
         Self::set_up(server(kind), settings, true)
     }
 
+    /// Both: a server of its own, and the ledger.
+    pub(crate) fn alone_with_ledger(kind: Kind, options: &[&str]) -> Self {
+        Self::set_up(start(kind, options), "", true)
+    }
+
     fn on(server: Arc<Server>, settings: &str) -> Self {
         Self::set_up(server, settings, false)
     }

@@ -1,6 +1,8 @@
 //! With the commit ledger nothing is in doubt: what was lost is found to be committed or not, done again if not, and the
 //! client sees its OK.
 
+use std::time::{Duration, Instant};
+
 use steadfast_sandbox::Kind;
 
 use crate::case::{At, Case};
@@ -354,6 +356,50 @@ mod returning {
                 assert_eq!(case.witness().line("SELECT COUNT(*) FROM t"), "0");
             }
         }
+    }
+}
+
+/// A server that becomes read-only (a planned failover) while transactions are open.
+mod read_only {
+    use super::*;
+    use crate::client::Client;
+
+    fn told_at_once(kind: Kind) {
+        let case = Case::alone_with_ledger(kind, &[]);
+        let mut witness = case.witness();
+        let direct = Client::connect(case.server.addr(), &case.user, &case.database, 0);
+        // An administrator's COMMIT takes effect.
+        let root = Client::connect(case.steadfast.address, "witness", &case.database, 0);
+        let (mut direct, mut client, mut root) = (direct, case.client(), root);
+        for (one, n) in [(&mut direct, 1), (&mut client, 2), (&mut root, 3)] {
+            one.run(&["BEGIN", &format!("INSERT INTO t (n) VALUES ({n})")]);
+        }
+        witness.run(&["SET GLOBAL read_only = 1"]);
+        let began = Instant::now();
+        let told = direct.query("COMMIT").error();
+        assert_eq!(client.query("COMMIT").error(), told);
+        root.query("COMMIT").good();
+        let error = "INSERT INTO t (n) VALUES (4)";
+        assert_eq!(client.query(error).error(), direct.query(error).error());
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "{}",
+            case.steadfast.log()
+        );
+        witness.run(&["SET GLOBAL read_only = 0"]);
+        assert_eq!(case.rows(), ["3"]);
+        client.run(&["BEGIN", "INSERT INTO t (n) VALUES (5)", "COMMIT"]);
+        assert_eq!(case.rows(), ["3", "5"]);
+    }
+
+    #[test]
+    fn mariadb() {
+        told_at_once(Kind::MariaDb);
+    }
+
+    #[test]
+    fn mysql() {
+        told_at_once(Kind::MySql);
     }
 }
 
