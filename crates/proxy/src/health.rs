@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use steadfast_net::{Login, QueryError, QueryResult, ServerConnection, greet};
-use steadfast_session::ledger::calls;
+use steadfast_session::ledger::{calls, durability};
 use steadfast_wire::Capabilities;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use crate::clock;
 use crate::ledger;
 use crate::shared::Shared;
-use crate::status::{boot_of, number, same_boot, value};
+use crate::status::{boot_of, number, same_boot, setting, value};
 
 /// Time between two samples of `Com_kill`; at most 1 s, so that a KILL is told from a cut.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -24,8 +24,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// How long a session waits for a sample that was taken after its loss.
 const SAMPLE_WAIT: Duration = Duration::from_millis(300);
 
-/// Time between two sweeps of the commit ledger.
-const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// Time between two sweeps of the commit ledger, and two looks at the server's durability.
+const CHORES_EVERY: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Copy, Debug)]
 struct Sample {
@@ -210,7 +210,8 @@ impl Health {
 /// Looks at the server until the process ends.
 pub(crate) async fn watch(shared: Arc<Shared>) {
     let mut connection: Option<ServerConnection> = None;
-    let mut sweep_at = Instant::now();
+    let mut chores_at = Instant::now();
+    let mut warned = Vec::new();
     loop {
         tokio::select! {
             biased;
@@ -240,9 +241,10 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
                         own_at_least,
                     });
                 }
-                if Instant::now() >= sweep_at {
-                    sweep_at = Instant::now() + SWEEP_EVERY;
-                    match timeout(shared.timeouts.dead_after, sweep(open, &shared)).await {
+                if Instant::now() >= chores_at {
+                    chores_at = Instant::now() + CHORES_EVERY;
+                    let chores = do_chores(open, &shared, &mut warned);
+                    match timeout(shared.timeouts.dead_after, chores).await {
                         Ok(Ok(())) => {}
                         Ok(Err(error)) => tracing::debug!("the ledger was not swept: {error}"),
                         // The answer that is still to come is not the next question's.
@@ -253,6 +255,8 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
             Ok(Err(error)) => {
                 tracing::debug!("the health check's connection is gone: {error}");
                 connection = None;
+                // It may come back with other settings.
+                chores_at = Instant::now();
                 shared.health.forget();
                 shared.readiness.server_lost();
             }
@@ -287,8 +291,21 @@ async fn look(
     Ok(value(&status, "Com_kill"))
 }
 
-/// Lets the commit ledger forget the lanes that nobody can ask about any more, where there is one.
-async fn sweep(connection: &mut ServerConnection, shared: &Shared) -> Result<(), QueryError> {
+/// Lets the commit ledger forget the lanes that nobody can ask about any more, where there is one; says once, and again
+/// when it has changed, what keeps the server from keeping what it acknowledges.
+async fn do_chores(
+    connection: &mut ServerConnection,
+    shared: &Shared,
+    warned: &mut Vec<String>,
+) -> Result<(), QueryError> {
+    let settings = connection.query(durability::SETTINGS.as_bytes()).await?;
+    let lacking = durability::not_durable(|name| setting(&settings, name));
+    if lacking != *warned {
+        for lack in &lacking {
+            tracing::warn!("the server has {lack}: {}", durability::CONSEQUENCE);
+        }
+        *warned = lacking;
+    }
     if !shared.ledger.is_off() && ledger::is_usable(&connection.query(ledger::USABLE).await?) {
         connection.query(calls::SWEEP.as_bytes()).await?;
     }

@@ -21,15 +21,18 @@ pub(crate) fn same_boot(one: Instant, other: Instant) -> bool {
 
 /// The value of a status variable; `None`: it is not among these, or no number.
 pub(crate) fn value(status: &QueryResult, name: &str) -> Option<u64> {
-    let row = status.rows.iter().find(|row| {
+    setting(status, name)?.parse().ok()
+}
+
+/// The text beside a name; `None`: it is not among these.
+pub(crate) fn setting(shown: &QueryResult, name: &str) -> Option<String> {
+    let row = shown.rows.iter().find(|row| {
         row.first()
             .and_then(Option::as_deref)
             .is_some_and(|found| found.eq_ignore_ascii_case(name.as_bytes()))
     })?;
-    std::str::from_utf8(row.get(1)?.as_deref()?)
-        .ok()?
-        .parse()
-        .ok()
+    let text = std::str::from_utf8(row.get(1)?.as_deref()?).ok()?;
+    Some(text.to_owned())
 }
 
 /// The number in a column of the first row; `None`: there is no row, or no number.

@@ -20,9 +20,10 @@
 //! is not kept in it: whoever waits for that answer has it already.
 //!
 //! [`schema`] has the table and procedures, [`calls`] the statements that the proxy sends, [`Lanes`] the lanes that
-//! are free to use.
+//! are free to use, [`durability`] what a server must be set to.
 
 pub mod calls;
+pub mod durability;
 mod lanes;
 pub mod schema;
 

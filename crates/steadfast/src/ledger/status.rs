@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use serde::Serialize;
+use steadfast_session::ledger::durability;
 use steadfast_session::ledger::schema::{self, Flavor};
 
 use super::accounts::{self, Account};
@@ -146,29 +147,14 @@ async fn lanes(admin: &mut Admin, status: &mut Status) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Settings under which a crash may take what was acknowledged. The ledger is lost with it, so the two agree; but
-/// the client was told OK.
 async fn not_durable(admin: &mut Admin) -> anyhow::Result<Vec<String>> {
-    let mut found = Vec::new();
-    let mut settings = vec![
-        ("innodb_flush_log_at_trx_commit", &["1"][..]),
-        ("innodb_doublewrite", &["ON", "1", "DETECT_AND_RECOVER"]),
-    ];
-    if admin.value("SELECT @@GLOBAL.log_bin").await?.as_deref() == Some("1") {
-        settings.push(("sync_binlog", &["1"]));
-    }
-    for (name, durable) in settings {
-        // SHOW, because it has one form of ON on all versions.
-        let rows = admin
-            .rows(&format!("SHOW GLOBAL VARIABLES LIKE '{name}'"))
-            .await?;
-        if let Some([_, value]) = rows.first().map(Vec::as_slice)
-            && !durable.contains(&value.to_ascii_uppercase().as_str())
-        {
-            found.push(format!("{name} = {value}"));
-        }
-    }
-    Ok(found)
+    let rows = admin.rows(durability::SETTINGS).await?;
+    Ok(durability::not_durable(|name| {
+        let row = rows
+            .iter()
+            .find(|row| row.first().is_some_and(|found| found == name));
+        row?.get(1).cloned()
+    }))
 }
 
 /// A binary log that leaves the ledger out: replicas then have the data and not the record.
@@ -244,11 +230,12 @@ fn describe(status: &Status) -> String {
             ));
         }
     }
-    lines.extend(status.not_durable.iter().map(|setting| {
-        format!(
-            "warning: {setting}: a crash may take COMMITs that were acknowledged, and neither the server nor Steadfast can know"
-        )
-    }));
+    lines.extend(
+        status
+            .not_durable
+            .iter()
+            .map(|setting| format!("warning: {setting}: {}", durability::CONSEQUENCE)),
+    );
     lines.extend(
         status
             .warnings

@@ -403,6 +403,37 @@ mod read_only {
     }
 }
 
+/// A server that may lose what it has acknowledged: the log says so.
+mod durability {
+    use super::*;
+
+    fn warned_of(kind: Kind) {
+        let case = Case::alone(kind, &["innodb_flush_log_at_trx_commit=2"], "");
+        let mut client = case.client();
+        client.run(&["SELECT 1"]);
+        let words = "the server has innodb_flush_log_at_trx_commit = 2: a crash may take COMMITs";
+        let began = Instant::now();
+        while !case.steadfast.log().contains(words) {
+            assert!(
+                began.elapsed() < Duration::from_secs(20),
+                "{}",
+                case.steadfast.log()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    #[test]
+    fn mariadb() {
+        warned_of(Kind::MariaDb);
+    }
+
+    #[test]
+    fn mysql() {
+        warned_of(Kind::MySql);
+    }
+}
+
 /// What the configuration says.
 mod modes {
     use super::*;

@@ -155,6 +155,8 @@ pub enum Statement {
     Warnings,
     /// SHOW GLOBAL STATUS of these names.
     Status(Vec<String>),
+    /// SHOW GLOBAL VARIABLES of these names.
+    Variables(Vec<String>),
     /// Names of tables without transactions.
     Catalogue,
     /// Whether the account may use the ledger.
@@ -217,6 +219,7 @@ mod tests {
             "SELECT @@SESSION.max_allowed_packet, (SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID())",
             "SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = 7 AND HOST = X'3132'",
             "SHOW GLOBAL STATUS LIKE 'Uptime'",
+            "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin', 'sync_binlog')",
             "SAVEPOINT `steadfast pin`",
             "ROLLBACK TO SAVEPOINT `steadfast pin`",
             "COMMIT AND NO CHAIN NO RELEASE",

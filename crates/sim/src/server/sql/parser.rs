@@ -155,7 +155,11 @@ impl Parser<'_> {
                 }
                 return Ok(Statement::Warnings);
             }
-            self.needs(&["GLOBAL", "STATUS"])?;
+            self.needs(&["GLOBAL"])?;
+            let variables = self.takes("VARIABLES");
+            if !variables {
+                self.needs(&["STATUS"])?;
+            }
             let names = self.tokens[self.at..]
                 .iter()
                 .filter_map(|token| match token {
@@ -164,7 +168,11 @@ impl Parser<'_> {
                 })
                 .collect();
             self.at = self.tokens.len();
-            return Ok(Statement::Status(names));
+            return Ok(if variables {
+                Statement::Variables(names)
+            } else {
+                Statement::Status(names)
+            });
         }
         self.wrong()
     }
