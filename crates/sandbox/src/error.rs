@@ -3,16 +3,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::Kind;
+use crate::{Kind, Product};
 
 /// Why a sandboxed server could not be had or did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The machine has no server of this kind, and packages cannot be fetched here.
-    #[error("no {kind} server on this machine: {reason}; {install}")]
+    /// The machine does not have it, and packages cannot be fetched here.
+    #[error("no {product} on this machine: {reason}; {install}")]
     Unavailable {
-        /// The kind of server that is missing.
-        kind: Kind,
+        /// What is missing.
+        product: Product,
         /// Why it cannot be fetched.
         reason: String,
         /// What to install.
@@ -20,12 +20,12 @@ pub enum Error {
     },
     /// The packages could not be fetched.
     #[error(
-        "could not fetch the packages of {kind}: {step} failed: {detail}; mend that, or {}",
-        kind.by_hand()
+        "could not fetch the packages of {product}: {step} failed: {detail}; mend that, or {}",
+        product.by_hand()
     )]
     Fetch {
-        /// The kind of server that was wanted.
-        kind: Kind,
+        /// What was wanted.
+        product: Product,
         /// The command that failed.
         step: String,
         /// The last lines of what it said.

@@ -1,4 +1,4 @@
-//! Fetches a server's packages with the machine's apt, without root and without touching the
+//! Fetches packages with the machine's apt, without root and without touching the
 //! machine's own package state, and unpacks them.
 //!
 //! The packages come with everything down to the C library, so that they also run on a system
@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::{Error, Kind};
+use crate::{Error, Product};
 
 /// What makes apt leave the machine's state alone. The machine's configuration is read (it may
 /// hold a proxy), but its hooks after an update are not run. Lists that a lagging mirror did not
@@ -35,7 +35,7 @@ impl Plan {
         let private = into.join("apt");
         let mut refused = None;
         for (number, sources) in self.sources.iter().enumerate() {
-            let apt = Apt::new(self.kind, private.join(number.to_string()), sources)?;
+            let apt = Apt::new(self.product, private.join(number.to_string()), sources)?;
             match self.fetch_from(&apt, into, progress) {
                 Ok(()) => {
                     fs::remove_dir_all(&private).map_err(Error::at("remove", &private))?;
@@ -45,7 +45,7 @@ impl Plan {
             }
         }
         Err(refused.unwrap_or(Error::Unavailable {
-            kind: self.kind,
+            product: self.product,
             reason: "no apt source was found".to_owned(),
             install: "add one",
         }))
@@ -54,13 +54,13 @@ impl Plan {
     fn fetch_from(&self, apt: &Apt, into: &Path, progress: &Progress) -> Result<(), Error> {
         progress.say(&format!(
             "fetching the package lists for {} (once)",
-            self.kind
+            self.product
         ));
         // The status is of no interest: a source that failed shows when its package is missing.
         let update = apt.run("update", &[])?;
         progress.say(&format!(
-            "fetching the packages of {} (20 to 90 MB, once)",
-            self.kind
+            "fetching the packages of {} (10 to 90 MB, once)",
+            self.product
         ));
         let options = ["--download-only", "--yes"];
         let install: Vec<&str> = options.iter().chain(self.packages).copied().collect();
@@ -74,7 +74,7 @@ impl Plan {
         if !self.alone.is_empty() {
             apt.check("download", self.alone)?;
         }
-        progress.say(&format!("unpacking {}", self.kind));
+        progress.say(&format!("unpacking {}", self.product));
         let root = into.join("root");
         for package in apt.packages()? {
             let mut dpkg = Command::new("dpkg");
@@ -109,7 +109,7 @@ fn trim(root: &Path) -> Result<(), Error> {
 
 /// apt with a state of its own.
 struct Apt {
-    kind: Kind,
+    product: Product,
     directory: PathBuf,
 }
 
@@ -134,11 +134,11 @@ impl Outcome {
 
 impl Apt {
     fn new(
-        kind: Kind,
+        product: Product,
         directory: PathBuf,
         sources: &[(&'static str, String)],
     ) -> Result<Apt, Error> {
-        let apt = Apt { kind, directory };
+        let apt = Apt { product, directory };
         for below in ["sources", "dpkg", "lists/partial", "cache/archives/partial"] {
             let path = apt.directory.join(below);
             fs::create_dir_all(&path).map_err(Error::at("create", &path))?;
@@ -216,7 +216,7 @@ impl Apt {
             .filter(|line| !line.trim().is_empty())
             .collect();
         Error::Fetch {
-            kind: self.kind,
+            product: self.product,
             step: step.to_owned(),
             detail: lines[lines.len().saturating_sub(3)..].join(" / "),
         }
@@ -250,7 +250,7 @@ mod tests {
         let into = tempfile::tempdir().unwrap();
         let source = "deb http://127.0.0.1:9/archive suite main\n";
         let plan = Plan {
-            kind: Kind::MariaDb,
+            product: crate::Kind::MariaDb.into(),
             sources: vec![vec![("list", source.to_owned())]],
             packages: &["mariadb-server-core"],
             alone: &[],

@@ -8,6 +8,8 @@
 //! A [`Link`] is a TCP forwarder to put between a client and a server that loses connections
 //! on demand.
 //!
+//! A [`Peer`] is another proxy, to compare with.
+//!
 //! The programs come from the machine where it has them, else from the packages of its own
 //! distribution, fetched once without root into `$STEADFAST_CACHE`, by default
 //! `$XDG_CACHE_HOME/steadfast` or `~/.cache/steadfast`.
@@ -31,18 +33,23 @@ mod error;
 mod fetch;
 mod kind;
 mod link;
+mod peer;
 mod plan;
 mod port;
+mod product;
 mod programs;
 mod progress;
 mod server;
 mod sources;
 mod template;
+mod unpacked;
 mod watchdog;
 
 pub use error::Error;
 pub use kind::Kind;
 pub use link::{Cut, Direction, Link, Point, Seen, Side, Sight, Verdict};
+pub use peer::{Peer, PeerProgram};
 pub use port::free_port;
+pub use product::Product;
 pub use programs::{Programs, client, programs};
 pub use server::{Builder, Server};

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::sources::{self, Source};
-use crate::{Error, Kind};
+use crate::{Error, Kind, Peer, Product};
 
 /// What to take from where on this system.
 pub(crate) struct Plan {
-    pub(crate) kind: Kind,
+    pub(crate) product: Product,
     /// Alternatives: the first whose package lists offer the packages is taken. Each is a list
     /// of source files: extension and text.
     pub(crate) sources: Vec<Vec<(&'static str, String)>>,
@@ -19,15 +19,15 @@ pub(crate) struct Plan {
     pub(crate) alone: &'static [&'static str],
 }
 
-/// The name of this kind's packages for this system in the cache.
-pub(crate) fn cache_name(kind: Kind) -> String {
+/// The name of its packages for this system in the cache.
+pub(crate) fn cache_name(product: Product) -> String {
     let Release {
         id,
         version,
         codename,
     } = Release::read();
     let machine = std::env::consts::ARCH;
-    format!("{}-{id}{version}{codename}-{machine}", kind.slug())
+    format!("{}-{id}{version}{codename}-{machine}", product.slug())
 }
 
 /// What os-release(5) says about this system; empty where it says nothing.
@@ -56,11 +56,11 @@ impl Release {
 
 impl Plan {
     /// The plan for this system, or an error that says what to install by hand.
-    pub(crate) fn for_this_system(kind: Kind) -> Result<Plan, Error> {
+    pub(crate) fn for_this_system(product: Product) -> Result<Plan, Error> {
         let unavailable = |reason: String| Error::Unavailable {
-            kind,
+            product,
             reason,
-            install: kind.by_hand(),
+            install: product.by_hand(),
         };
         let release = Release::read();
         let ubuntu = match release.id.as_str() {
@@ -90,25 +90,37 @@ impl Plan {
             )));
         };
         let components = if ubuntu { "main universe" } else { "main" };
-        let (sources, packages, alone): (_, _, &[_]) = match kind {
-            Kind::MariaDb => {
+        let (sources, packages, alone): (_, &[_], &[_]) = match product {
+            Product::Server(Kind::MariaDb) => {
                 let (packages, alone) = mariadb_packages(&release);
                 (vec![own.as_they_are(components)], packages, alone)
             }
-            Kind::MySql if ubuntu => (
+            Product::Server(Kind::MySql) if ubuntu => (
                 vec![own.as_they_are(components)],
-                &["mysql-server", "mysql-client"] as &[_],
+                &["mysql-server", "mysql-client"],
                 &[],
             ),
             // Debian's own suites have no MySQL.
-            Kind::MySql => (
+            Product::Server(Kind::MySql) => (
                 own.for_suite("unstable", components),
-                &["mysql-server-core", "mysql-client-core"] as &[_],
+                &["mysql-server-core", "mysql-client-core"],
                 &[],
             ),
+            Product::Peer(Peer::HaProxy) => (vec![own.as_they_are(components)], &["haproxy"], &[]),
+            Product::Peer(Peer::MySqlRouter) if ubuntu => {
+                (vec![own.as_they_are(components)], &["mysql-router"], &[])
+            }
+            Product::Peer(Peer::MySqlRouter) => (
+                own.for_suite("unstable", components),
+                &["mysql-router"],
+                &[],
+            ),
+            Product::Peer(Peer::ProxySql) => {
+                return Err(unavailable("no distribution packages it".to_owned()));
+            }
         };
         Ok(Plan {
-            kind,
+            product,
             sources,
             packages,
             alone,

@@ -1,7 +1,6 @@
 //! Where the server and client programs are, and how each is started.
 //!
-//! Fetched programs may be newer than this system's C library, so they are started through
-//! the dynamic loader that was fetched with them.
+//! Fetched programs are started through their own dynamic loader: see `unpacked.rs`.
 
 use std::env;
 use std::fs;
@@ -11,6 +10,7 @@ use std::sync::Mutex;
 
 use crate::plan::{self, Plan};
 use crate::progress::Progress;
+use crate::unpacked::Loader;
 use crate::{Error, Kind, cache};
 
 /// The programs of one kind of server on this machine.
@@ -28,8 +28,7 @@ pub struct Programs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Unpacked {
     usr: PathBuf,
-    loader: PathBuf,
-    library_path: String,
+    loader: Loader,
     client_plugins: PathBuf,
 }
 
@@ -58,7 +57,7 @@ pub(crate) fn find(kind: Kind, progress: &Progress) -> Result<Programs, Error> {
     }
     if !Path::new("/proc/self/stat").exists() {
         return Err(Error::Unavailable {
-            kind,
+            product: kind.into(),
             reason: "its process could not be watched, for want of Linux's /proc".to_owned(),
             install: "use a Linux system with /proc mounted",
         });
@@ -147,27 +146,20 @@ fn leading_numbers(version: &str) -> (u32, u32) {
 }
 
 fn fetched(kind: Kind, progress: &Progress) -> Result<Programs, Error> {
-    let entry = cache::entry(&plan::cache_name(kind), |into| {
-        Plan::for_this_system(kind)?.fetch(into, progress)
+    let entry = cache::entry(&plan::cache_name(kind.into()), |into| {
+        Plan::for_this_system(kind.into())?.fetch(into, progress)
     })?;
     let root = entry.join("root");
     let incomplete = || Error::Fetch {
-        kind,
+        product: kind.into(),
         step: "unpacking".to_owned(),
         detail: format!("{} is incomplete, remove it", entry.display()),
     };
-    let libraries = library_directories(&root);
-    let loader = libraries
-        .iter()
-        .find_map(|directory| loader_in(directory))
-        .ok_or_else(incomplete)?;
-    let library_path: Vec<_> = libraries
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
+    let loader = Loader::of(&root).ok_or_else(incomplete)?;
     let usr = root.join("usr");
     let client_plugins = match kind {
-        Kind::MariaDb => libraries
+        Kind::MariaDb => loader
+            .directories()
             .iter()
             .map(|directory| directory.join("libmariadb3/plugin"))
             .find(|plugins| plugins.is_dir()),
@@ -188,7 +180,6 @@ fn fetched(kind: Kind, progress: &Progress) -> Result<Programs, Error> {
         client: program("bin", kind.client_names())?,
         unpacked: Some(Unpacked {
             loader,
-            library_path: library_path.join(":"),
             client_plugins: client_plugins.ok_or_else(incomplete)?,
             usr,
         }),
@@ -196,33 +187,6 @@ fn fetched(kind: Kind, progress: &Progress) -> Result<Programs, Error> {
     programs.version =
         version_of(&mut programs.command(&programs.server), kind).ok_or_else(incomplete)?;
     Ok(programs)
-}
-
-/// `lib/<triple>`, `usr/lib/<triple>` and the private ones of MySQL's packages.
-fn library_directories(root: &Path) -> Vec<PathBuf> {
-    let mut directories = Vec::new();
-    for lib in ["lib", "usr/lib"] {
-        let Ok(entries) = fs::read_dir(root.join(lib)) else {
-            continue;
-        };
-        let triple = |path: &PathBuf| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            path.is_dir() && name.contains("-linux-gnu")
-        };
-        directories.extend(entries.flatten().map(|entry| entry.path()).filter(triple));
-    }
-    let private = root.join("usr/lib/mysql/private");
-    if private.is_dir() {
-        directories.push(private);
-    }
-    directories.sort();
-    directories
-}
-
-fn loader_in(directory: &Path) -> Option<PathBuf> {
-    let name = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("ld-linux");
-    let mut entries = fs::read_dir(directory).ok()?.flatten();
-    entries.find(name).map(|entry| entry.path())
 }
 
 impl Programs {
@@ -306,16 +270,7 @@ impl Programs {
     fn command(&self, program: &Path) -> Command {
         match &self.unpacked {
             None => Command::new(program),
-            Some(unpacked) => {
-                let mut command = Command::new(&unpacked.loader);
-                command
-                    .arg("--library-path")
-                    .arg(&unpacked.library_path)
-                    .arg("--argv0")
-                    .arg(program)
-                    .arg(program);
-                command
-            }
+            Some(unpacked) => unpacked.loader.command(program),
         }
     }
 }
