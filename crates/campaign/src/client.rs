@@ -99,6 +99,9 @@ pub(crate) struct Stats {
     pub(crate) doubt_present: u64,
     pub(crate) doubt_absent: u64,
     pub(crate) proved: u64,
+    /// Commits and writes that failed otherwise than by a refusal or 1180: their outcome is open.
+    #[serde(default)]
+    pub(crate) unanswered: u64,
     /// Connections that were lost where that is allowed: the proxy itself was killed.
     #[serde(default)]
     pub(crate) excused: u64,
@@ -115,6 +118,7 @@ impl Stats {
         self.doubt_present += other.doubt_present;
         self.doubt_absent += other.doubt_absent;
         self.proved += other.proved;
+        self.unanswered += other.unanswered;
         self.excused += other.excused;
     }
 }

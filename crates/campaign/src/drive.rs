@@ -119,7 +119,10 @@ impl Client {
         self.complain(stop);
         match tx.phase {
             Phase::Open => Outcome::Failed { message },
-            Phase::Committing | Phase::Autocommit => Outcome::Unanswered { message },
+            Phase::Committing | Phase::Autocommit => {
+                self.stats().unanswered += 1;
+                Outcome::Unanswered { message }
+            }
         }
     }
 

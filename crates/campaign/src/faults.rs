@@ -42,6 +42,8 @@ pub(crate) enum Fault {
     Fin,
     /// Every connection to the server is closed with RST.
     Rst,
+    /// An administrator KILLs every session of the clients' account, of which clients are rightly told.
+    KillSessions,
     /// SIGSTOP for 3 s.
     Freeze,
     /// No byte passes for 5 s, nothing is closed.
@@ -50,6 +52,8 @@ pub(crate) enum Fault {
     Commit,
     /// Connections are cut at a random answer of the server's, which is lost.
     Answer,
+    /// A write outside a transaction takes effect, and its answer is lost.
+    WriteAnswer,
     /// COMMIT arrives, its answer is lost, FIN.
     CommitFin,
     /// COMMIT arrives, its answer is lost, RST.
@@ -139,10 +143,12 @@ impl Fault {
             Self::Restart => "restart",
             Self::Fin => "fin",
             Self::Rst => "rst",
+            Self::KillSessions => "kill-sessions",
             Self::Freeze => "freeze",
             Self::Blackhole => "blackhole",
             Self::Commit => "commit",
             Self::Answer => "answer",
+            Self::WriteAnswer => "write-answer",
             Self::CommitFin => "commit-fin",
             Self::CommitRst => "commit-rst",
             Self::CommitHalf => "commit-half",
@@ -207,6 +213,11 @@ impl Fault {
             Self::Restart => rig.on_server(|server| server.restart()).await?,
             Self::Fin => link.cut(Cut::Fin),
             Self::Rst => link.cut(Cut::Rst),
+            Self::KillSessions => {
+                return Ok(Injected {
+                    hits: rig.kill_sessions().await?,
+                });
+            }
             Self::Freeze => {
                 server.freeze()?;
                 tokio::time::sleep(FROZEN).await;
@@ -243,13 +254,20 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_part_of_the_whole_campaign_but_those_that_others_contain() {
+    fn every_fault_is_part_of_the_whole_campaign_but_those_that_others_contain_or_clients_are_told_of()
+     {
         for fault in Fault::value_variants() {
             let in_part = Fault::WITHOUT_LEDGER.contains(fault);
             let of_ledger = Fault::OF_THE_LEDGER.contains(fault);
             assert!(!(in_part && of_ledger));
-            let contained = matches!(fault, Fault::None | Fault::Commit);
-            assert_eq!(in_part || of_ledger, !contained, "{}", fault.name());
+            let contained = matches!(fault, Fault::None | Fault::Commit | Fault::WriteAnswer);
+            let told = *fault == Fault::KillSessions;
+            assert_eq!(
+                in_part || of_ledger,
+                !contained && !told,
+                "{}",
+                fault.name()
+            );
         }
     }
 }

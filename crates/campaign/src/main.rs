@@ -2,8 +2,8 @@
 //! Steadfast.
 //!
 //! `survive` runs twelve clients through rounds of each fault and checks that nobody noticed
-//! and that nothing was lost or doubled; `cost` measures what the commit ledger takes; `big-result` cuts a 100 MB result in the middle;
-//! `plant` shows that the checker finds what is wrong when something is.
+//! and that nothing was lost or doubled; `peers` does the same to other proxies, to compare; `cost` measures what the
+//! commit ledger takes; `big-result` cuts a 100 MB result in the middle; `plant` shows that the checker finds what is wrong when something is.
 
 mod big_result;
 mod check;
@@ -11,6 +11,7 @@ mod client;
 mod cost;
 mod drive;
 mod faults;
+mod peers;
 mod plant;
 mod points;
 mod profiles;
@@ -33,6 +34,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use steadfast_sandbox::Kind;
 use tokio::signal::unix::{SignalKind, signal};
 
+use client::Terms;
 use faults::Fault;
 use profiles::Profile;
 use rig::{Account, Front, Rig, Run};
@@ -59,6 +61,8 @@ enum Sub {
     BigResult(BigResultArgs),
     /// What the commit ledger costs: direct, through Steadfast without it and with it.
     Cost(CostArgs),
+    /// The same faults through other proxies: HAProxy, MySQL Router, ProxySQL.
+    Peers(PeersArgs),
     /// Plant wrong states and show that the checker names each.
     Plant(PlantArgs),
     /// List the workload.
@@ -225,6 +229,72 @@ struct CostArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "A proxy that is not installed is fetched from the system's own packages, without root; \
+                        ProxySQL is in none."
+)]
+struct PeersArgs {
+    /// The kind of server.
+    #[arg(long, value_enum)]
+    server: ServerKind,
+    /// The steadfast binary.
+    #[arg(long, value_name = "PATH")]
+    serve: PathBuf,
+    /// HAProxy, if not the one in PATH or from packages.
+    #[arg(long, value_name = "PATH")]
+    haproxy: Option<PathBuf>,
+    /// MySQL Router, if not the one in PATH or from packages.
+    #[arg(long, value_name = "PATH")]
+    mysqlrouter: Option<PathBuf>,
+    /// ProxySQL, if not the one in PATH.
+    #[arg(long, value_name = "PATH")]
+    proxysql: Option<PathBuf>,
+    /// Only these ways to the server.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    ways: Vec<peers::Way>,
+    /// Rounds of each fault through each way.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// The faults; `survive --help` describes them.
+    #[arg(long, value_enum, value_delimiter = ',', hide_possible_values = true)]
+    faults: Vec<Fault>,
+    /// Clients at the same time.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=100))]
+    clients: u32,
+    /// Seconds of undisturbed work in each round.
+    #[arg(long, default_value_t = 1.5)]
+    seconds_per_round: f64,
+    /// Seed of all random choices.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Append a JSON line per fault and way; what the file already has for this server is not done again.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl PeersArgs {
+    fn plan(self) -> peers::Plan {
+        peers::Plan {
+            kind: self.server.kind(),
+            server: self.server.name(),
+            programs: peers::Programs {
+                steadfast: self.serve,
+                haproxy: self.haproxy,
+                mysql_router: self.mysqlrouter,
+                proxysql: self.proxysql,
+            },
+            ways: self.ways,
+            faults: self.faults,
+            rounds: self.rounds,
+            clients: self.clients,
+            seconds_per_round: self.seconds_per_round,
+            seed: self.seed,
+            json: self.json,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
 struct PlantArgs {
     /// The kind of server.
     #[arg(long, value_enum)]
@@ -285,6 +355,7 @@ async fn run(command: Sub) -> Result<bool> {
             };
             cost::run(&plan).await
         }
+        Sub::Peers(args) => peers::run(&args.plan()).await,
         Sub::Plant(args) => plant(args).await,
         Sub::Profiles => {
             list_profiles();
@@ -387,6 +458,10 @@ async fn survive(args: SurviveArgs) -> Result<bool> {
             seconds_per_round,
             seed,
             profiles,
+            terms: Terms {
+                no_doubt: args.ledger,
+                losses_excused: fault.kills_the_proxy(),
+            },
             logs: args.logs.clone(),
         };
         let leg = survive::leg(rig, &plan, server, front_name).await?;
@@ -436,6 +511,7 @@ async fn plant(args: PlantArgs) -> Result<bool> {
         seconds_per_round: 3.0,
         seed: 1,
         profiles: Profile::ALL,
+        terms: Terms::default(),
         logs: None,
     };
     let (lines, all) = plant::run(&mut rig, &plan).await?;

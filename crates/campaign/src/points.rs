@@ -14,6 +14,8 @@ use crate::faults::{Fault, Injected};
 use crate::rig::{DEAD_AFTER, Killer, Rig};
 use crate::rng::Rng;
 
+/// Bytes before a packet's payload.
+const PACKET_HEADER: usize = 4;
 /// How often a round strikes where that is cheap, and where each strike costs seconds.
 const MANY: u32 = 4;
 const FEW: u32 = 1;
@@ -25,6 +27,8 @@ const WITHIN_SLOW: Duration = Duration::from_secs(9);
 const HALF_DONE: u64 = 3000;
 /// Chunks between two answers that are lost.
 const ANSWERS_APART: u32 = 41;
+/// What the workload runs outside transactions only.
+const OUTSIDE: [&[u8]; 3] = [b"INSERT INTO request ", b"UPDATE tally ", b"UPDATE triple "];
 /// How late a COMMIT arrives, in milliseconds: before, during and after what resolves it.
 const LATE: [u64; 4] = [20, 120, 600, 2500];
 
@@ -35,6 +39,8 @@ pub(crate) enum Aim {
     Commit(Strike),
     /// Any answer of the server's.
     Answer,
+    /// What acknowledges a write outside a transaction: its own answer, or that of the COMMIT that it was given.
+    WriteAnswer,
     /// What resolves a COMMIT whose answer was lost.
     Resolver(Step),
     /// A write outside a transaction that was given one.
@@ -81,6 +87,7 @@ impl Aim {
         Some(match fault {
             Fault::Commit => Self::Commit(Strike::Either),
             Fault::Answer => Self::Answer,
+            Fault::WriteAnswer => Self::WriteAnswer,
             Fault::CommitFin => Self::Commit(Strike::AnswerLost(Cut::Fin)),
             Fault::CommitRst => Self::Commit(Strike::AnswerLost(Cut::Rst)),
             Fault::CommitHalf => Self::Commit(Strike::Half),
@@ -104,6 +111,7 @@ impl Aim {
             | Fault::Restart
             | Fault::Fin
             | Fault::Rst
+            | Fault::KillSessions
             | Fault::Freeze
             | Fault::Blackhole
             | Fault::ProxyKill => return None,
@@ -119,7 +127,7 @@ impl Aim {
             )
             | Self::Resolver(Step::Kill | Step::Crash) => FEW,
             Self::Resolver(_) => 2,
-            Self::Commit(_) | Self::Auto(_) => MANY,
+            Self::Commit(_) | Self::Auto(_) | Self::WriteAnswer => MANY,
         }
     }
 
@@ -307,7 +315,7 @@ impl Archer {
         match direction {
             Direction::ToServer => {
                 let seen = self.sight.to_server(connection, bytes);
-                self.request(connection, &seen)
+                self.request(connection, &seen, bytes)
             }
             Direction::ToClient => self.response(connection),
         }
@@ -321,7 +329,7 @@ impl Archer {
         }
     }
 
-    fn request(&mut self, connection: u64, seen: &[Seen]) -> Verdict {
+    fn request(&mut self, connection: u64, seen: &[Seen], bytes: &[u8]) -> Verdict {
         let wraps = wraps(seen);
         if wraps.is_some() {
             self.wrapped.insert(connection);
@@ -334,6 +342,10 @@ impl Archer {
         }
         match (self.aim, commit) {
             (Aim::Commit(strike), Some(commit)) => self.at_commit(strike, connection, commit),
+            (Aim::WriteAnswer, Some(_)) if was_wrapped => self.lose_answer(connection),
+            (Aim::WriteAnswer, None) if wraps.is_none() && outside(seen, bytes) => {
+                self.lose_answer(connection)
+            }
             (Aim::Resolver(step), _) => self.at_resolver(step, connection, seen),
             (Aim::Auto(Part::Begin), _) => match wraps {
                 Some(begin_ends) => {
@@ -360,7 +372,7 @@ impl Archer {
     fn spares(&self, connection: u64) -> bool {
         let once_more = self.newest + 1;
         let looking = match self.aim {
-            Aim::Auto(_) | Aim::Commit(_) => true,
+            Aim::Auto(_) | Aim::Commit(_) | Aim::WriteAnswer => true,
             Aim::Resolver(_) => self.phase == Phase::Looking,
             Aim::Answer => false,
         };
@@ -541,6 +553,17 @@ impl Archer {
             _ => Verdict::CutBefore(self.cut()),
         }
     }
+}
+
+/// Whether a chunk has a write that is never part of a transaction of its client's.
+fn outside(seen: &[Seen], bytes: &[u8]) -> bool {
+    let texts = seen
+        .iter()
+        .filter(|packet| packet.point == Point::Write)
+        .filter_map(|packet| bytes.get(packet.at.clone())?.get(PACKET_HEADER + 1..));
+    texts
+        .into_iter()
+        .any(|text| OUTSIDE.iter().any(|begin| text.starts_with(begin)))
 }
 
 /// Whether a chunk is a write that was given a BEGIN; where the BEGIN ends.

@@ -1,15 +1,19 @@
-//! Steadfast as a child process: started, killed with -9 from any thread, started again on the same addresses.
+//! A proxy as a child process, Steadfast or another one: started, killed with -9 from any thread, started again on the
+//! same addresses.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use mysql_async::{Conn, Opts};
-use steadfast_sandbox::free_port;
+use steadfast_sandbox::{PeerProgram, free_port};
+
+use crate::peers::configuration::{self, Place};
 
 /// How long a server may be silent before the proxy gives its connection up, where a fault needs to outlast it: less
 /// than the default, for the pace of the campaign.
@@ -48,6 +52,11 @@ impl Run {
     }
 }
 
+/// Neither leg is encrypted, and all else is the default.
+pub(crate) const PLAIN: &str = "[backend]\ntls = \"disabled\"\n";
+/// The same, and the ledger is not used.
+pub(crate) const WITHOUT_LEDGER: &str = "[backend]\ntls = \"disabled\"\n[ledger]\nmode = \"off\"\n";
+
 /// The configuration with which the link sees what is said: no TLS to the server, and [`DEAD_AFTER`].
 pub(crate) fn visible() -> String {
     format!(
@@ -56,17 +65,25 @@ pub(crate) fn visible() -> String {
     )
 }
 
-/// A running Steadfast; killed when dropped.
+/// What is started, and started again.
+struct Launch {
+    /// The proxy's name in messages.
+    name: String,
+    program: OsString,
+    arguments: Vec<OsString>,
+}
+
+/// A running proxy; killed when dropped.
 pub(crate) struct Proxy {
-    run: Run,
+    launch: Launch,
+    ledger: bool,
     child: Killer,
-    command: Vec<String>,
     listen: SocketAddr,
     directory: Option<tempfile::TempDir>,
     log: PathBuf,
 }
 
-/// Kills a Steadfast from any thread.
+/// Kills a proxy from any thread.
 #[derive(Clone)]
 pub(crate) struct Killer(Arc<Mutex<Child>>);
 
@@ -84,20 +101,16 @@ impl Killer {
         child
             .kill()
             .and_then(|()| child.wait())
-            .context("could not kill Steadfast")?;
+            .context("could not kill the proxy")?;
         Ok(())
     }
 }
 
 impl Proxy {
+    /// Steadfast.
     pub(crate) fn start(run: Run, backend: SocketAddr) -> Result<Self> {
-        let directory = tempfile::Builder::new()
-            .prefix("steadfast-campaign-")
-            .tempdir()?;
-        // Not one that the kernel gives to connections: it must still be free when Steadfast starts again.
-        let local = || free_port().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let directory = directory()?;
         let (listen, admin) = (local()?, local()?);
-        let log = directory.path().join("steadfast.log");
         let mut command = vec![
             "serve".to_owned(),
             format!("--backend={backend}"),
@@ -110,12 +123,59 @@ impl Proxy {
             std::fs::write(&file, configuration)?;
             command.push(format!("--config={}", file.display()));
         }
-        command.extend(run.arguments.iter().cloned());
-        let child = spawn(&run, &command, &log)?;
+        command.extend(run.arguments);
+        let launch = Launch {
+            name: "Steadfast".to_owned(),
+            program: run.binary.into(),
+            arguments: command.into_iter().map(OsString::from).collect(),
+        };
+        Self::launch(launch, run.ledger, listen, directory)
+    }
+
+    /// Another proxy, with a configuration for this server.
+    pub(crate) fn start_peer(
+        program: &PeerProgram,
+        backend: SocketAddr,
+        server_version: &str,
+    ) -> Result<Self> {
+        let directory = directory()?;
+        let place = Place {
+            listen: local()?,
+            admin: local()?,
+            backend,
+            directory: directory.path(),
+            plugins: program.plugin_directory(),
+            server_version,
+        };
+        let file = directory.path().join("peer.conf");
+        std::fs::write(&file, configuration::text(program.peer(), &place))?;
+        let command = program.command();
+        let arguments = configuration::arguments(program.peer(), &place, &file);
+        let launch = Launch {
+            name: program.peer().to_string(),
+            program: command.get_program().to_owned(),
+            arguments: command
+                .get_args()
+                .map(ToOwned::to_owned)
+                .chain(arguments)
+                .collect(),
+        };
+        let listen = place.listen;
+        Self::launch(launch, false, listen, directory)
+    }
+
+    fn launch(
+        launch: Launch,
+        ledger: bool,
+        listen: SocketAddr,
+        directory: tempfile::TempDir,
+    ) -> Result<Self> {
+        let log = directory.path().join("proxy.log");
+        let child = launch.spawn(&log)?;
         Ok(Self {
-            run,
+            launch,
+            ledger,
             child: Killer(Arc::new(Mutex::new(child))),
-            command,
             listen,
             directory: Some(directory),
             log,
@@ -124,7 +184,7 @@ impl Proxy {
 
     /// Starts it after it was killed.
     pub(crate) fn start_again(&mut self) -> Result<()> {
-        *self.child.child() = spawn(&self.run, &self.command, &self.log)?;
+        *self.child.child() = self.launch.spawn(&self.log)?;
         Ok(())
     }
 
@@ -137,7 +197,7 @@ impl Proxy {
     }
 
     pub(crate) fn has_ledger(&self) -> bool {
-        self.run.ledger
+        self.ledger
     }
 
     pub(crate) async fn wait_until_ready(&mut self, clients: &Opts) -> Result<()> {
@@ -155,7 +215,8 @@ impl Proxy {
             self.check()?;
             if begun.elapsed() > STARTS_WITHIN {
                 bail!(
-                    "no login through Steadfast within 20 s: {error}; its log ends with:\n{}",
+                    "no login through {} within 20 s: {error}; its log ends with:\n{}",
+                    self.launch.name,
                     self.log_end()
                 );
             }
@@ -167,7 +228,8 @@ impl Proxy {
     pub(crate) fn check(&mut self) -> Result<()> {
         if let Some(status) = self.child.child().try_wait()? {
             bail!(
-                "Steadfast ended ({status}); its log ends with:\n{}",
+                "{} ended ({status}); its log ends with:\n{}",
+                self.launch.name,
                 self.log_end()
             );
         }
@@ -193,15 +255,28 @@ impl Proxy {
     }
 }
 
-fn spawn(run: &Run, command: &[String], log: &std::path::Path) -> Result<Child> {
-    let output = OpenOptions::new().create(true).append(true).open(log)?;
-    Command::new(&run.binary)
-        .args(command)
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output)
-        .spawn()
-        .with_context(|| format!("could not start {}", run.binary.display()))
+impl Launch {
+    fn spawn(&self, log: &Path) -> Result<Child> {
+        let output = OpenOptions::new().create(true).append(true).open(log)?;
+        Command::new(&self.program)
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .with_context(|| format!("could not start {}", self.program.display()))
+    }
+}
+
+fn directory() -> Result<tempfile::TempDir> {
+    Ok(tempfile::Builder::new()
+        .prefix("steadfast-campaign-")
+        .tempdir()?)
+}
+
+/// An address that the kernel gives to no connection: it must still be free when the proxy starts again.
+fn local() -> Result<SocketAddr> {
+    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)))
 }
 
 impl Drop for Proxy {

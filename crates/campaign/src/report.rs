@@ -29,6 +29,9 @@ pub(crate) struct ProfileReport {
 pub(crate) struct LegReport {
     pub(crate) server: String,
     pub(crate) front: String,
+    /// Where it is another proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) front_version: Option<String>,
     /// Commits were recorded.
     #[serde(default)]
     pub(crate) ledger: bool,
@@ -81,14 +84,15 @@ impl LegReport {
 }
 
 impl ProfileReport {
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.stats.add(&other.stats);
         for (kind, count) in &other.violations {
             *self.violations.entry(*kind).or_default() += count;
         }
     }
 
-    fn count(&self, kinds: &[Kind]) -> u64 {
+    /// Violations of these kinds.
+    pub(crate) fn count(&self, kinds: &[Kind]) -> u64 {
         kinds
             .iter()
             .filter_map(|kind| self.violations.get(kind))

@@ -1,4 +1,4 @@
-//! What a run stands on: a sandboxed server, the link in front of it, and Steadfast as a child
+//! What a run stands on: a sandboxed server, the link in front of it, and a proxy as a child
 //! process between the link and the clients; or a server and a proxy that somebody else runs.
 
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use mysql_async::{Conn, Opts, OptsBuilder, prelude::Queryable};
-use steadfast_sandbox::{Cut, Kind, Link, Server};
+use steadfast_sandbox::{Cut, Kind, Link, PeerProgram, Server};
 
 use crate::faults::Fault;
 use crate::proxy::Proxy;
@@ -14,6 +14,8 @@ pub(crate) use crate::proxy::{DEAD_AFTER, Killer, Run};
 
 pub(crate) const USER: &str = "campaign";
 pub(crate) const PASSWORD: &str = "Campaign-Password-1";
+/// ER_NO_SUCH_THREAD.
+const NO_SUCH_THREAD: u16 = 1094;
 
 /// How the clients' account logs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -40,6 +42,8 @@ pub(crate) enum Front {
     Direct,
     /// `steadfast serve`.
     Steadfast(Run),
+    /// Another proxy.
+    Peer(PeerProgram),
     /// A proxy that runs already, and the server behind it; no faults are injected.
     External { through: String, direct: String },
 }
@@ -49,6 +53,7 @@ impl Front {
         match self {
             Self::Direct => "direct",
             Self::Steadfast(_) => "steadfast",
+            Self::Peer(program) => program.peer().program_name(),
             Self::External { .. } => "external",
         }
     }
@@ -88,13 +93,22 @@ impl Rig {
             sandbox: Some((server, link)),
             proxy: None,
         };
-        if let Front::Steadfast(run) = front
-            && let Some((server, link)) = &rig.sandbox
-        {
-            if run.ledger {
-                run.install_ledger(&server.url())?;
+        let Some((server, link)) = &rig.sandbox else {
+            return Ok(rig);
+        };
+        let proxy = match front {
+            Front::Direct | Front::External { .. } => None,
+            Front::Steadfast(run) => {
+                if run.ledger {
+                    run.install_ledger(&server.url())?;
+                }
+                Some(Proxy::start(run.clone(), link.addr())?)
             }
-            let mut proxy = Proxy::start(run.clone(), link.addr())?;
+            Front::Peer(program) => {
+                Some(Proxy::start_peer(program, link.addr(), &server.version())?)
+            }
+        };
+        if let Some(mut proxy) = proxy {
             rig.clients = options(proxy.listen(), USER, PASSWORD);
             proxy.wait_until_ready(&rig.clients).await?;
             rig.proxy = Some(proxy);
@@ -153,20 +167,44 @@ impl Rig {
         Ok(())
     }
 
-    /// What kills Steadfast from any thread.
+    /// KILL of every session of the clients' account; how many there were.
+    pub(crate) async fn kill_sessions(&self) -> Result<u32> {
+        let mut conn = Conn::new(self.direct.clone())
+            .await
+            .context("the administrator could not connect")?;
+        let sessions: Vec<u64> = conn
+            .exec(
+                "SELECT id FROM information_schema.processlist WHERE user = ?",
+                (USER,),
+            )
+            .await?;
+        let mut killed = 0;
+        for id in sessions {
+            match conn.query_drop(format!("KILL {id}")).await {
+                Ok(()) => killed += 1,
+                // It has left meanwhile.
+                Err(mysql_async::Error::Server(error)) if error.code == NO_SUCH_THREAD => {}
+                Err(error) => return Err(error).context("KILL failed"),
+            }
+        }
+        conn.disconnect().await?;
+        Ok(killed)
+    }
+
+    /// What kills the proxy from any thread.
     pub(crate) fn proxy_killer(&self) -> Option<Killer> {
         self.proxy.as_ref().map(Proxy::killer)
     }
 
-    /// kill -9 of Steadfast.
+    /// kill -9 of the proxy.
     pub(crate) fn kill_proxy(&self) -> Result<()> {
         match self.proxy_killer() {
             Some(killer) => killer.kill(),
-            None => bail!("there is no Steadfast to kill: give --serve PATH"),
+            None => bail!("there is no proxy to kill: give --serve PATH"),
         }
     }
 
-    /// Starts Steadfast after [`Self::kill_proxy`], with the same addresses and state.
+    /// Starts the proxy after [`Self::kill_proxy`], with the same addresses and state.
     pub(crate) async fn start_proxy_again(&mut self) -> Result<()> {
         match &mut self.proxy {
             Some(proxy) => {
@@ -203,7 +241,7 @@ impl Rig {
         Some(())
     }
 
-    /// Fails with the end of its log when Steadfast has ended.
+    /// Fails with the end of its log when the proxy has ended.
     pub(crate) fn check_proxy(&mut self) -> Result<()> {
         match &mut self.proxy {
             Some(proxy) => proxy.check(),
@@ -211,7 +249,7 @@ impl Rig {
         }
     }
 
-    /// Steadfast's peak resident memory in KiB, where the system tells.
+    /// The proxy's peak resident memory in KiB, where the system tells.
     pub(crate) fn proxy_peak_kib(&self) -> Option<u64> {
         self.proxy.as_ref()?.peak_kib()
     }

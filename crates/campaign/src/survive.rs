@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) seconds_per_round: f64,
     pub(crate) seed: u64,
     pub(crate) profiles: &'static [Profile],
+    /// What the clients are owed.
+    pub(crate) terms: Terms,
     /// Where each leg's records go, as JSON lines.
     pub(crate) logs: Option<PathBuf>,
 }
@@ -86,6 +88,7 @@ pub(crate) async fn leg(
     let mut report = LegReport {
         server: server.to_owned(),
         front: front.to_owned(),
+        front_version: None,
         ledger: rig.has_ledger(),
         ledger_rows: rig.ledger_rows()?,
         fault: plan.fault.name().to_owned(),
@@ -166,11 +169,7 @@ pub(crate) async fn work(rig: &mut Rig, plan: &Plan) -> Result<Worked> {
     tokio::time::sleep(TABLES_AGE).await;
 
     let begun = Instant::now();
-    let terms = Terms {
-        no_doubt: rig.has_ledger(),
-        losses_excused: plan.fault.kills_the_proxy(),
-    };
-    let shared = Shared::new(plan.clients, terms);
+    let shared = Shared::new(plan.clients, plan.terms);
     let tasks: Vec<_> = (1..=plan.clients)
         .map(|id| {
             let state = SessionState::new(id, &database, rig.mariadb);

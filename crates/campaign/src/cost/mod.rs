@@ -13,14 +13,10 @@ use mysql_async::{Conn, prelude::Queryable};
 use serde::{Deserialize, Serialize};
 use steadfast_sandbox::{Kind, Server};
 
-use crate::proxy::{Proxy, Run};
+use crate::proxy::{PLAIN, Proxy, Run, WITHOUT_LEDGER};
 use crate::rig::{PASSWORD, USER, options};
 use report::{Sample, Size};
 use work::{Load, Work};
-
-/// Neither leg of a proxy is encrypted: the direct one is not either.
-const PLAIN: &str = "[backend]\ntls = \"disabled\"\n";
-const WITHOUT: &str = "[backend]\ntls = \"disabled\"\n[ledger]\nmode = \"off\"\n";
 
 /// What is to be measured.
 #[derive(Debug)]
@@ -176,7 +172,8 @@ impl Bench {
             ledger,
             configuration: Some(configuration.to_owned()),
         };
-        let (with, without) = (run(true, PLAIN), run(false, WITHOUT));
+        // Neither leg of a proxy is encrypted: the direct one is not either.
+        let (with, without) = (run(true, PLAIN), run(false, WITHOUT_LEDGER));
         with.install_ledger(&server.url())?;
         let mut loads = Vec::new();
         let mut proxies = Vec::new();
