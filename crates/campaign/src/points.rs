@@ -575,3 +575,26 @@ fn wraps(seen: &[Seen]) -> Option<usize> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(code: u8, text: &str) -> Vec<u8> {
+        let length = u8::try_from(text.len() + 1).unwrap();
+        [&[length, 0, 0, 0, code], text.as_bytes()].concat()
+    }
+
+    #[test]
+    fn a_write_outside_transactions_is_known_by_its_text_when_it_runs() {
+        let is_outside = |bytes: &[u8]| outside(&Sight::default().to_server(1, bytes), bytes);
+        let count = "UPDATE tally SET hits = hits + 1 WHERE client = 1";
+        assert!(is_outside(&query(3, count)));
+        assert!(is_outside(
+            &[query(3, "SELECT 1"), query(3, count)].concat()
+        ));
+        // COM_STMT_PREPARE runs nothing.
+        assert!(!is_outside(&query(0x16, count)));
+        assert!(!is_outside(&query(3, "UPDATE own SET value = 1")));
+    }
+}

@@ -144,6 +144,9 @@ impl PeerProgram {
 
     fn fetched(peer: Peer, progress: &Progress) -> Result<Self, Error> {
         let product = Product::Peer(peer);
+        if peer == Peer::ProxySql {
+            return Err(plan::unpackaged(product));
+        }
         let entry = cache::entry(&plan::cache_name(product), |into| {
             Plan::for_this_system(product)?.fetch(into, progress)
         })?;

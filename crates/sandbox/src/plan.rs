@@ -30,6 +30,15 @@ pub(crate) fn cache_name(product: Product) -> String {
     format!("{}-{id}{version}{codename}-{machine}", product.slug())
 }
 
+/// No system's packages have it.
+pub(crate) fn unpackaged(product: Product) -> Error {
+    Error::Unavailable {
+        product,
+        reason: "no distribution packages it".to_owned(),
+        install: product.by_hand(),
+    }
+}
+
 /// What os-release(5) says about this system; empty where it says nothing.
 struct Release {
     id: String,
@@ -115,9 +124,7 @@ impl Plan {
                 &["mysql-router"],
                 &[],
             ),
-            Product::Peer(Peer::ProxySql) => {
-                return Err(unavailable("no distribution packages it".to_owned()));
-            }
+            Product::Peer(Peer::ProxySql) => return Err(unpackaged(product)),
         };
         Ok(Plan {
             product,
