@@ -1,6 +1,6 @@
 //! One client: a session of an independent driver, its statements timed, its errors sorted by
 //! the error contract. It never retries a statement; it reconnects only after the connection
-//! was lost, which counts as a client-visible failure.
+//! was lost or an error said to (SQLSTATE 08S01), which counts as a client-visible failure.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -60,6 +60,11 @@ pub(crate) enum Stop {
 impl Stop {
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Error { code: 1213, state, .. } if state == "40001")
+    }
+
+    /// An error that tells the client to open another connection, as a pool does on this state.
+    pub(crate) fn ends_session(&self) -> bool {
+        matches!(self, Self::Error { state, .. } if state == "08S01")
     }
 
     pub(crate) fn is_doubt(&self) -> bool {
@@ -239,6 +244,11 @@ impl Client {
 
     pub(crate) fn is_connected(&self) -> bool {
         self.conn.is_some()
+    }
+
+    /// Gives the session up; the next work begins on another connection.
+    pub(crate) fn abandon_session(&mut self) {
+        self.conn = None;
     }
 
     pub(crate) async fn disconnect(&mut self) {

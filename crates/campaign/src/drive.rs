@@ -140,6 +140,9 @@ impl Client {
     }
 
     pub(crate) fn complain(&mut self, stop: &Stop) {
+        if stop.ends_session() {
+            self.abandon_session();
+        }
         let kind = match stop {
             Stop::Lost { .. } if self.shared.terms.losses_excused => {
                 self.stats().excused += 1;
