@@ -181,7 +181,9 @@ impl PeerProgram {
             .stdin(Stdio::null())
             .output()
             .ok()?;
-        self.version = version_in(&String::from_utf8_lossy(&output.stdout))?;
+        // ProxySQL says it on standard error.
+        let said = [output.stdout, output.stderr].concat();
+        self.version = version_in(&String::from_utf8_lossy(&said))?;
         Some(self)
     }
 }

@@ -44,6 +44,8 @@ pub(crate) fn arguments(peer: Peer, place: &Place<'_>, file: &Path) -> Vec<OsStr
         Peer::ProxySql => vec![
             "--foreground".into(),
             "--initial".into(),
+            // Which would ask a host on the network.
+            "--no-version-check".into(),
             "-c".into(),
             file,
             "-D".into(),
@@ -115,7 +117,7 @@ max_connect_errors = 1000000
 }
 
 /// One host group, the workload's account, transactions on one server connection. The monitor is off: it would only take
-/// the one server out.
+/// the one server out. What listens for PostgreSQL's clients (since 3.0, on all addresses) is sent to sockets.
 fn proxysql(place: &Place<'_>) -> String {
     let Place {
         listen,
@@ -133,6 +135,11 @@ admin_variables =
 {{
     admin_credentials = \"admin:admin\"
     mysql_ifaces = \"{admin}\"
+    pgsql_ifaces = \"{directory}/admin-pgsql.sock\"
+}}
+pgsql_variables =
+{{
+    interfaces = \"{directory}/pgsql.sock\"
 }}
 mysql_variables =
 {{
