@@ -104,6 +104,7 @@ pub(crate) fn end_text(end: End) -> String {
         End::Said(1053) => "the server is shutting down (1053)".to_owned(),
         End::Said(1927) => "the server said that the connection was killed (1927)".to_owned(),
         End::Said(4031) => "the server ended the idle connection (4031)".to_owned(),
+        End::Said(1644) => "the ledger refused the COMMIT's lane (1644)".to_owned(),
         End::Said(code @ (1290 | 1836)) => format!("the server has become read-only ({code})"),
         End::Said(code) => format!("the server ended the connection with error {code}"),
         End::Nonsense => "the server's bytes made no sense".to_owned(),

@@ -13,15 +13,15 @@ use crate::status::number;
 /// What is known of an account is believed for this long by sessions that begin.
 const BELIEVED: Duration = Duration::from_secs(15);
 
-/// A session without the ledger asks for it again after this time.
-pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// A session without the ledger tries it again after this time.
+pub(crate) const TRY_AGAIN: Duration = Duration::from_secs(30);
 
 /// Accounts that are remembered at most.
 const ACCOUNTS: usize = 4096;
 
 /// Asks whether this account can use the ledger: servers show procedures to those who may execute them.
 pub(crate) const USABLE: &[u8] = b"SELECT COUNT(*) FROM information_schema.ROUTINES \
-    WHERE ROUTINE_SCHEMA = 'steadfast' AND ROUTINE_NAME IN ('commit', 'fence')";
+    WHERE ROUTINE_SCHEMA = 'steadfast' AND ROUTINE_NAME IN ('commit', 'fence') LIMIT 1";
 
 /// What an answer to [`USABLE`] says.
 pub(crate) fn is_usable(answer: &QueryResult) -> bool {

@@ -77,6 +77,8 @@ pub(crate) struct OwnSettings {
     pub(crate) sql_mode: Vec<u8>,
     /// `character_set_client`.
     pub(crate) character_set_client: Vec<u8>,
+    /// `autocommit` of a new session.
+    pub(crate) autocommits: bool,
     /// What the server's process list calls this connection's client.
     pub(crate) host: Vec<u8>,
     /// Which server it is: no other has the same, and it has the same after a restart.
@@ -174,8 +176,8 @@ pub(crate) async fn set_up(
     let hidden = Hidden::query();
     let inherited = Inherited::of(connection.greeting.is_mariadb()).query();
     let rest = format!(
-        "SELECT @@SESSION.max_allowed_packet, @@SESSION.sql_mode, @@SESSION.character_set_client, \
-        (SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID()), {}",
+        "SELECT @@SESSION.max_allowed_packet, @@SESSION.sql_mode, @@SESSION.character_set_client, @@SESSION.autocommit, \
+        (SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID()), {} LIMIT 1",
         // Older MariaDB versions have no server_uid.
         if connection.greeting.is_mariadb() {
             "CONCAT_WS('/', @@hostname, @@port, @@server_id, @@datadir)"
@@ -184,29 +186,16 @@ pub(crate) async fn set_up(
         }
     );
     let set = Hidden::set();
-    let mut texts = vec![
+    let texts = [
         CLOCK.as_bytes(),
         hidden.as_bytes(),
         rest.as_bytes(),
         set.as_bytes(),
         inherited.as_bytes(),
     ];
-    let usable = shared.ledger.is_usable(user);
-    if usable.is_none() {
-        texts.push(ledger::USABLE);
-    }
     let asked = Instant::now();
     let mut results = connection.query_each(&texts).await?;
     let answered = Instant::now();
-    let ledger = match usable {
-        Some(usable) => usable,
-        None => {
-            let answer = results.pop().transpose().map_err(QueryError::Server)?;
-            let usable = answer.as_ref().is_some_and(ledger::is_usable);
-            shared.ledger.note(user, usable);
-            usable
-        }
-    };
     let inherited = match results.pop() {
         Some(Ok(result)) => first_row(&result),
         // A version without one of the variables must not keep anybody from logging in.
@@ -235,8 +224,22 @@ pub(crate) async fn set_up(
         max_allowed_packet: number_of(next()).unwrap_or(u64::MAX),
         sql_mode: next(),
         character_set_client: next(),
+        autocommits: next() == b"1",
         host: next(),
         server: next(),
+    };
+    if !own.autocommits && !connection.greeting.is_mariadb() {
+        connection.query_all(WITHOUT_AUTOCOMMIT).await?;
+    }
+    let ledger = match shared.ledger.is_usable(user) {
+        Some(usable) => usable,
+        None if own.autocommits => {
+            let usable = ledger::is_usable(&connection.query(ledger::USABLE).await?);
+            shared.ledger.note(user, usable);
+            usable
+        }
+        // MySQL answers from InnoDB, and the session's first transaction would have begun with that. It is tried.
+        None => true,
     };
     let boot = if zombie::has_port(&own.host) {
         None
@@ -252,6 +255,10 @@ pub(crate) async fn set_up(
         boot,
     })
 }
+
+/// Makes MySQL's status flags tell the truth in a session that begins without autocommit, because that is the server's
+/// setting: they claim autocommit until it is changed (9.7.4).
+pub(crate) const WITHOUT_AUTOCOMMIT: &[&[u8]] = &[b"SET autocommit=1", b"SET autocommit=0"];
 
 /// The values of the first row; NULL is empty.
 pub(crate) fn first_row(result: &QueryResult) -> Vec<Vec<u8>> {

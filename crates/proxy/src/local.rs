@@ -49,6 +49,11 @@ impl Local {
         self.lanes.borrow().now()
     }
 
+    /// None of those that were given back is used again.
+    pub(crate) fn forget_lanes(&self) {
+        self.lanes.borrow_mut().forget();
+    }
+
     /// Gives one back, whose every COMMIT was answered with OK.
     pub(crate) fn give_lane_back(&self, lane: Lane) {
         self.lanes.borrow_mut().give_back(lane);

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use steadfast_net::QueryError;
-use steadfast_session::ledger::{Mark, Verdict, calls};
+use steadfast_session::Reason;
+use steadfast_session::ledger::calls::{self, Refused};
+use steadfast_session::ledger::{Mark, Verdict};
 use steadfast_wire::Capabilities;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -15,8 +17,17 @@ use crate::zombie::{self, Zombie};
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A fence waits for the transaction that it fences no longer than this at once: then the lost connection is looked for
-/// again.
-const WAIT: &str = "SET SESSION innodb_lock_wait_timeout=2";
+/// again. MariaDB's `max_statement_time` would end it (1969); MySQL's counterpart is for SELECT only.
+fn wait(is_mariadb: bool) -> &'static str {
+    if is_mariadb {
+        "SET SESSION innodb_lock_wait_timeout=2, max_statement_time=0"
+    } else {
+        "SET SESSION innodb_lock_wait_timeout=2"
+    }
+}
+
+/// ER_SP_DOES_NOT_EXIST: MySQL cannot replace a procedure without it, which `steadfast ledger install` does.
+const MISSING_FOR_A_MOMENT: u16 = 1305;
 
 /// A recorded COMMIT whose answer was lost.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -75,10 +86,11 @@ async fn ask(
         zombie::end(shared, &mut link.connection, zombie).await?;
     }
     let fence = calls::fence(&doubt.mark);
+    let wait = wait(link.connection.greeting.is_mariadb());
     let asked = link
         .connection
         .query_all(&[
-            WAIT.as_bytes(),
+            wait.as_bytes(),
             fence.as_bytes(),
             calls::RECORDED.as_bytes(),
         ])
@@ -91,9 +103,15 @@ async fn ask(
                 .and_then(calls::record);
             doubt.mark.verdict(record)
         }
-        // Lock wait timeout, deadlock, interrupted: it has not been fenced.
-        Err(QueryError::Server(error)) if matches!(error.code, 1205 | 1213 | 1317) => {
-            return Err(Attempt::Again(error.to_string()));
+        Err(QueryError::Server(error)) => {
+            return Err(match calls::refused(error.code, None) {
+                Refused::Missing if error.code != MISSING_FOR_A_MOMENT => {
+                    Attempt::Final(Reason::NoLedger, error.to_string())
+                }
+                // It has not been fenced, and may be later: a lock, a deadlock, an interruption, a server that is
+                // read-only after its crash or not yet a member of its cluster again.
+                _ => Attempt::Again(error.to_string()),
+            });
         }
         Err(error) => return Err(error.into()),
     };

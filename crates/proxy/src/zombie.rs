@@ -40,7 +40,7 @@ impl Zombie {
     /// The query that finds it.
     fn look(&self) -> String {
         format!(
-            "SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {} AND HOST = X'{}'",
+            "SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {} AND HOST = X'{}' LIMIT 1",
             self.id,
             hexadecimal(&self.host)
         )

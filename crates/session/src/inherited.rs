@@ -62,7 +62,7 @@ impl Inherited {
             .names()
             .map(|name| format!("@@SESSION.{name}"))
             .collect();
-        format!("SELECT {}", list.join(", "))
+        format!("SELECT {} LIMIT 1", list.join(", "))
     }
 
     /// The statement that gives a connection with the values `now` those of `then`; `None`: they are the same.

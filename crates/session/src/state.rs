@@ -53,6 +53,9 @@ impl Hidden {
         ("wait_timeout", "2147483"),
     ];
 
+    /// The one of them with which the server tells what a transaction has written.
+    pub const TRACKS_WRITES: &str = "session_track_transaction_info";
+
     /// Whether `name` (lower case) is one of them.
     pub fn contains(name: &str) -> bool {
         Self::SETTINGS.iter().any(|(hidden, _)| *hidden == name)
@@ -73,7 +76,7 @@ impl Hidden {
             .iter()
             .map(|(name, _)| format!("@@SESSION.{name}"))
             .collect();
-        format!("SELECT {}", list.join(", "))
+        format!("SELECT {} LIMIT 1", list.join(", "))
     }
 }
 

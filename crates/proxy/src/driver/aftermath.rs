@@ -17,8 +17,8 @@ use std::rc::Rc;
 use steadfast_net::{QueryError, QueryResult};
 use steadfast_session::{Observes, Recording, Safety};
 use steadfast_sql::{
-    Answers, Class, Condition, Conditions, Dialect, Kind, PrepareSource, Server, Uses, answer,
-    classify, mentions_tables, prepare_parts, show_conditions,
+    Answers, Class, Condition, Conditions, Dialect, Effects, Kind, PrepareSource, Server, Uses,
+    answer, classify, mentions_tables, prepare_parts, show_conditions,
 };
 use steadfast_wire::command::code;
 use steadfast_wire::payload::put_lenenc_bytes;
@@ -117,6 +117,10 @@ impl Driver {
         let Some(class) = stored.class else { return };
         if !self.aftermath.differs() || !class.uses.intersects(Uses::ROW_COUNT | Uses::DIAGNOSTICS)
         {
+            return;
+        }
+        // What a definition asks is for whoever uses it later.
+        if class.effects.contains(Effects::SCHEMA) {
             return;
         }
         let dialect = self.dialect;

@@ -208,12 +208,14 @@ impl Driver {
                 self.own.clone_from(&link.own);
                 self.ledger = (link.ledger, tokio::time::Instant::now());
                 self.link = Some(link);
+                let autocommit = self.own.autocommits;
                 self.status = status;
+                self.status.set(StatusFlags::AUTOCOMMIT, autocommit);
                 self.core = Session::new(
                     self.shared.limits,
                     Status {
                         in_transaction: false,
-                        autocommit: status.contains(StatusFlags::AUTOCOMMIT),
+                        autocommit,
                     },
                 );
                 self.learn_settings();

@@ -15,7 +15,7 @@ use super::recover::{Word, listen};
 use super::{Driver, Exit, end_of};
 use crate::command::Stored;
 use crate::config::LedgerMode;
-use crate::ledger::ASK_AGAIN;
+use crate::ledger::TRY_AGAIN;
 use crate::relay::{Ended, Mark, Order};
 use crate::resolve::{Doubt, resolve};
 
@@ -51,11 +51,9 @@ impl Driver {
             LedgerMode::Auto => {}
         }
         let (usable, found) = self.ledger;
-        if !usable && found.elapsed() > ASK_AGAIN {
-            // It may have been installed since.
-            self.deferred.ledger = true;
-        }
-        usable
+        // It may have been installed since. A question would be noticed: MySQL answers it from InnoDB, in the session's
+        // own transaction.
+        usable || found.elapsed() > TRY_AGAIN
     }
 
     /// Whether this account can use the ledger has been found out.
@@ -109,9 +107,7 @@ impl Driver {
                 self.began = self.local.moment();
                 self.committed(flight, ended).await
             }
-            Exchanged::Ended(ended) => {
-                Ok(self.not_recorded(ended.error, lane, doubt, flight).await)
-            }
+            Exchanged::Ended(ended) => Ok(self.not_recorded(&ended, lane, doubt, flight).await),
             Exchanged::Lost(end, sent) => {
                 self.doubt = Some(doubt);
                 Ok(self.lost(end, sent).await)
@@ -126,7 +122,7 @@ impl Driver {
     async fn committed(&mut self, flight: Flight, ended: Ended) -> Result<Event, Exit> {
         let metrics = &self.shared.metrics;
         metrics.commits_recorded.inc();
-        let response = self.response(&ended);
+        let response = self.response(&ended, None);
         if flight.recording == Recording::Write && self.told_gtids() {
             // A direct connection would have told them with the write.
             self.aftermath.shows = true;
@@ -149,16 +145,17 @@ impl Driver {
 
     async fn not_recorded(
         &mut self,
-        error: u16,
+        ended: &Ended,
         lane: Lane,
         doubt: Doubt,
         flight: Flight,
     ) -> Event {
+        let error = ended.error;
         if flight.recording == Recording::Commit {
             self.client.outbound.clear();
             self.sequence = self.reply_from;
         }
-        match calls::refused(error) {
+        match calls::refused(error, ended.sqlstate) {
             Refused::Missing => {
                 tracing::debug!(client = %self.peer, "the ledger cannot be used: error {error}");
                 self.note_ledger(false);
@@ -175,6 +172,12 @@ impl Driver {
                     Some(true) => self.unrecorded(),
                     _ => self.lost(End::Said(error), Sent::Nothing).await,
                 }
+            }
+            Refused::RolledBack => {
+                tracing::warn!(client = %self.peer, lane = lane.id(), "the ledger refused a COMMIT: its lane is gone or fenced");
+                // The ledger was emptied or went back in time, and the others are gone as well.
+                self.local.forget_lanes();
+                self.lost(End::Said(error), Sent::Nothing).await
             }
             Refused::Doubtful => {
                 self.doubt = Some(doubt);
@@ -207,7 +210,7 @@ impl Driver {
         match self.query(COMMIT).await {
             Ok(_) => {
                 self.status -= StatusFlags::IN_TRANS;
-                let response = self.response(&Ended {
+                let ended = Ended {
                     status: Some(self.status),
                     error: 0,
                     sqlstate: None,
@@ -217,11 +220,12 @@ impl Driver {
                     warnings: 0,
                     rows: None,
                     prepared: None,
-                });
+                };
+                let response = self.response(&ended, None);
                 Ok(Event::Committed(response))
             }
             Err(QueryError::Server(error)) if !error.ends_connection() => {
-                Ok(match calls::refused(error.code) {
+                Ok(match calls::refused(error.code, None) {
                     Refused::ReadOnly => self.lost(End::Said(error.code), Sent::Nothing).await,
                     _ => Event::CommitFailed(error.code),
                 })
@@ -242,7 +246,7 @@ impl Driver {
 
     /// The answer of a write is complete, and waits for its COMMIT.
     pub(super) fn hold_answer(&mut self, stored: &Stored, ended: Ended) -> Event {
-        let response = self.response(&ended);
+        let response = self.response(&ended, stored.class);
         let given = self.given.take();
         self.mark = None;
         self.held = Some(HeldAnswer {

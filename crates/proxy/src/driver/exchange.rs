@@ -4,7 +4,7 @@ use std::io;
 use std::rc::Rc;
 
 use steadfast_session::{Event, Flight, Handle, Recording, Response, Sent, Status};
-use steadfast_sql::{Kind, Uses};
+use steadfast_sql::{Class, Kind, Server, Uses};
 use steadfast_wire::command::{Query, code};
 use steadfast_wire::frame::{self, HEADER_LEN, Header, MAX_FRAME};
 use steadfast_wire::response::ErrPacket;
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::before::Before;
 use super::{AHEAD, Driver, Exit, end_of, end_of_io, silence};
 use crate::command::Stored;
+use crate::link::WITHOUT_AUTOCOMMIT;
 use crate::registry::Control;
 use crate::relay::{Ended, Fed, Order};
 
@@ -26,7 +27,7 @@ const HOLD_BACK: usize = 48 << 10;
 const WRITE_AT_ONCE: usize = 64 << 10;
 
 /// Goes before a write that is to be recorded.
-const BEGIN: &[u8] = b"BEGIN";
+const BEGIN: &[u8] = b"START TRANSACTION";
 
 /// Bytes asked of the server's socket at once.
 const READ: usize = 64 << 10;
@@ -97,7 +98,9 @@ impl Driver {
         let exchanged = self.exchange(&stored, flight).await?;
         Ok(match exchanged {
             Exchanged::Ended(_)
-                if flight.may_have_run && !self.streamed && self.wrote_non_transactional() =>
+                if flight.may_have_run
+                    && !self.streamed
+                    && self.wrote_non_transactional(stored.class) =>
             {
                 self.client.outbound.clear();
                 self.sequence = self.reply_from;
@@ -107,9 +110,12 @@ impl Driver {
             Exchanged::Ended(ended) if flight.recording == Recording::Write && ended.error == 0 => {
                 self.hold_answer(&stored, ended)
             }
-            Exchanged::Ended(ended) => {
+            Exchanged::Ended(mut ended) => {
                 self.mark = None;
                 let changes = self.changes();
+                if Self::is_reset(&stored) && ended.error == 0 {
+                    self.begin_without_autocommit(&mut ended).await;
+                }
                 if flight.recording == Recording::Write {
                     self.roll_back(&ended).await;
                 }
@@ -117,7 +123,7 @@ impl Driver {
                 if flight.recording == Recording::Write {
                     self.keep_conditions_of_failure();
                 }
-                let response = self.response(&ended);
+                let response = self.response(&ended, stored.class);
                 if flight.guarded {
                     self.end_guard().await;
                 }
@@ -165,7 +171,7 @@ impl Driver {
         !self.core.transaction().is_open() || (self.wave == Some(self.shared.gate.wave()) && !ends)
     }
 
-    pub(super) fn response(&mut self, ended: &Ended) -> Response {
+    pub(super) fn response(&mut self, ended: &Ended, class: Option<Class>) -> Response {
         if let Some(status) = ended.status {
             self.status = status;
         }
@@ -179,8 +185,25 @@ impl Driver {
             digest: ended.digest,
             insert_id: ended.insert_id,
             wrote: self.wrote(ended),
-            non_transactional: self.wrote_non_transactional(),
+            non_transactional: self.wrote_non_transactional(class),
             order: self.shared.gate.next_order(),
+        }
+    }
+
+    /// After COM_RESET_CONNECTION, where the server's sessions begin without autocommit.
+    async fn begin_without_autocommit(&mut self, ended: &mut Ended) {
+        if self.link.is_none() || self.own.autocommits {
+            return;
+        }
+        if let Some(status) = &mut ended.status {
+            *status -= StatusFlags::AUTOCOMMIT;
+        }
+        if self.dialect.server == Server::MySql
+            && let Err(error) = self.query_all(WITHOUT_AUTOCOMMIT).await
+        {
+            tracing::debug!(client = %self.peer, "autocommit was not made again after a reset: {error}");
+            // Another connection begins with it.
+            self.discard();
         }
     }
 

@@ -20,7 +20,6 @@ use tokio::time::timeout;
 use super::before::Before;
 use super::{Deferred, Driver, silence};
 use crate::command::Stored;
-use crate::ledger;
 use crate::relay::Ended;
 
 /// FOUND_ROWS() above this is not made again: the rows would have to be sent.
@@ -62,6 +61,7 @@ impl Driver {
                 self.deferred = Deferred {
                     clock: false,
                     hide: false,
+                    untracked: false,
                     ..deferred
                 };
                 deferred = Deferred {
@@ -89,14 +89,9 @@ impl Driver {
                 self.ask_user_locks(&RowCount::OfSelect).await?;
                 self.tell_released();
             }
-            if deferred.ledger {
-                let answer = self.ask(&[ledger::USABLE], &RowCount::OfSelect).await?;
-                let usable = answer.first().is_some_and(ledger::is_usable);
-                self.note_ledger(usable);
-            }
         }
-        if looks {
-            self.show_settings().await?;
+        if !looks.is_empty() {
+            self.show_settings(&looks).await?;
         }
         if let Some(rows) = self.found_rows
             && may_look_at_found_rows(stored)
@@ -151,7 +146,7 @@ impl Driver {
         let mut all: Vec<&[u8]> = Vec::with_capacity(texts.len() + 2);
         let known = self.found_rows.is_some();
         if !known {
-            all.push(b"SELECT FOUND_ROWS()");
+            all.push(b"SELECT FOUND_ROWS() LIMIT 1");
         }
         all.extend_from_slice(texts);
         all.extend(last.as_deref());
@@ -178,7 +173,7 @@ impl Driver {
         let text = match rows {
             0 => "SELECT 1 FROM DUAL WHERE FALSE".to_owned(),
             // Without tables: MariaDB keeps the warnings.
-            1..=10 => vec!["SELECT 1"; rows as usize].join(" UNION ALL "),
+            1..=10 => vec!["SELECT 1"; rows as usize].join(" UNION ALL ") + " LIMIT 10",
             11..=REMADE_ROWS => {
                 format!("SELECT 1 FROM ({ten}) a, ({ten}) b, ({ten}) c, ({ten}) d LIMIT {rows}")
             }
@@ -191,13 +186,13 @@ impl Driver {
         Ok(())
     }
 
-    /// Whether a command's result may show settings that Steadfast made for itself.
-    fn looks_at_hidden_settings(&self, stored: &Stored) -> bool {
+    /// Which settings that Steadfast made for itself a command's result may show.
+    fn looks_at_hidden_settings(&self, stored: &Stored) -> Vec<&'static str> {
         let Some(class) = stored.class else {
-            return false;
+            return Vec::new();
         };
         if !class.uses.contains(Uses::SYSTEM_VARIABLE) || class.kind == Kind::Set {
-            return false;
+            return Vec::new();
         }
         let text: &[u8] = match &stored.prepared {
             Some(prepared) => prepared.text(),
@@ -205,20 +200,23 @@ impl Driver {
         };
         let text = text.to_ascii_lowercase();
         let contains = |name: &[u8]| text.windows(name.len()).any(|part| part == name);
-        contains(b"variables")
-            || Hidden::SETTINGS
-                .iter()
-                .any(|(name, _)| contains(name.as_bytes()))
+        let all = contains(b"variables");
+        let names = Hidden::SETTINGS.iter().map(|(name, _)| *name);
+        names
+            .filter(|name| all || contains(name.as_bytes()))
+            .collect()
     }
 
-    /// Gives the client its own values of the hidden settings, for one statement.
-    async fn show_settings(&mut self) -> Result<(), Before> {
+    /// Gives the client its own values of these hidden settings, for one statement. No others: while the server does not
+    /// tell what is written, everything counts as written.
+    async fn show_settings(&mut self, names: &[&str]) -> Result<(), Before> {
         let Some(link) = &self.link else {
             return Ok(());
         };
         let list: Vec<String> = Hidden::SETTINGS
             .iter()
             .zip(&link.own.hidden)
+            .filter(|((name, _), _)| names.contains(name))
             .map(|((name, _), own)| {
                 let value = self.state.variable(name).unwrap_or(own);
                 format!(
@@ -230,6 +228,7 @@ impl Driver {
         let text = format!("SET SESSION {}", list.join(", "));
         self.query(text.as_bytes()).await?;
         self.deferred.hide = true;
+        self.deferred.untracked |= names.contains(&Hidden::TRACKS_WRITES);
         Ok(())
     }
 
@@ -331,7 +330,7 @@ impl Driver {
     /// thread cache).
     async fn begin_again(&mut self) -> Result<(), Before> {
         let hidden = Hidden::query();
-        let own: &[u8] = b"SELECT @@SESSION.sql_mode, @@SESSION.character_set_client";
+        let own: &[u8] = b"SELECT @@SESSION.sql_mode, @@SESSION.character_set_client LIMIT 1";
         let mut texts = vec![hidden.as_bytes(), own];
         // Asked only of a server that knew all of these at the login.
         let inherited = match &self.link {
@@ -357,6 +356,7 @@ impl Driver {
         let set = Hidden::set();
         self.query(set.as_bytes()).await?;
         self.deferred.hide = false;
+        self.deferred.untracked = false;
         if let Some(link) = &mut self.link {
             link.own.hidden = hidden;
             link.own.inherited = inherited;
@@ -371,7 +371,7 @@ impl Driver {
     }
 
     async fn ask_collation(&mut self, leave: &RowCount) -> Result<(), Before> {
-        let question: &[u8] = b"SELECT @@SESSION.collation_connection";
+        let question: &[u8] = b"SELECT @@SESSION.collation_connection LIMIT 1";
         let row = first_row(self.ask(&[question], leave).await?);
         if let Some(value) = row.into_iter().next().flatten() {
             self.state_mut()

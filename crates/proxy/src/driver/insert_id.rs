@@ -125,7 +125,7 @@ impl Driver {
 
     /// After it: it has drawn its id, or `id` is restored again.
     pub(super) async fn restore_insert_id_unless_set(&mut self, id: u64) -> Result<(), QueryError> {
-        let found = self.ask_one(b"SELECT LAST_INSERT_ID()").await?;
+        let found = self.ask_one(b"SELECT LAST_INSERT_ID() LIMIT 1").await?;
         if number(&found, 0) == Some(self.restored_insert_id) {
             self.set_insert_id(id).await?;
         }
@@ -146,7 +146,7 @@ impl Driver {
         told: Option<Handle>,
         drawn: Option<Rc<Drawn>>,
     ) -> Result<Option<u64>, QueryError> {
-        let found = self.ask_one(b"SELECT LAST_INSERT_ID()").await?;
+        let found = self.ask_one(b"SELECT LAST_INSERT_ID() LIMIT 1").await?;
         let id = number(&found, 0);
         if id != Some(self.restored_insert_id) {
             return Ok(id);

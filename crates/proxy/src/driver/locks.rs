@@ -85,7 +85,7 @@ impl Driver {
                 .iter()
                 .map(|name| format!("IS_USED_LOCK({name}) <=> CONNECTION_ID()"))
                 .collect();
-            let text = format!("SELECT {}", list.join(", "));
+            let text = format!("SELECT {} LIMIT 1", list.join(", "));
             let row = match self.ask(&[text.as_bytes()], leave).await {
                 Ok(found) => found
                     .into_iter()

@@ -122,6 +122,8 @@ struct Deferred {
     clock: bool,
     /// Steadfast's own settings.
     hide: bool,
+    /// They are not made, and `session_track_transaction_info` is among them: the server may not tell what is written.
+    untracked: bool,
     /// The collation of the connection is to be asked for.
     collation: bool,
     /// Values of user variables are to be asked for.
@@ -130,8 +132,6 @@ struct Deferred {
     variables: bool,
     /// Which user locks the session still holds is to be asked.
     user_locks: bool,
-    /// Whether the ledger can be used is to be asked.
-    ledger: bool,
 }
 
 /// What an idle session meets next.
@@ -232,10 +232,13 @@ impl Driver {
     /// A session that has just logged in.
     pub(crate) fn new(start: Start) -> Self {
         let limits = start.shared.limits;
+        let autocommit = start.link.own.autocommits;
         let status = Status {
             in_transaction: start.status.contains(StatusFlags::IN_TRANS),
-            autocommit: start.status.contains(StatusFlags::AUTOCOMMIT),
+            autocommit,
         };
+        let mut flags = start.status;
+        flags.set(StatusFlags::AUTOCOMMIT, autocommit);
         let state = Rc::new(SessionState::new(start.schema.as_deref()));
         let number = start.shared.number();
         let mut client = start.client;
@@ -265,7 +268,7 @@ impl Driver {
             long_data: HashMap::new(),
             dialect: start.link.dialect(),
             tracking: Tracking::default(),
-            status: start.status,
+            status: flags,
             deferred: Deferred::default(),
             aftermath: Aftermath::default(),
             found_rows: None,

@@ -327,7 +327,7 @@ impl Driver {
                         "a replayed statement gave another result than before"
                     );
                 }
-                Ok(Event::Response(self.response(&ended)))
+                Ok(Event::Response(self.response(&ended, stored.class)))
             }
             Err(Before::Lost(end)) => Ok(self.lost(end, Sent::Nothing).await),
             Err(Before::NotPrepared { .. }) => Ok(Event::Response(Response {

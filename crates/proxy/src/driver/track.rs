@@ -84,6 +84,7 @@ impl Driver {
             self.forget_session_data(state);
             self.deferred = Deferred {
                 hide: true,
+                untracked: true,
                 ..Deferred::default()
             };
         }
@@ -148,6 +149,7 @@ impl Driver {
             }
             if Hidden::contains(name) {
                 driver.deferred.hide = true;
+                driver.deferred.untracked |= name == Hidden::TRACKS_WRITES;
             }
             if matches!(name, "last_insert_id" | "identity")
                 && let Some(id) = std::str::from_utf8(value)
@@ -224,11 +226,16 @@ impl Driver {
             .capabilities
             .contains(Capabilities::DEPRECATE_EOF);
         (ended.rows.is_some() && !tells)
+            || self.deferred.untracked
             || response::SessionState::new(link.relay.changes())
                 .flatten()
                 .any(|change| match change {
                     SessionStateChange::TransactionState(state) => {
                         state.writes_transactional() || state.writes_non_transactional()
+                    }
+                    // It may have been switched off before something was written.
+                    SessionStateChange::SystemVariable { name, .. } => {
+                        name == Hidden::TRACKS_WRITES.as_bytes()
                     }
                     _ => false,
                 })
@@ -242,15 +249,21 @@ impl Driver {
             .any(|change| matches!(change, SessionStateChange::Gtids { .. }))
     }
 
-    /// Whether the transaction tracker said that non-transactional tables were written.
-    pub(super) fn wrote_non_transactional(&self) -> bool {
+    /// Whether the transaction tracker said that non-transactional tables were written, or could not have said so of a
+    /// statement that may write.
+    pub(super) fn wrote_non_transactional(&self, class: Option<Class>) -> bool {
         let Some(link) = &self.link else { return false };
-        response::SessionState::new(link.relay.changes())
-            .flatten()
-            .any(|change| match change {
-                SessionStateChange::TransactionState(state) => state.writes_non_transactional(),
-                _ => false,
-            })
+        let may_write = class.is_none_or(|class| {
+            class.uses.contains(Uses::UNKNOWN_FUNCTION)
+                || !matches!(class.kind, Kind::Select | Kind::Set | Kind::Show)
+        });
+        (self.deferred.untracked && may_write)
+            || response::SessionState::new(link.relay.changes())
+                .flatten()
+                .any(|change| match change {
+                    SessionStateChange::TransactionState(state) => state.writes_non_transactional(),
+                    _ => false,
+                })
     }
 
     /// What the servers do not track, from the text.
@@ -313,6 +326,7 @@ impl Driver {
                             .starts_with(b"session_track")
                     {
                         self.deferred.hide = true;
+                        self.deferred.untracked = true;
                     }
                 }
             }

@@ -65,7 +65,7 @@ impl Driver {
                 format!("COALESCE(LENGTH(@{name}), 0)")
             })
             .collect();
-        let question = format!("SELECT {}", list.join(", "));
+        let question = format!("SELECT {} LIMIT 1", list.join(", "));
         let row = first_row(self.ask(&[question.as_bytes()], leave).await?);
         let length = |value: Option<Vec<u8>>| {
             let digits = value.and_then(|value| String::from_utf8(value).ok());
@@ -89,7 +89,7 @@ impl Driver {
                 format!("@{name}, HEX(@{name}), CHARSET(@{name}), COLLATION(@{name})")
             })
             .collect();
-        let question = format!("SELECT {}", list.join(", "));
+        let question = format!("SELECT {} LIMIT 1", list.join(", "));
         let Some(result) = self.ask(&[question.as_bytes()], leave).await?.pop() else {
             return Ok(());
         };

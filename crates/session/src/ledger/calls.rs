@@ -52,6 +52,8 @@ pub enum Refused {
     /// The server is read-only for the ledger's account, and has been since before the COMMIT took effect. The
     /// transaction is as it was, if the server says that one is open (COM_PING), else rolled back.
     ReadOnly,
+    /// The procedure itself has refused it, and rolled the transaction back.
+    RolledBack,
     /// Whether the transaction is committed, open or rolled back is not known: the ledger must be asked.
     Doubtful,
 }
@@ -64,9 +66,12 @@ pub enum Refused {
 /// READ ONLY transaction, 1665 where the binary log cannot hold it. ReadOnly: 1290 with `read_only`, 1836 with
 /// `innodb_read_only`; both servers look for it before they write and before they commit.
 ///
+/// RolledBack: the procedure's own SQLSTATE, SF001.
+///
 /// Anything else can come after the COMMIT as well: servers look for a KILL after each statement of a procedure.
-pub fn refused(error: u16) -> Refused {
+pub fn refused(error: u16, sqlstate: Option<[u8; 5]>) -> Refused {
     match error {
+        _ if sqlstate == Some(*b"SF001") => Refused::RolledBack,
         1044 | 1049 | 1054 | 1142 | 1143 | 1146 | 1305 | 1318 | 1356 | 1370 | 1449 | 1457
         | 1548 => Refused::Missing,
         1099 | 1100 | 1223 | 1665 | 1785 | 1792 => Refused::Unfit,
@@ -92,12 +97,13 @@ mod tests {
 
     #[test]
     fn only_errors_from_before_the_commit_leave_no_doubt() {
-        assert_eq!(refused(1305), Refused::Missing);
-        assert_eq!(refused(1785), Refused::Unfit);
-        assert_eq!(refused(1290), Refused::ReadOnly);
+        assert_eq!(refused(1305, Some(*b"42000")), Refused::Missing);
+        assert_eq!(refused(1785, None), Refused::Unfit);
+        assert_eq!(refused(1290, None), Refused::ReadOnly);
+        assert_eq!(refused(1644, Some(*b"SF001")), Refused::RolledBack);
         // Deadlock, lock wait, a KILL, a fenced lane, a lane whose row a fence made.
         for error in [1213, 1205, 1317, 1644, 1062, 1180] {
-            assert_eq!(refused(error), Refused::Doubtful);
+            assert_eq!(refused(error, Some(*b"HY000")), Refused::Doubtful);
         }
     }
 }

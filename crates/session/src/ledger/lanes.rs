@@ -26,6 +26,11 @@ pub struct Lanes {
 }
 
 impl Lanes {
+    /// Forgets those that are free: their rows may be gone.
+    pub fn forget(&mut self) {
+        self.free.clear();
+    }
+
     /// A lane for a transaction that began at that moment; `None`: another must be opened. `now` as in [`Lane::new`].
     pub fn take(&mut self, now: u64, began: Moment) -> Option<Lane> {
         let mut fit = self.free.partition_point(|(back, _)| *back <= began);

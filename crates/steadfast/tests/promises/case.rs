@@ -372,3 +372,18 @@ macro_rules! on_both_servers {
     () => {};
 }
 pub(crate) use on_both_servers;
+
+/// Declares cases that must hold on both servers, with the ledger.
+macro_rules! with_ledger {
+    ($(fn $name:ident($case:ident) $body:block)*) => {
+        $(mod $name {
+            use super::*;
+            fn holds($case: &Case) $body
+            #[test]
+            fn mariadb() { holds(&Case::with_ledger(Kind::MariaDb, "")); }
+            #[test]
+            fn mysql() { holds(&Case::with_ledger(Kind::MySql, "")); }
+        })*
+    };
+}
+pub(crate) use with_ledger;

@@ -5,41 +5,27 @@ use std::time::{Duration, Instant};
 
 use steadfast_sandbox::Kind;
 
-use crate::case::{At, Case};
+use crate::case::{At, Case, with_ledger};
 
 const STMT_EXECUTE: u8 = 23;
-const COMMIT: At = At::Text("CALL steadfast.commit");
-
-/// Declares cases that must hold on both servers, with the ledger.
-macro_rules! with_ledger {
-    ($(fn $name:ident($case:ident) $body:block)*) => {
-        $(mod $name {
-            use super::*;
-            fn holds($case: &Case) $body
-            #[test]
-            fn mariadb() { holds(&Case::with_ledger(Kind::MariaDb, "")); }
-            #[test]
-            fn mysql() { holds(&Case::with_ledger(Kind::MySql, "")); }
-        })*
-    };
-}
+pub(crate) const COMMIT: At = At::Text("CALL steadfast.commit");
 
 #[derive(Clone, Copy, Debug)]
-enum Fault {
+pub(crate) enum Fault {
     /// The server has committed, and nobody hears of it.
     Answer,
     /// The COMMIT does not arrive.
     Command,
 }
 
-fn inflict(case: &Case, fault: Fault, at: At) {
+pub(crate) fn inflict(case: &Case, fault: Fault, at: At) {
     match fault {
         Fault::Answer => case.cut_answer_to(at),
         Fault::Command => case.cut_instead_of(at),
     }
 }
 
-const FAULTS: [Fault; 2] = [Fault::Answer, Fault::Command];
+pub(crate) const FAULTS: [Fault; 2] = [Fault::Answer, Fault::Command];
 
 /// What opens a transaction that has written, what commits it, and whether one is open after it.
 const COMMITS: &[(&[&str], &str, bool)] = &[

@@ -18,6 +18,7 @@ mod inherited;
 mod insert_id;
 mod kill;
 mod ledger;
+mod ledger_edges;
 mod metrics;
 mod outage;
 mod prepared;

@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn understands_what_the_proxy_asks() {
         for text in [
-            "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS UNSIGNED)",
+            "SELECT CAST(@@timestamp * 1000000 AS UNSIGNED) LIMIT 1",
             "SELECT @@SESSION.max_allowed_packet, (SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID())",
             "SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = 7 AND HOST = X'3132'",
             "SHOW GLOBAL STATUS LIKE 'Uptime'",
