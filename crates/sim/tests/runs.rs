@@ -41,7 +41,20 @@ fn finds(plant: Plant) {
     let seeds = 0..3000;
     let found = each(
         seeds.clone(),
-        |seed| Plan::random(seed, Some(true), plant),
+        |seed| {
+            let mut plan = Plan::random(seed, Some(true), plant);
+            if plant == Plant::NoFence {
+                // By chance it takes some thousand runs.
+                plan.faults.push(Planned {
+                    when: When::At(Phase::Within, Class::Ledger, seed as u32 % 4),
+                    fault: Fault::Stall {
+                        millis: 6_000,
+                        lost: true,
+                    },
+                });
+            }
+            plan
+        },
         |seed, violations| {
             if !violations.is_empty() {
                 eprintln!("{plant:?}, seed {seed}: {violations:?}");
