@@ -171,6 +171,23 @@ fn a_connection_that_falls_silent_while_a_session_comes_back_does_not_use_up_hol
 }
 
 #[test]
+fn a_statement_that_is_lost_again_and_again_is_given_up_and_has_done_nothing() {
+    let mut plan = Plan::quiet(Script::Write, true, true, 1);
+    plan.faults = (0..8)
+        .map(|time| Planned {
+            when: When::At(Phase::Before, Class::Autocommit, time),
+            fault: Fault::Rst {
+                cut: 0,
+                seen: Seen::ByBoth,
+            },
+        })
+        .collect();
+    let report = run(&plan, Keep::Violations).unwrap();
+    assert_eq!(report.violations, [""; 0]);
+    assert_eq!(report.tally.errors.get(&1053), Some(&1));
+}
+
+#[test]
 fn a_fence_that_does_not_fence_is_found() {
     finds(Plant::NoFence);
 }
