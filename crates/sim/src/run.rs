@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use steadfast_net::Listener;
 use steadfast_proxy::config::{AdminAddress, BackendTls, ClientTls, Config, LedgerMode, Overrides};
 use steadfast_proxy::simulation::{self, Parts, RandomBits};
+use steadfast_session::Limits;
 use steadfast_wire::auth::{Password, RsaKeyPair};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -216,6 +217,7 @@ fn rules(plan: &Plan) -> Rules {
     Rules {
         doubt: !plan.ledger || long || plan.has(|fault| matches!(fault, Fault::Kill)),
         unavailable: long,
+        again: plan.faults.len() >= Limits::default().attempts.into(),
         killed: plan.has(|fault| matches!(fault, Fault::Kill)),
         closed: plan.has(|fault| matches!(fault, Fault::ProxyCrash { .. })),
         row_count_lost: !plan.off,

@@ -41,7 +41,20 @@ fn finds(plant: Plant) {
     let seeds = 0..3000;
     let found = each(
         seeds.clone(),
-        |seed| Plan::random(seed, Some(true), plant),
+        |seed| {
+            let mut plan = Plan::random(seed, Some(true), plant);
+            if plant == Plant::NoFence {
+                // By chance it takes some thousand runs.
+                plan.faults.push(Planned {
+                    when: When::At(Phase::Within, Class::Ledger, seed as u32 % 4),
+                    fault: Fault::Stall {
+                        millis: 6_000,
+                        lost: true,
+                    },
+                });
+            }
+            plan
+        },
         |seed, violations| {
             if !violations.is_empty() {
                 eprintln!("{plant:?}, seed {seed}: {violations:?}");
@@ -155,6 +168,23 @@ fn a_connection_that_falls_silent_while_a_session_comes_back_does_not_use_up_hol
     let sum = lost.walk().unwrap();
     assert_eq!(sum.violations, []);
     assert!(!sum.errors.contains_key(&1053), "{:?}", sum.errors);
+}
+
+#[test]
+fn a_statement_that_is_lost_again_and_again_is_given_up_and_has_done_nothing() {
+    let mut plan = Plan::quiet(Script::Write, true, true, 1);
+    plan.faults = (0..8)
+        .map(|time| Planned {
+            when: When::At(Phase::Before, Class::Autocommit, time),
+            fault: Fault::Rst {
+                cut: 0,
+                seen: Seen::ByBoth,
+            },
+        })
+        .collect();
+    let report = run(&plan, Keep::Violations).unwrap();
+    assert_eq!(report.violations, [""; 0]);
+    assert_eq!(report.tally.errors.get(&1053), Some(&1));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! checker that knows nothing of the machine's inside holds it to the promises.
 //!
 //! ```text
-//! cargo run --release -p steadfast-session --example explore -- --length 4 --faults 2 --jobs 2
+//! cargo run --release -p steadfast-session --example explore -- --length 3 --faults 3 --jobs 2
 //! ```
 //!
 //! Ends in a table of what struck where. Exit code 1: something that can strike did not. A broken promise panics, with
@@ -36,7 +36,7 @@ struct Options {
 fn options() -> Result<Options, String> {
     let mut options = Options {
         length: 3,
-        faults: 2,
+        faults: 3,
         jobs: 1,
     };
     let mut arguments = std::env::args().skip(1);

@@ -24,11 +24,12 @@ pub(crate) struct Server {
     last_insert_id: u64,
     /// Bumped by "another session": what reads see.
     version: u64,
-    /// The ledger: the mark of the last recorded COMMIT that took effect.
-    recorded: u64,
-    /// A recorded COMMIT whose bytes are still on their way, and what its transaction has written: it takes effect at
-    /// any time, unless it is fenced.
-    on_its_way: Option<(u64, Vec<usize>)>,
+    /// The ledger: the marks of recorded COMMITs that took effect. Each may be on a lane of its own: one that is in
+    /// doubt is never used again.
+    recorded: Vec<u64>,
+    /// Recorded COMMITs whose bytes are still on their way, and what their transactions have written: they take effect
+    /// at any time, unless they are fenced.
+    on_its_way: Vec<(u64, Vec<usize>)>,
 }
 
 impl Server {
@@ -115,11 +116,11 @@ impl Server {
 
     /// What is still on its way arrives.
     pub(crate) fn arrive(&mut self) {
-        if let Some((mark, writes)) = self.on_its_way.take() {
+        for (mark, writes) in self.on_its_way.drain(..) {
             for id in writes {
                 self.committed[id] += 1;
             }
-            self.recorded = mark;
+            self.recorded.push(mark);
         }
     }
 
@@ -284,7 +285,7 @@ impl Run<'_> {
         if matches!(fault, None | Some(After | ErrorAfter)) {
             self.server.commit();
             if recorded {
-                self.server.recorded = mark;
+                self.server.recorded.push(mark);
             }
             self.server.in_transaction = flight.chains();
         }
@@ -302,7 +303,7 @@ impl Run<'_> {
             Some(Unsent) => lost(Sent::Nothing, false),
             Some(Killed) => lost(Sent::All, true),
             Some(Late) => {
-                self.server.on_its_way = Some((mark, pending));
+                self.server.on_its_way.push((mark, pending));
                 lost(Sent::All, false)
             }
             Some(Error) => Err(Event::CommitFailed(1213)),
@@ -319,7 +320,7 @@ impl Run<'_> {
 
     /// Fences what was sent last.
     fn resolve(&mut self, class: Class) -> Verdict {
-        if self.server.on_its_way.is_some() && self.choices.choose(2) == 1 {
+        if !self.server.on_its_way.is_empty() && self.choices.choose(2) == 1 {
             self.server.arrive();
         }
         match self.strike(Phase::Resolving, class, &[Fault::Unasked, Fault::Interrupt]) {
@@ -330,11 +331,12 @@ impl Run<'_> {
             Some(_) => self.step(Event::Interrupted),
             None => {}
         }
-        // The fence: whatever arrives now is refused.
+        // The fence: what arrives now with this mark is refused.
         if self.plant() != Some(Plant::NoFence) {
-            self.server.on_its_way = None;
+            let fenced = self.mark;
+            self.server.on_its_way.retain(|(mark, _)| *mark != fenced);
         }
-        if self.server.recorded == self.mark {
+        if self.server.recorded.contains(&self.mark) {
             Verdict::Committed
         } else {
             Verdict::NotCommitted
@@ -703,7 +705,7 @@ impl Run<'_> {
                 }
                 Action::Discard => self.server.new_connection(true),
                 Action::Opened => self.at_start = self.before,
-                Action::OpenedChained => self.at_start = self.now,
+                Action::OpenedChained | Action::KeepOpening => self.at_start = self.now,
                 Action::Probe => {
                     let class = self.command.map_or(Class::None, Class::from);
                     if let Err(loss) = self.ask(Phase::Probing, class, Fault::Before) {
@@ -730,7 +732,7 @@ impl Run<'_> {
                     }
                     next = Some(Event::InsertIdProved(set || drawn));
                 }
-                Action::EndReplay | Action::KeepOpening | Action::Keep(_) | Action::Settled => {}
+                Action::EndReplay | Action::Keep(_) | Action::Settled => {}
             }
         }
         if let Some(event) = next {

@@ -35,6 +35,8 @@ pub struct Rules {
     pub doubt: bool,
     /// 1053: the server is away for longer than clients are held.
     pub unavailable: bool,
+    /// 1053 because one statement was lost again and again: there are as many faults as `limits.attempts`.
+    pub again: bool,
     /// 1317: somebody KILLs connections.
     pub killed: bool,
     /// A connection of a client may end: the proxy dies.
@@ -296,7 +298,10 @@ impl Worker {
             (1213, "40001") => (true, Outcome::RolledBack),
             (1205, "HY000") => (!own, Outcome::RolledBack),
             (1180, "08007") => (own && rules.doubt, Outcome::Doubt),
-            (1053, "08S01") => (own && rules.unavailable, Outcome::RolledBack),
+            (1053, "08S01") => {
+                let again = rules.again && text.contains("again and again");
+                (own && (rules.unavailable || again), Outcome::RolledBack)
+            }
             (1317, "70100") => (own && rules.killed, Outcome::RolledBack),
             _ => (false, Outcome::Doubt),
         };
