@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use steadfast_sandbox::Kind;
 
 use crate::case::{At, Case};
+use crate::client::Client;
 
 const STMT_EXECUTE: u8 = 23;
 const COMMIT: At = At::Text("CALL steadfast.commit");
@@ -264,6 +265,40 @@ with_ledger! {
         assert_eq!(case.witness().line("SELECT MAX(n) FROM log"), "3");
     }
 
+    fn a_table_that_loses_its_transactions_is_known_to_have_lost_them(case) {
+        let mut client = case.client();
+        let lose = |client: &mut Client, table: &'static str, expected: &str| {
+            case.cut_answer_to(At::Text(table));
+            let told = client.query(&format!("INSERT INTO {table} (n) VALUES (1)")).error();
+            case.link.clear_tap();
+            assert_eq!(told, expected, "{table}\n{}", case.steadfast.log());
+            assert_eq!(case.witness().line(&format!("SELECT COUNT(*) FROM {table}")), "1");
+        };
+        // What is known of the tables is fresh each time that one changes.
+        client.run(&["CREATE TABLE first (n INT) ENGINE=InnoDB"]);
+        lose(&mut client, "first", "0");
+        client.run(&["DELETE FROM first", "ALTER TABLE first ENGINE=MyISAM"]);
+        lose(&mut client, "first", "1180/08007");
+        client.run(&["ALTER TABLE first ENGINE=InnoDB", "DELETE FROM first"]);
+        lose(&mut client, "first", "0");
+        let alter = client.prepare("ALTER TABLE first ENGINE=MyISAM");
+        client.run(&["DELETE FROM first"]);
+        client.execute(alter, &[], true, false).good();
+        lose(&mut client, "first", "1180/08007");
+        client.run(&["DROP TABLE first", "CREATE TABLE second (n INT) ENGINE=InnoDB"]);
+        lose(&mut client, "second", "0");
+        // Behind Steadfast's back.
+        case.witness().run(&[
+            "CREATE PROCEDURE change_it() BEGIN DELETE FROM second; ALTER TABLE second ENGINE=MyISAM; END",
+            "CALL change_it()",
+        ]);
+        lose(&mut client, "second", "1180/08007");
+        case.witness().run(&["DROP TABLE second", "CREATE TABLE third (n INT) ENGINE=InnoDB"]);
+        lose(&mut client, "third", "0");
+        case.witness().run(&["DROP TABLE third", "CREATE TABLE third (n INT) ENGINE=MyISAM"]);
+        lose(&mut client, "third", "1180/08007");
+    }
+
     fn a_write_that_fails_leaves_nothing_open(case) {
         let mut client = case.client();
         client.run(&["INSERT INTO t (id, n) VALUES (1, 1)"]);
@@ -362,7 +397,6 @@ mod returning {
 /// A server that becomes read-only (a planned failover) while transactions are open.
 mod read_only {
     use super::*;
-    use crate::client::Client;
 
     fn told_at_once(kind: Kind) {
         let case = Case::alone_with_ledger(kind, &[]);
