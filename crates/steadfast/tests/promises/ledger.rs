@@ -517,3 +517,88 @@ mod modes {
         off(Kind::MySql);
     }
 }
+
+/// Tables without transactions among the server's own.
+mod tables_of_the_server {
+    use super::*;
+
+    fn known(kind: Kind) {
+        let case = Case::alone_with_ledger(kind, &[]);
+        let database = &case.database;
+        let engine = if case.is_mariadb() { "Aria" } else { "MyISAM" };
+        case.witness().run(&[
+            &format!("CREATE TABLE mysql.kept (n INT) ENGINE={engine}"),
+            "CREATE TABLE kept (n INT) ENGINE=InnoDB",
+            "CREATE TABLE plain (n INT) ENGINE=InnoDB",
+        ]);
+        let mut client = Client::connect(case.steadfast.address, "witness", database, 0);
+        let lose = |client: &mut Client, sql: &'static str, table: &str, expected: &str| {
+            case.cut_answer_to(At::Text(sql));
+            let told = client.query(sql).error();
+            case.link.clear_tap();
+            assert_eq!(told, expected, "{sql}\n{}", case.steadfast.log());
+            let count = format!("SELECT COUNT(*) FROM {table}");
+            let found = case.witness().line(&count);
+            case.witness().run(&[&format!("DELETE FROM {table}")]);
+            assert_eq!(found, "1", "{sql}");
+        };
+        let doubt = "1180/08007";
+        lose(
+            &mut client,
+            "INSERT INTO mysql.kept VALUES (1)",
+            "mysql.kept",
+            doubt,
+        );
+        // What has its name, or is elsewhere, is written once and nobody notices.
+        lose(&mut client, "INSERT INTO kept VALUES (1)", "kept", "0");
+        lose(&mut client, "INSERT INTO plain VALUES (1)", "plain", "0");
+        client.run(&["USE mysql"]);
+        lose(
+            &mut client,
+            "INSERT INTO kept VALUES (2)",
+            "mysql.kept",
+            doubt,
+        );
+        client.run(&[&format!("USE {database}")]);
+        // The server's own: Aria on MariaDB, InnoDB on MySQL.
+        let expected = if case.is_mariadb() { doubt } else { "0" };
+        let zone = "INSERT INTO mysql.time_zone (Use_leap_seconds) VALUES ('N')";
+        case.witness().run(&["DELETE FROM mysql.time_zone"]);
+        lose(&mut client, zone, "mysql.time_zone", expected);
+        // By another way. MySQL with GTIDs refuses a mixture (1785).
+        case.witness()
+            .run(&["CREATE VIEW looking AS SELECT n FROM mysql.kept"]);
+        lose(
+            &mut client,
+            "INSERT INTO looking VALUES (3)",
+            "mysql.kept",
+            doubt,
+        );
+        if case.is_mariadb() {
+            case.witness().run(&[
+                "DROP VIEW looking",
+                "CREATE TRIGGER keeping AFTER INSERT ON plain FOR EACH ROW INSERT INTO mysql.kept VALUES (NEW.n)",
+            ]);
+            lose(
+                &mut client,
+                "INSERT INTO plain VALUES (4)",
+                "mysql.kept",
+                doubt,
+            );
+        }
+        lose(&mut client, "INSERT INTO kept VALUES (5)", "kept", "0");
+        // Most accounts cannot see them.
+        let mut client = case.client();
+        lose(&mut client, "INSERT INTO kept VALUES (6)", "kept", "0");
+    }
+
+    #[test]
+    fn mariadb() {
+        known(Kind::MariaDb);
+    }
+
+    #[test]
+    fn mysql() {
+        known(Kind::MySql);
+    }
+}
