@@ -4,6 +4,10 @@
 //! Asked of the server after a loss only. Where there is no such table, nothing else is asked. Where there is one, a
 //! statement is in the clear if none of its names is one of these: such a table, a view, a stored function, a table
 //! whose triggers reach such a table, or a schema whose triggers this account cannot see.
+//!
+//! MariaDB always has such tables in the schema `mysql`. They have names that other tables have as well (`user`, `host`,
+//! `event`), so a statement must name the schema too, or be in it, to count as one that may write them; and a view,
+//! a function or a trigger must say so in a text that this account can see.
 
 use std::collections::HashSet;
 
@@ -15,11 +19,18 @@ const NAMES: usize = 5000;
 
 const SYSTEM: &str = "('mysql', 'information_schema', 'performance_schema', 'sys')";
 
+/// The schema of the server's own tables.
+const OWN: &[u8] = b"mysql";
+
+const TRANSACTIONAL: &str = "('InnoDB', 'ROCKSDB', 'ndbcluster')";
+
 /// What is known of the server's tables, as far as one account can see.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Tables {
     /// Names, in lower case, that a statement must not have.
     names: HashSet<Vec<u8>>,
+    /// Names, in lower case, of tables of the schema [`OWN`] that a statement must not have.
+    own: HashSet<Vec<u8>>,
     /// Not even this is known.
     unknown: bool,
 }
@@ -31,18 +42,24 @@ impl Tables {
     /// [`QueryError`].
     pub(crate) async fn ask(connection: &mut ServerConnection) -> Result<Self, QueryError> {
         let limit = NAMES + 1;
-        let without = connection
-            .query(
-                format!(
-                    "SELECT DISTINCT TABLE_NAME FROM information_schema.TABLES \
-                    WHERE TABLE_TYPE NOT IN ('VIEW', 'SYSTEM VIEW') AND TABLE_SCHEMA NOT IN {SYSTEM} \
-                    AND NOT IFNULL(ENGINE IN ('InnoDB', 'ROCKSDB', 'ndbcluster'), FALSE) LIMIT {limit}"
-                )
-                .as_bytes(),
-            )
+        let select = "SELECT DISTINCT TABLE_NAME FROM information_schema.TABLES WHERE";
+        let without = format!(
+            "{select} TABLE_TYPE NOT IN ('VIEW', 'SYSTEM VIEW') AND TABLE_SCHEMA NOT IN {SYSTEM} \
+            AND NOT IFNULL(ENGINE IN {TRANSACTIONAL}, FALSE) LIMIT {limit}"
+        );
+        // The logs take no writes (1556). A view is here what MariaDB's `user` is: rows of another table.
+        let own = format!(
+            "{select} TABLE_SCHEMA = 'mysql' AND TABLE_NAME NOT IN ('general_log', 'slow_log') \
+            AND NOT IFNULL(ENGINE IN {TRANSACTIONAL}, FALSE) LIMIT {limit}"
+        );
+        let mut results = connection
+            .query_all(&[without.as_bytes(), own.as_bytes()])
             .await?;
+        let own = results.pop().unwrap_or_default();
+        let without = results.pop().unwrap_or_default();
         let mut tables = Self::default();
-        if without.rows.is_empty() {
+        tables.add_own(own);
+        if without.rows.is_empty() && !(tables.has_own() && mention_own(connection).await?) {
             return Ok(tables);
         }
         let views = format!(
@@ -95,6 +112,17 @@ impl Tables {
         }
     }
 
+    fn add_own(&mut self, names: QueryResult) {
+        let mut others = Self::default();
+        others.add(names);
+        self.own = others.names;
+        self.unknown |= others.unknown;
+    }
+
+    fn has_own(&self) -> bool {
+        !self.own.is_empty()
+    }
+
     /// Adds tables whose triggers reach a name, and those that cascade to them.
     fn follow(&mut self, triggers: &[(Vec<u8>, Vec<u8>)], cascades: &[(Vec<u8>, Vec<u8>)]) {
         let plain = Dialect::mysql(0);
@@ -102,9 +130,10 @@ impl Tables {
             let before = self.names.len();
             for (table, body) in triggers {
                 // A procedure's tables are not in the trigger's text.
-                if mentions(body, plain, |name| {
+                let reaches = mentions(body, plain, |name| {
                     self.has(name) || name.eq_ignore_ascii_case(b"call")
-                }) {
+                });
+                if reaches || self.names_own(body, plain, None) {
                     self.names.insert(table.to_ascii_lowercase());
                 }
             }
@@ -123,7 +152,19 @@ impl Tables {
         self.names.contains(&name.to_ascii_lowercase())
     }
 
-    /// Whether a statement may write a table without transactions; `schema` is the one that its names are of.
+    /// Whether a statement names a table without transactions of the schema [`OWN`]; `schema` is the one that its names
+    /// are of.
+    pub(crate) fn names_own(&self, text: &[u8], dialect: Dialect, schema: Option<&[u8]>) -> bool {
+        let is_own = |name: &[u8]| name.eq_ignore_ascii_case(OWN);
+        self.has_own()
+            && (schema.is_some_and(is_own) || mentions(text, dialect, is_own))
+            && mentions(text, dialect, |name| {
+                self.own.contains(&name.to_ascii_lowercase())
+            })
+    }
+
+    /// Whether a statement may write a table without transactions, but for those that [`Tables::names_own`] tells of;
+    /// `schema` is the one that its names are of.
     pub(crate) fn reached_by(&self, text: &[u8], dialect: Dialect, schema: Option<&[u8]>) -> bool {
         if self.names.is_empty() && !self.unknown {
             return false;
@@ -132,6 +173,20 @@ impl Tables {
             || schema.is_some_and(|schema| self.has(schema))
             || mentions(text, dialect, |name| self.has(name))
     }
+}
+
+/// Whether a view, a function or a trigger may reach a table of the schema [`OWN`]. A procedure's tables are not in the
+/// text of who calls it.
+async fn mention_own(connection: &mut ServerConnection) -> Result<bool, QueryError> {
+    let question = format!(
+        "SELECT 1 FROM information_schema.VIEWS WHERE TABLE_SCHEMA NOT IN {SYSTEM} AND VIEW_DEFINITION LIKE '%mysql%' \
+        UNION ALL SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_TYPE = 'FUNCTION' AND ROUTINE_SCHEMA <> 'sys' \
+        AND (ROUTINE_SCHEMA = 'mysql' OR ROUTINE_DEFINITION LIKE '%mysql%' OR ROUTINE_DEFINITION LIKE '%call%') \
+        UNION ALL SELECT 1 FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA <> 'sys' \
+        AND (ACTION_STATEMENT LIKE '%mysql%' OR ACTION_STATEMENT LIKE '%call%') LIMIT 1"
+    );
+    let found = connection.query(question.as_bytes()).await?;
+    Ok(!found.rows.is_empty())
 }
 
 fn pairs(result: Option<QueryResult>) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -198,6 +253,45 @@ mod tests {
     fn where_there_is_none_nothing_leads_there() {
         let none = Tables::default();
         assert!(!none.reached_by(b"DELETE FROM log", Dialect::mysql(90704), None));
+    }
+
+    #[test]
+    fn a_table_of_the_servers_own_is_named_with_its_schema() {
+        let mut tables = Tables::default();
+        let pair = |a: &str, b: &str| (a.as_bytes().to_vec(), b.as_bytes().to_vec());
+        tables
+            .own
+            .extend([b"user".to_vec(), b"db".to_vec(), b"time_zone".to_vec()]);
+        tables.follow(
+            &[
+                pair("zones", "INSERT INTO mysql.time_zone VALUES (NEW.id)"),
+                pair("people", "INSERT INTO user VALUES (NEW.id)"),
+            ],
+            &[],
+        );
+        let dialect = Dialect::mysql(90704);
+        let reached = |text: &str, schema: &[u8]| {
+            tables.names_own(text.as_bytes(), dialect, Some(schema))
+                || tables.reached_by(text.as_bytes(), dialect, Some(schema))
+        };
+        for text in [
+            "INSERT INTO mysql.time_zone VALUES (1)",
+            "DELETE FROM `MySQL` . `User`",
+            "INSERT INTO a SELECT 1; UPDATE mysql.db SET a = 1",
+            "INSERT INTO zones VALUES (1)",
+        ] {
+            assert!(reached(text, b"app"), "{text}");
+        }
+        for text in [
+            "INSERT INTO time_zone VALUES (1)",
+            "UPDATE user SET db = 'mysql.user'",
+            "INSERT INTO people VALUES (1)",
+            "UPDATE mysql.innodb_table_stats SET n_rows = 1",
+        ] {
+            assert!(!reached(text, b"app"), "{text}");
+        }
+        assert!(reached("INSERT INTO time_zone VALUES (1)", b"mysql"));
+        assert!(!reached("INSERT INTO others VALUES (1)", b"mysql"));
     }
 
     #[test]

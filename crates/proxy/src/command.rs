@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use steadfast_session::Statement;
-use steadfast_sql::{Class, Dialect};
+use steadfast_sql::{Class, Dialect, Effects};
 use steadfast_wire::command::{Command, code};
 use steadfast_wire::walk::Expect;
 use steadfast_wire::{Capabilities, Error};
@@ -39,6 +39,12 @@ impl Stored {
     pub(crate) fn size(&self) -> u64 {
         let long: usize = self.long_data.iter().map(Bytes::len).sum();
         (self.payload.len() + long) as u64
+    }
+
+    /// Whether it may change which statements write tables without transactions.
+    pub(crate) fn may_change_tables(&self) -> bool {
+        self.class
+            .is_some_and(|class| class.effects.intersects(Effects::SCHEMA | Effects::UNKNOWN))
     }
 
     /// Its SQL text, for a COM_QUERY.

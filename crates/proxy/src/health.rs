@@ -56,6 +56,8 @@ pub(crate) struct Health {
     waiting: AtomicU64,
     /// Counts changes of tables' definitions that the server's counters tell; 0: not asked yet.
     definitions: AtomicU64,
+    /// Counts what may have made what is known of all tables wrong.
+    tables: AtomicU64,
     counted: Mutex<Option<Counted>>,
 }
 
@@ -94,14 +96,17 @@ impl Silences {
 struct Counted {
     /// Statements that may make a table another one without giving it a new time of creation.
     changes: u64,
+    /// Those, and others that may let a statement reach a table without transactions that did not.
+    all_changes: u64,
     /// When the server was started.
     boot: Instant,
 }
 
 /// Asks for `Com_kill`, and for what changes tables: on MySQL 9.7 a table keeps its CREATE_TIME when it is renamed, and
-/// on both servers when a trigger is dropped.
+/// on both servers when a trigger is dropped. A statement is counted when it begins.
 pub(crate) const STATUS: &[u8] = b"SHOW GLOBAL STATUS WHERE Variable_name IN \
-    ('Com_alter_table', 'Com_drop_trigger', 'Com_kill', 'Com_rename_table', 'Uptime')";
+    ('Com_alter_table', 'Com_create_function', 'Com_create_sequence', 'Com_create_table', 'Com_create_trigger', \
+    'Com_create_view', 'Com_drop_trigger', 'Com_kill', 'Com_rename_table', 'Uptime')";
 
 impl Default for Health {
     fn default() -> Self {
@@ -112,6 +117,7 @@ impl Default for Health {
             wanted: Notify::new(),
             waiting: AtomicU64::new(0),
             definitions: AtomicU64::new(0),
+            tables: AtomicU64::new(0),
             counted: Mutex::default(),
         }
     }
@@ -132,20 +138,47 @@ impl Health {
         self.definitions.load(Ordering::Relaxed)
     }
 
+    /// Changes whenever somebody may have changed which statements write tables without transactions: what was found out
+    /// under another number is of no use. Ask right after [`Health::note_status`], which tells of what others have begun;
+    /// a change that was on its way at that time, and did not go through Steadfast, is not seen.
+    pub(crate) fn tables(&self) -> u64 {
+        self.tables.load(Ordering::SeqCst)
+    }
+
+    /// A statement that may have changed tables has ended, or nobody knows whether it has.
+    pub(crate) fn tables_changed(&self) {
+        self.tables.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Takes note of an answer to [`STATUS`]; gives [`Health::definitions`] as they are now, if it was one. What was
     /// changed within the last half second before a server's crash is not seen: its counters begin at zero.
     pub(crate) fn note_status(&self, status: &QueryResult) -> Option<u64> {
+        let changes = ["Com_alter_table", "Com_drop_trigger", "Com_rename_table"]
+            .iter()
+            .map(|name| value(status, name))
+            .sum::<Option<u64>>()?;
+        let others = [
+            "Com_create_function",
+            "Com_create_sequence",
+            "Com_create_table",
+            "Com_create_trigger",
+            "Com_create_view",
+        ];
+        // MySQL has no sequences.
+        let others = others.iter().filter_map(|name| value(status, name));
         let now = Counted {
-            changes: ["Com_alter_table", "Com_drop_trigger", "Com_rename_table"]
-                .iter()
-                .map(|name| value(status, name))
-                .sum::<Option<u64>>()?,
+            changes,
+            all_changes: changes + others.sum::<u64>(),
             boot: boot_of(status)?,
         };
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let before = counted.replace(now);
+        let same_boot = before.is_some_and(|before| same_boot(now.boot, before.boot));
+        if !same_boot || before.map(|before| before.all_changes) != Some(now.all_changes) {
+            self.tables_changed();
+        }
         let same = before.is_some_and(|before| {
-            if same_boot(now.boot, before.boot) {
+            if same_boot {
                 before.changes == now.changes
             } else {
                 now.changes == 0

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::catalogue::Tables;
 use crate::clock::CLOCK;
+use crate::health;
 use crate::ledger;
 use crate::relay::Relay;
 use crate::shared::Shared;
@@ -436,13 +437,17 @@ pub(crate) fn is_passing(error: &ServerError) -> bool {
     error.ends_connection() || matches!(error.code, 1040 | 1129 | 1152 | 1203 | 1226 | 3032)
 }
 
-/// What is known of the tables, as far as the account can see.
+/// What is known of the tables, as far as the account can see. Many sessions that come back at once share one look at
+/// them, unless a table has become another since.
 async fn tables(shared: &Shared, user: &[u8], link: &mut Link) -> Result<Arc<Tables>, QueryError> {
-    if let Some(known) = shared.tables(user) {
+    let status = link.connection.query(health::STATUS).await?;
+    let told = shared.health.note_status(&status).is_some();
+    let count = shared.health.tables();
+    if let Some(known) = shared.tables(user, count).filter(|_| told) {
         return Ok(known);
     }
     let tables = Arc::new(Tables::ask(&mut link.connection).await?);
-    shared.set_tables(user, Arc::clone(&tables));
+    shared.set_tables(user, count, Arc::clone(&tables));
     Ok(tables)
 }
 

@@ -23,11 +23,11 @@ use crate::own_kills::OwnKills;
 use crate::registry::Registry;
 use crate::vault::Vault;
 
-/// What is known of the server's tables is asked anew after this time.
+/// What is known of the server's tables is asked anew after this time, whatever the server's counters tell.
 const TABLES_AGE: Duration = Duration::from_secs(10);
 
-/// By user name: what an account was shown of the tables, and when.
-type KnownTables = HashMap<Vec<u8>, (Instant, Arc<Tables>)>;
+/// By user name: what an account was shown of the tables, when, and at which count of [`Health::tables`].
+type KnownTables = HashMap<Vec<u8>, (Instant, u64, Arc<Tables>)>;
 
 /// What all sessions share.
 #[derive(Debug)]
@@ -155,17 +155,17 @@ impl Shared {
         self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// What this user was shown of the tables lately.
-    pub(crate) fn tables(&self, user: &[u8]) -> Option<Arc<Tables>> {
+    /// What this user was shown of the tables lately, if [`Health::tables`] was the same.
+    pub(crate) fn tables(&self, user: &[u8], count: u64) -> Option<Arc<Tables>> {
         let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, known) = tables.get(user)?;
-        (at.elapsed() < TABLES_AGE).then(|| Arc::clone(known))
+        let (at, counted, known) = tables.get(user)?;
+        (*counted == count && at.elapsed() < TABLES_AGE).then(|| Arc::clone(known))
     }
 
-    /// Remembers it.
-    pub(crate) fn set_tables(&self, user: &[u8], known: Arc<Tables>) {
+    /// Remembers it; `count` is what [`Health::tables`] was before it was asked for.
+    pub(crate) fn set_tables(&self, user: &[u8], count: u64, known: Arc<Tables>) {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        tables.retain(|_, (at, _)| at.elapsed() < TABLES_AGE);
-        tables.insert(user.to_vec(), (Instant::now(), known));
+        tables.retain(|_, (at, counted, _)| *counted == count && at.elapsed() < TABLES_AGE);
+        tables.insert(user.to_vec(), (Instant::now(), count, known));
     }
 }

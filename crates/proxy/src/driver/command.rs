@@ -141,6 +141,7 @@ impl Driver {
         let statement = stored.statement;
         let asks = Self::asks_about_the_statement_before(&stored);
         let bytes = stored.size();
+        let may_change_tables = stored.may_change_tables();
         // The server commits each row of a bulk execution by itself; in a transaction an error would take all.
         let in_bulk = stored.payload.first() == Some(&code::STMT_BULK_EXECUTE);
         let ledger = !in_bulk && self.uses_ledger() && self.may_be_wrapped(&stored);
@@ -169,6 +170,10 @@ impl Driver {
         };
         self.succeeded = false;
         let done = self.carry_out(Event::Command(command)).await;
+        if may_change_tables {
+            // Also where nobody knows whether it did.
+            self.shared.health.tables_changed();
+        }
         if let Some(stored) = answered {
             self.close_answered(&stored).await;
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use steadfast_net::{QueryError, greet};
 use steadfast_session::{
-    Attachment, Catalogue, Event, Pins, Reason, Refusal, Response, Sent, SessionState, Status,
-    Target,
+    Attachment, Catalogue, Event, Pins, Reason, Refusal, Response, Safety, Sent, SessionState,
+    Status, Target,
 };
 use steadfast_sql::{Dialect, Kind};
 use steadfast_wire::StatusFlags;
@@ -206,15 +206,17 @@ impl Driver {
                 ),
             };
             let schemas = [schema, self.at_start.schema()];
+            let writes = stored.statement.safety != Safety::Read;
             // The dialect that it was lexed by may have been another one; names are the same in all but quotes.
             let other = Dialect {
                 ansi_quotes: !dialect.ansi_quotes,
                 ..dialect
             };
             schemas.into_iter().any(|schema| {
-                [dialect, other]
-                    .into_iter()
-                    .any(|dialect| tables.reached_by(text, dialect, schema))
+                [dialect, other].into_iter().any(|dialect| {
+                    tables.reached_by(text, dialect, schema)
+                        || (writes && tables.names_own(text, dialect, schema))
+                })
             })
         };
         let entries = self.core.transaction().entries();

@@ -67,6 +67,9 @@ impl Driver {
         ended: Ended,
         changes: &[u8],
     ) {
+        if stored.may_change_tables() {
+            self.shared.health.tables_changed();
+        }
         if stored.expect == Expect::Prepare && ended.error == 0 {
             self.statement_prepared(stored, ended);
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use steadfast_sandbox::Kind;
 
 use crate::case::{At, Case, with_ledger};
+use crate::client::Client;
 
 const STMT_EXECUTE: u8 = 23;
 pub(crate) const COMMIT: At = At::Text("CALL steadfast.commit");
@@ -250,6 +251,40 @@ with_ledger! {
         assert_eq!(case.witness().line("SELECT MAX(n) FROM log"), "3");
     }
 
+    fn a_table_that_loses_its_transactions_is_known_to_have_lost_them(case) {
+        let mut client = case.client();
+        let lose = |client: &mut Client, table: &'static str, expected: &str| {
+            case.cut_answer_to(At::Text(table));
+            let told = client.query(&format!("INSERT INTO {table} (n) VALUES (1)")).error();
+            case.link.clear_tap();
+            assert_eq!(told, expected, "{table}\n{}", case.steadfast.log());
+            assert_eq!(case.witness().line(&format!("SELECT COUNT(*) FROM {table}")), "1");
+        };
+        // What is known of the tables is fresh each time that one changes.
+        client.run(&["CREATE TABLE first (n INT) ENGINE=InnoDB"]);
+        lose(&mut client, "first", "0");
+        client.run(&["DELETE FROM first", "ALTER TABLE first ENGINE=MyISAM"]);
+        lose(&mut client, "first", "1180/08007");
+        client.run(&["ALTER TABLE first ENGINE=InnoDB", "DELETE FROM first"]);
+        lose(&mut client, "first", "0");
+        let alter = client.prepare("ALTER TABLE first ENGINE=MyISAM");
+        client.run(&["DELETE FROM first"]);
+        client.execute(alter, &[], true, false).good();
+        lose(&mut client, "first", "1180/08007");
+        client.run(&["DROP TABLE first", "CREATE TABLE second (n INT) ENGINE=InnoDB"]);
+        lose(&mut client, "second", "0");
+        // Behind Steadfast's back.
+        case.witness().run(&[
+            "CREATE PROCEDURE change_it() BEGIN DELETE FROM second; ALTER TABLE second ENGINE=MyISAM; END",
+            "CALL change_it()",
+        ]);
+        lose(&mut client, "second", "1180/08007");
+        case.witness().run(&["DROP TABLE second", "CREATE TABLE third (n INT) ENGINE=InnoDB"]);
+        lose(&mut client, "third", "0");
+        case.witness().run(&["DROP TABLE third", "CREATE TABLE third (n INT) ENGINE=MyISAM"]);
+        lose(&mut client, "third", "1180/08007");
+    }
+
     fn a_write_that_fails_leaves_nothing_open(case) {
         let mut client = case.client();
         client.run(&["INSERT INTO t (id, n) VALUES (1, 1)"]);
@@ -348,7 +383,6 @@ mod returning {
 /// A server that becomes read-only (a planned failover) while transactions are open.
 mod read_only {
     use super::*;
-    use crate::client::Client;
 
     fn told_at_once(kind: Kind) {
         let case = Case::alone_with_ledger(kind, &[]);
@@ -467,5 +501,90 @@ mod modes {
     #[test]
     fn mysql_switched_off() {
         off(Kind::MySql);
+    }
+}
+
+/// Tables without transactions among the server's own.
+mod tables_of_the_server {
+    use super::*;
+
+    fn known(kind: Kind) {
+        let case = Case::alone_with_ledger(kind, &[]);
+        let database = &case.database;
+        let engine = if case.is_mariadb() { "Aria" } else { "MyISAM" };
+        case.witness().run(&[
+            &format!("CREATE TABLE mysql.kept (n INT) ENGINE={engine}"),
+            "CREATE TABLE kept (n INT) ENGINE=InnoDB",
+            "CREATE TABLE plain (n INT) ENGINE=InnoDB",
+        ]);
+        let mut client = Client::connect(case.steadfast.address, "witness", database, 0);
+        let lose = |client: &mut Client, sql: &'static str, table: &str, expected: &str| {
+            case.cut_answer_to(At::Text(sql));
+            let told = client.query(sql).error();
+            case.link.clear_tap();
+            assert_eq!(told, expected, "{sql}\n{}", case.steadfast.log());
+            let count = format!("SELECT COUNT(*) FROM {table}");
+            let found = case.witness().line(&count);
+            case.witness().run(&[&format!("DELETE FROM {table}")]);
+            assert_eq!(found, "1", "{sql}");
+        };
+        let doubt = "1180/08007";
+        lose(
+            &mut client,
+            "INSERT INTO mysql.kept VALUES (1)",
+            "mysql.kept",
+            doubt,
+        );
+        // What has its name, or is elsewhere, is written once and nobody notices.
+        lose(&mut client, "INSERT INTO kept VALUES (1)", "kept", "0");
+        lose(&mut client, "INSERT INTO plain VALUES (1)", "plain", "0");
+        client.run(&["USE mysql"]);
+        lose(
+            &mut client,
+            "INSERT INTO kept VALUES (2)",
+            "mysql.kept",
+            doubt,
+        );
+        client.run(&[&format!("USE {database}")]);
+        // The server's own: Aria on MariaDB, InnoDB on MySQL.
+        let expected = if case.is_mariadb() { doubt } else { "0" };
+        let zone = "INSERT INTO mysql.time_zone (Use_leap_seconds) VALUES ('N')";
+        case.witness().run(&["DELETE FROM mysql.time_zone"]);
+        lose(&mut client, zone, "mysql.time_zone", expected);
+        // By another way. MySQL with GTIDs refuses a mixture (1785).
+        case.witness()
+            .run(&["CREATE VIEW looking AS SELECT n FROM mysql.kept"]);
+        lose(
+            &mut client,
+            "INSERT INTO looking VALUES (3)",
+            "mysql.kept",
+            doubt,
+        );
+        if case.is_mariadb() {
+            case.witness().run(&[
+                "DROP VIEW looking",
+                "CREATE TRIGGER keeping AFTER INSERT ON plain FOR EACH ROW INSERT INTO mysql.kept VALUES (NEW.n)",
+            ]);
+            lose(
+                &mut client,
+                "INSERT INTO plain VALUES (4)",
+                "mysql.kept",
+                doubt,
+            );
+        }
+        lose(&mut client, "INSERT INTO kept VALUES (5)", "kept", "0");
+        // Most accounts cannot see them.
+        let mut client = case.client();
+        lose(&mut client, "INSERT INTO kept VALUES (6)", "kept", "0");
+    }
+
+    #[test]
+    fn mariadb() {
+        known(Kind::MariaDb);
+    }
+
+    #[test]
+    fn mysql() {
+        known(Kind::MySql);
     }
 }
