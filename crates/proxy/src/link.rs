@@ -280,8 +280,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) state: &'a SessionState,
     /// Lost connections that must be gone before anything is run.
     pub(crate) zombies: &'a [Zombie],
-    /// A transaction is to be replayed: a zombie that cannot be ended is in its way.
-    pub(crate) replay: bool,
+    /// A transaction is to be replayed, or a write runs again: the locks of a zombie that cannot be ended are in its way.
+    pub(crate) takes_locks: bool,
     /// What is known of tables is needed.
     pub(crate) tables: bool,
 }
@@ -404,7 +404,7 @@ async fn attempt(shared: &Shared, wanted: &Wanted<'_>) -> Result<Attached, Attem
     .await?;
     for zombie in wanted.zombies {
         let gone = zombie::end(shared, &mut link.connection, zombie).await?;
-        if !gone && wanted.replay {
+        if !gone && wanted.takes_locks {
             return Err(Attempt::Again(format!(
                 "the lost connection {} still lives on the server",
                 zombie.id

@@ -106,7 +106,7 @@ impl Driver {
                 own: &self.own,
                 state: &state,
                 zombies: &self.zombies,
-                replay: attachment.replay,
+                takes_locks: attachment.replay || attachment.catalogue,
                 tables: attachment.catalogue,
             };
             let mut attaching = std::pin::pin!(link::attach(&self.shared, &wanted, deadline));
