@@ -73,7 +73,7 @@ pub(crate) struct Relay {
 
 /// Errors with which a server says that it ends the connection, or did: 1053 server shutdown, 1927 connection
 /// killed (MariaDB), 4031 idle too long (MySQL).
-fn is_goodbye(code: u16) -> bool {
+pub(crate) fn is_goodbye(code: u16) -> bool {
     matches!(code, 1053 | 1927 | 4031)
 }
 

@@ -3,8 +3,10 @@
 use std::io;
 use std::rc::Rc;
 
-use steadfast_session::{Event, Flight, Handle, Recording, Response, Sent, Status};
-use steadfast_sql::{Class, Kind, Server, Uses};
+use steadfast_session::{
+    End, Event, Flight, Handle, Recording, Response, Sent, SessionState, Status,
+};
+use steadfast_sql::{Class, Kind, Uses};
 use steadfast_wire::command::{Query, code};
 use steadfast_wire::frame::{self, HEADER_LEN, Header, MAX_FRAME};
 use steadfast_wire::response::ErrPacket;
@@ -15,7 +17,6 @@ use tokio::time::timeout;
 use super::before::Before;
 use super::{AHEAD, Driver, Exit, end_of, end_of_io, silence};
 use crate::command::Stored;
-use crate::link::WITHOUT_AUTOCOMMIT;
 use crate::registry::Control;
 use crate::relay::{Ended, Fed, Order};
 
@@ -41,7 +42,7 @@ pub(super) enum Exchanged {
     /// The result is not the one that was delivered in part.
     PartDiffers,
     /// The server connection is lost; how much of the command it may have.
-    Lost(steadfast_session::End, Sent),
+    Lost(End, Sent),
     /// The statement could not be prepared on this connection as it was: the client is told this error.
     NotPrepared {
         code: u16,
@@ -110,12 +111,10 @@ impl Driver {
             Exchanged::Ended(ended) if flight.recording == Recording::Write && ended.error == 0 => {
                 self.hold_answer(&stored, ended)
             }
-            Exchanged::Ended(mut ended) => {
+            Exchanged::Ended(ended) => {
                 self.mark = None;
                 let changes = self.changes();
-                if Self::is_reset(&stored) && ended.error == 0 {
-                    self.begin_without_autocommit(&mut ended).await;
-                }
+                let state = Rc::clone(&self.state);
                 if flight.recording == Recording::Write {
                     self.roll_back(&ended).await;
                 }
@@ -123,12 +122,23 @@ impl Driver {
                 if flight.recording == Recording::Write {
                     self.keep_conditions_of_failure();
                 }
-                let response = self.response(&ended, stored.class);
+                let mut response = self.response(&ended, stored.class);
                 if flight.guarded {
                     self.end_guard().await;
                 }
                 // Before the client knows that it is done: what is lost after that must be known.
-                self.ask_at_once(&stored, &ended).await;
+                if let Err(end) = self.ask_at_once(&stored, &ended).await
+                    && let Some(lost) = self.never_known(end, state).await
+                {
+                    return Ok(lost);
+                }
+                if Self::is_reset(&stored)
+                    && let Some(status) = &mut response.status
+                {
+                    status.autocommit = self.own.autocommits;
+                    self.status
+                        .set(StatusFlags::AUTOCOMMIT, self.own.autocommits);
+                }
                 self.tell_killed(ended.error);
                 self.succeeded = ended.error == 0;
                 self.client.flush().await.map_err(Exit::ClientGone)?;
@@ -190,21 +200,21 @@ impl Driver {
         }
     }
 
-    /// After COM_RESET_CONNECTION, where the server's sessions begin without autocommit.
-    async fn begin_without_autocommit(&mut self, ended: &mut Ended) {
-        if self.link.is_none() || self.own.autocommits {
-            return;
-        }
-        if let Some(status) = &mut ended.status {
-            *status -= StatusFlags::AUTOCOMMIT;
-        }
-        if self.dialect.server == Server::MySql
-            && let Err(error) = self.query_all(WITHOUT_AUTOCOMMIT).await
-        {
-            tracing::debug!(client = %self.peer, "autocommit was not made again after a reset: {error}");
-            // Another connection begins with it.
+    /// The connection is lost before what a statement changed in the session is known. The client has not been told that
+    /// it is done, so it counts as lost itself: run again or in doubt, in a session as it was before. `None`: a part of its
+    /// answer has been given, or it is in a transaction, which is replayed.
+    async fn never_known(&mut self, end: End, before: Rc<SessionState>) -> Option<Event> {
+        let in_transaction = self.core.transaction().is_open()
+            || self.status.contains(StatusFlags::IN_TRANS)
+            || !self.core.autocommit();
+        if in_transaction || self.streamed {
             self.discard();
+            return None;
         }
+        self.state = before;
+        self.client.outbound.clear();
+        self.sequence = self.reply_from;
+        Some(self.lost(end, Sent::All).await)
     }
 
     async fn exchange(&mut self, stored: &Stored, flight: Flight) -> Result<Exchanged, Exit> {
@@ -275,7 +285,7 @@ impl Driver {
             return Ok(Exchanged::Lost(end_of(&error), Sent::Nothing));
         }
         let Some(link) = &mut self.link else {
-            return Ok(Exchanged::Lost(steadfast_session::End::Fin, Sent::Nothing));
+            return Ok(Exchanged::Lost(End::Fin, Sent::Nothing));
         };
         let mut bytes =
             Vec::with_capacity(payload.len() + payload.len() / MAX_FRAME * 4 + 8 + BEGIN.len() * 2);
@@ -307,7 +317,7 @@ impl Driver {
         let end = loop {
             let link = match &mut self.link {
                 Some(link) => link,
-                None => break steadfast_session::End::Fin,
+                None => break End::Fin,
             };
             let connection = &mut link.connection;
             if begins && !connection.inbound.is_empty() {
@@ -317,9 +327,9 @@ impl Driver {
                     Begun::No(code) => {
                         // The command has run by itself, or is about to: it cannot be taken back.
                         self.core.step(Event::NotBegun);
-                        break steadfast_session::End::Said(code);
+                        break End::Said(code);
                     }
-                    Begun::Nonsense => break steadfast_session::End::Nonsense,
+                    Begun::Nonsense => break End::Nonsense,
                 }
             }
             if !begins && !connection.inbound.is_empty() {
@@ -332,7 +342,7 @@ impl Driver {
                     Ok(fed) => fed,
                     Err(error) => {
                         tracing::warn!(client = %self.peer, "{error}");
-                        break steadfast_session::End::Nonsense;
+                        break End::Nonsense;
                     }
                 };
                 connection.inbound.drain(..taken);
@@ -360,7 +370,7 @@ impl Driver {
                     Fed::GuardRefused => return Ok(Exchanged::GuardRefused),
                     // The client's sequence goes on where it was when the connection was lost.
                     Fed::PartDiffers => return Ok(Exchanged::PartDiffers),
-                    Fed::Goodbye(code) => break steadfast_session::End::Said(code),
+                    Fed::Goodbye(code) => break End::Said(code),
                 }
                 if self.client.outbound.len() >= HOLD_BACK && !order.hidden {
                     flushed = true;
@@ -377,7 +387,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 read = connection.stream.read_buf(&mut connection.inbound) => match read {
-                    Ok(0) => break steadfast_session::End::Fin,
+                    Ok(0) => break End::Fin,
                     Ok(_) => {}
                     Err(error) => break end_of_io(&error),
                 },
@@ -396,11 +406,11 @@ impl Driver {
                     Some(Control::Interrupt) => {}
                     Some(Control::Kill) => {
                         self.kill_here();
-                        break steadfast_session::End::Fin;
+                        break End::Fin;
                     }
                     Some(word) => self.note_kill(word),
                 },
-                _ = silences.changed() => break steadfast_session::End::Silence,
+                _ = silences.changed() => break End::Silence,
             }
         };
         let sent = if written == 0 {
@@ -428,9 +438,9 @@ impl Driver {
     /// Writes a command; gives how many bytes the kernel took. What the server says meanwhile is buffered: a packet
     /// that is too large for it is answered before it has all of it. A failed write is not the end: what the server
     /// said before it closed can still be read.
-    async fn write(&mut self, bytes: &[u8]) -> Result<Result<usize, steadfast_session::End>, Exit> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<Result<usize, End>, Exit> {
         let Some(link) = &mut self.link else {
-            return Ok(Err(steadfast_session::End::Fin));
+            return Ok(Err(End::Fin));
         };
         let connection = &mut link.connection;
         let mut written = 0;
@@ -472,7 +482,7 @@ impl Driver {
 
     /// LOAD DATA LOCAL: passes the client's file on, up to the empty packet at its end. `Some`: the server is gone;
     /// the client's file has been read to its end all the same, so that it can be told.
-    async fn relay_file(&mut self) -> Result<Option<steadfast_session::End>, Exit> {
+    async fn relay_file(&mut self) -> Result<Option<End>, Exit> {
         self.client.flush().await.map_err(Exit::ClientGone)?;
         let mut lost = None;
         let mut server_sequence = match &self.link {
@@ -531,7 +541,7 @@ impl Driver {
             capabilities.contains(Capabilities::MULTI_STATEMENTS)
         });
         let Some(link) = &mut self.link else {
-            return Ok(self.lost(steadfast_session::End::Fin, Sent::Nothing).await);
+            return Ok(self.lost(End::Fin, Sent::Nothing).await);
         };
         let question = [code::SET_OPTION, u8::from(!several), 0];
         let limit = 2 * self.shared.timeouts.dead_after;

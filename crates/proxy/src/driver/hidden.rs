@@ -13,14 +13,15 @@
 use std::time::Duration;
 
 use steadfast_net::{QueryError, QueryResult};
-use steadfast_session::{Hidden, Inherited, identifier};
-use steadfast_sql::{Effects, Kind, Uses};
+use steadfast_session::{End, Hidden, Inherited, identifier};
+use steadfast_sql::{Effects, Kind, Server, Uses};
 use tokio::time::timeout;
 
 use super::before::Before;
 use super::{Deferred, Driver, silence};
 use crate::command::Stored;
-use crate::relay::Ended;
+use crate::link::WITHOUT_AUTOCOMMIT;
+use crate::relay::{Ended, is_goodbye};
 
 /// FOUND_ROWS() above this is not made again: the rows would have to be sent.
 const REMADE_ROWS: u64 = 10_000;
@@ -253,16 +254,24 @@ impl Driver {
 
     /// Asks for what a statement may have changed right after it, so that a loss cannot take it, where nobody can notice
     /// it: the statement left no warnings, and the ROW_COUNT() that it left can be made again.
-    pub(super) async fn ask_at_once(&mut self, stored: &Stored, ended: &Ended) {
+    ///
+    /// # Errors
+    /// How the connection was lost: what the statement changed will never be known.
+    pub(super) async fn ask_at_once(&mut self, stored: &Stored, ended: &Ended) -> Result<(), End> {
         if Self::is_reset(stored) && ended.error == 0 {
-            if let Err(error) = self.begin_again().await {
-                self.not_asked("settings", &error);
+            if let Err(error) = self.begin_again().await
+                && self.not_asked("settings", &error).is_err()
+            {
+                // What a session begins with is asked for on another connection.
+                self.discard();
             }
-            return;
+            return Ok(());
         }
-        let Some(class) = stored.class else { return };
+        let Some(class) = stored.class else {
+            return Ok(());
+        };
         if ended.error != 0 || ended.warnings != 0 || class.statements > 1 {
-            return;
+            return Ok(());
         }
         let leave = match class.kind {
             Kind::Set | Kind::Do => RowCount::Zero,
@@ -274,14 +283,14 @@ impl Driver {
             ) {
                 (0, _) => RowCount::Zero,
                 (1, Some(name)) => RowCount::One(name.to_vec()),
-                _ => return,
+                _ => return Ok(()),
             },
             // It has found one row: else there would be a warning.
             Kind::Select => match self.state.unknown_user_variables().next() {
                 Some(name) => RowCount::One(name.to_vec()),
-                None => return,
+                None => return Ok(()),
             },
-            _ => return,
+            _ => return Ok(()),
         };
         if self.deferred.collation {
             match self.ask_collation(&leave).await {
@@ -296,21 +305,25 @@ impl Driver {
             }
         }
         if !self.deferred.user_variables {
-            return;
+            return Ok(());
         }
         match self.ask_user_variables(&leave).await {
             Ok(()) => self.deferred.user_variables = false,
-            Err(error) => self.not_asked("user variables", &error),
+            Err(error) => return self.not_asked("user variables", &error),
         }
+        Ok(())
     }
 
-    /// A question whose answer can wait was not answered. What the server still owes of it must not be taken for the
-    /// answer to the next command: the next use of the connection finds that it is lost.
-    fn not_asked(&mut self, what: &str, error: &Before) {
+    /// A question was not answered. An error in its place leaves the connection in step, and it can wait; else what the
+    /// server still owes of it must not be taken for the answer to the next command.
+    fn not_asked(&self, what: &str, error: &Before) -> Result<(), End> {
         tracing::debug!(client = %self.peer, "{what} could not be asked for");
-        let in_step = matches!(error, Before::Lost(steadfast_session::End::Said(_)));
-        if !in_step {
-            self.discard();
+        match error {
+            Before::Lost(End::Said(code)) if !is_goodbye(*code) => Ok(()),
+            Before::Lost(end) => Err(*end),
+            Before::NotPrepared { .. } => Ok(()),
+            // It is found again at the next use of the client's connection.
+            Before::Exit(_) => Err(End::Fin),
         }
     }
 
@@ -330,7 +343,7 @@ impl Driver {
     /// thread cache).
     async fn begin_again(&mut self) -> Result<(), Before> {
         let hidden = Hidden::query();
-        let own: &[u8] = b"SELECT @@SESSION.sql_mode, @@SESSION.character_set_client LIMIT 1";
+        let own: &[u8] = b"SELECT @@SESSION.sql_mode, @@SESSION.character_set_client, @@SESSION.autocommit LIMIT 1";
         let mut texts = vec![hidden.as_bytes(), own];
         // Asked only of a server that knew all of these at the login.
         let inherited = match &self.link {
@@ -351,7 +364,7 @@ impl Driver {
             row
         };
         let hidden = values(Hidden::SETTINGS.len());
-        let mut own = values(2);
+        let mut own = values(3);
         let inherited = values(0);
         let set = Hidden::set();
         self.query(set.as_bytes()).await?;
@@ -360,6 +373,7 @@ impl Driver {
         if let Some(link) = &mut self.link {
             link.own.hidden = hidden;
             link.own.inherited = inherited;
+            link.own.autocommits = own.pop().is_some_and(|on| on == b"1");
             link.own.character_set_client = own.pop().unwrap_or_default();
             link.own.sql_mode = own.pop().unwrap_or_default();
             self.own.clone_from(&link.own);
@@ -367,6 +381,9 @@ impl Driver {
         }
         self.learn_dialect();
         self.learn_settings();
+        if !self.own.autocommits && self.dialect.server == Server::MySql {
+            self.query_all(WITHOUT_AUTOCOMMIT).await?;
+        }
         Ok(())
     }
 

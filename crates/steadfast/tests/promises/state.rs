@@ -292,3 +292,21 @@ on_both_servers! {
         client.query("SELECT 1").fails("1053/08S01");
     }
 }
+
+on_both_servers! {
+    fn a_call_whose_traces_are_lost_is_in_doubt_and_its_session_goes_on(case) {
+        case.witness().run(&[&format!("CREATE PROCEDURE {}.adds() INSERT INTO t (n) VALUES (1)", case.database)]);
+        let mut client = case.client();
+        client.run(&["SET @v = 5"]);
+        for at in [At::Text("LENGTH(@"), At::Text("HEX(@")] {
+            case.witness().run(&["TRUNCATE t"]);
+            case.cut_instead_of(at);
+            client.query("CALL adds()").fails("1180/08007");
+            case.link.clear_tap();
+            assert_eq!(case.rows(), ["1"]);
+            assert_eq!(client.line("SELECT @v"), "5");
+            client.run(&["CALL adds()"]);
+            assert_eq!(case.rows(), ["1", "1"]);
+        }
+    }
+}
