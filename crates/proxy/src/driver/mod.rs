@@ -613,7 +613,7 @@ fn end_of(error: &QueryError) -> End {
         QueryError::Lost(LossKind::Silence, _) => End::Silence,
         QueryError::Lost(..) => End::Rst,
         QueryError::Server(error) => End::Said(error.code),
-        QueryError::TooLarge(_) | QueryError::Nonsense(_) => End::Nonsense,
+        QueryError::Dropped(_) | QueryError::TooLarge(_) | QueryError::Nonsense(_) => End::Nonsense,
     }
 }
 
