@@ -332,6 +332,44 @@ with_ledger! {
         assert_eq!(case.rows(), ["1", "2", "3"]);
     }
 
+    fn a_write_with_very_many_warnings_is_committed(case) {
+        case.witness().run(&["CREATE TABLE narrow (a TINYINT, k INT UNIQUE) ENGINE=InnoDB"]);
+        if !case.is_mariadb() {
+            let user = &case.user;
+            case.witness().run(&[&format!("GRANT SESSION_VARIABLES_ADMIN ON *.* TO {user}@'%'")]);
+        }
+        let warned = vec!["(1000, NULL)"; 20_000].join(", ");
+        let write = format!("INSERT INTO narrow (a, k) VALUES {warned}");
+        let count = || case.witness().line("SELECT COUNT(*) FROM narrow");
+        let open = || {
+            let mut client = case.client();
+            client.run(&["SET max_error_count = 65535, sql_mode = ''"]);
+            client
+        };
+        let mut client = open();
+        let crate::client::Answer::Ok { affected, .. } = client.query(&write).good() else {
+            panic!("{}", case.steadfast.log());
+        };
+        assert_eq!(affected, 20_000);
+        assert_eq!(count(), "20000");
+        assert_eq!(client.line("SELECT ROW_COUNT()"), "20000");
+        assert_eq!(case.steadfast.metric("commits_recorded_total"), 1.0);
+        // The next ones are told of.
+        client.run(&[&write]);
+        assert_eq!(client.query("SHOW WARNINGS").lines().len(), 20_000);
+        assert_eq!(count(), "40000");
+        // One that fails is told as it failed, and leaves nothing.
+        let mut client = open();
+        client.query(&format!("{write}, (1, 1), (1, 1)")).fails("1062/23000");
+        assert_eq!(count(), "40000");
+        client.run(&["INSERT INTO narrow VALUES (1, 1)"]);
+        assert_eq!(count(), "40001");
+        let mut client = open();
+        client.run(&["BEGIN", &write, "COMMIT"]);
+        assert_eq!(count(), "60001");
+        assert!(!case.steadfast.log().contains("incident="), "{}", case.steadfast.log());
+    }
+
     fn a_write_that_fails_leaves_nothing_open(case) {
         let mut client = case.client();
         client.run(&["INSERT INTO t (id, n) VALUES (1, 1)"]);
