@@ -196,9 +196,13 @@ pub enum QueryError {
     /// The connection was lost.
     #[error("{0}: {1}")]
     Lost(LossKind, #[source] io::Error),
-    /// The answer is larger than [`MAX_RESULT`](crate::MAX_RESULT) bytes; its rest is unread, the connection is of no
-    /// more use.
+    /// The rows of the answer are larger than [`MAX_RESULT`](crate::MAX_RESULT) bytes: nothing of it is kept. It is read to
+    /// its end, and the connection is in order.
     #[error("the answer is larger than {0} bytes")]
+    Dropped(usize),
+    /// The answer is larger than this many bytes even to be read and dropped; its rest is unread, the connection is of no
+    /// more use.
+    #[error("the answer is larger than {0} bytes, and its end is not in sight")]
     TooLarge(usize),
     /// The server does not keep to the protocol; the connection is of no more use.
     #[error("{0}")]

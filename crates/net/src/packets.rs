@@ -21,6 +21,32 @@ pub(crate) enum ReadError {
     },
 }
 
+/// A payload that may be too long to be kept.
+#[derive(Debug)]
+pub(crate) enum Payload<'a> {
+    Whole(&'a [u8]),
+    /// Its first byte and its length; the rest of it has been dropped.
+    Head([u8; 1], u64),
+}
+
+impl Payload<'_> {
+    /// The whole of it, or its first byte.
+    pub(crate) fn head(&self) -> &[u8] {
+        match self {
+            Payload::Whole(bytes) => bytes,
+            Payload::Head(first, _) => first,
+        }
+    }
+
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Payload::Whole(bytes) => bytes.len() as u64,
+            Payload::Head(_, len) => *len,
+        }
+    }
+}
+
 /// Takes packets from a buffer and reads more when it is used up. What was taken is removed from the buffer when this
 /// is dropped.
 #[derive(Debug)]
@@ -44,12 +70,7 @@ impl<'a> Packets<'a> {
         sequence: &mut u8,
         limit: usize,
     ) -> Result<&[u8], ReadError> {
-        let header = loop {
-            if let Some(header) = Header::peek(self.rest()) {
-                break header;
-            }
-            self.read(stream, HEADER_LEN).await?;
-        };
+        let header = self.header(stream).await?;
         let length = header.len as usize;
         if length > limit {
             return Err(ReadError::TooLarge(length));
@@ -68,6 +89,61 @@ impl<'a> Packets<'a> {
         }
         *sequence = header.seq.wrapping_add(1);
         Ok(payload)
+    }
+
+    /// The next packet, as [`next`](Self::next); of one of more than `limit` bytes only the first is kept. It may be
+    /// longer than a frame, and of at most `most` bytes.
+    pub(crate) async fn next_or_head(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+        sequence: &mut u8,
+        limit: usize,
+        most: u64,
+    ) -> Result<Payload<'_>, ReadError> {
+        let mut frame = self.header(stream).await?;
+        if frame.len as usize <= limit {
+            return self.next(stream, sequence, limit).await.map(Payload::Whole);
+        }
+        let mut first = None;
+        let mut len = 0;
+        loop {
+            if frame.seq != *sequence {
+                return Err(ReadError::OutOfOrder {
+                    expected: *sequence,
+                    got: frame.seq,
+                });
+            }
+            *sequence = frame.seq.wrapping_add(1);
+            len += u64::from(frame.len);
+            if len > most {
+                return Err(ReadError::TooLarge(len as usize));
+            }
+            self.taken += HEADER_LEN;
+            let mut left = frame.len as usize;
+            while left > 0 {
+                if self.rest().is_empty() {
+                    self.read(stream, 0).await?;
+                }
+                first = first.or(self.rest().first().copied());
+                let here = left.min(self.rest().len());
+                self.taken += here;
+                left -= here;
+            }
+            if !frame.is_continued() {
+                return Ok(Payload::Head([first.unwrap_or_default()], len));
+            }
+            frame = self.header(stream).await?;
+        }
+    }
+
+    /// The next packet's header, which stays where it is.
+    async fn header(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> Result<Header, ReadError> {
+        loop {
+            if let Some(header) = Header::peek(self.rest()) {
+                return Ok(header);
+            }
+            self.read(stream, HEADER_LEN).await?;
+        }
     }
 
     fn rest(&self) -> &[u8] {

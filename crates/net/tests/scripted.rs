@@ -465,7 +465,7 @@ fn answers_that_make_no_sense_or_have_no_end_are_refused() {
         });
         let outcome = outcome.await;
         assert!(
-            matches!(outcome, Err(QueryError::TooLarge(MAX_RESULT))),
+            matches!(outcome, Err(QueryError::TooLarge(_))),
             "{outcome:?}"
         );
     });

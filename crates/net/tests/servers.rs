@@ -268,9 +268,32 @@ fn hidden_commands_give_rows_oks_and_the_servers_errors() {
             assert_eq!(big.value().unwrap().len(), 1_000_000);
             let too_big = connection.query(b"SELECT REPEAT('x', 2000000)").await;
             assert!(
-                matches!(too_big, Err(QueryError::TooLarge(_))),
+                matches!(too_big, Err(QueryError::Dropped(_))),
                 "{too_big:?}"
             );
+            // In one row of two frames, and in many; what comes with it is run, and told if it fails.
+            for big in [
+                "SELECT REPEAT('x', 9000000), REPEAT('y', 9000000)",
+                "SELECT REPEAT('x', 1000) FROM information_schema.COLLATIONS a, information_schema.COLLATIONS b LIMIT 5000",
+            ] {
+                let texts = [big.as_bytes(), b"SET @a = 7"];
+                let dropped = connection.query_all(&texts).await;
+                assert!(
+                    matches!(dropped, Err(QueryError::Dropped(_))),
+                    "{dropped:?}"
+                );
+                assert_eq!(
+                    connection.query(b"SELECT @a").await.unwrap().value(),
+                    Some(&b"7"[..])
+                );
+                let failed = connection.query_all(&[big.as_bytes(), b"oops"]).await;
+                assert!(matches!(failed, Err(QueryError::Server(_))), "{failed:?}");
+                assert_eq!(
+                    connection.query(b"SELECT 8").await.unwrap().value(),
+                    Some(&b"8"[..])
+                );
+                assert_eq!(connection.inbound, b"");
+            }
         });
     }
 }

@@ -52,9 +52,12 @@ impl Tables {
             "{select} TABLE_SCHEMA = 'mysql' AND TABLE_NAME NOT IN ('general_log', 'slow_log') \
             AND NOT IFNULL(ENGINE IN {TRANSACTIONAL}, FALSE) LIMIT {limit}"
         );
-        let mut results = connection
+        let results = connection
             .query_all(&[without.as_bytes(), own.as_bytes()])
-            .await?;
+            .await;
+        let Some(mut results) = unless_dropped(results)? else {
+            return Ok(Self::unknown());
+        };
         let own = results.pop().unwrap_or_default();
         let without = results.pop().unwrap_or_default();
         let mut tables = Self::default();
@@ -83,20 +86,43 @@ impl Tables {
         let cascades = format!(
             "SELECT REFERENCED_TABLE_NAME, TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS LIMIT {limit}"
         );
-        let [views, functions, blind, triggers, cascades] =
-            [views, functions, blind, triggers, cascades].map(String::into_bytes);
-        let mut results = connection
-            .query_all(&[&views, &functions, &blind, &triggers, &cascades])
-            .await?;
-        let cascades = pairs(results.pop());
-        let triggers = pairs(results.pop());
-        tables.unknown = cascades.len() > NAMES || triggers.len() > NAMES;
         tables.add(without);
+        // Names alone fit into an answer. Texts may not.
+        let [views, functions, blind] = [views, functions, blind].map(String::into_bytes);
+        let results = connection.query_all(&[&views, &functions, &blind]).await;
+        let Some(results) = unless_dropped(results)? else {
+            return Ok(Self::unknown());
+        };
         for names in results {
             tables.add(names);
         }
+        let Some(cascades) = unless_dropped(connection.query(cascades.as_bytes()).await)? else {
+            return Ok(Self::unknown());
+        };
+        let cascades = pairs(cascades);
+        let triggers = match unless_dropped(connection.query(triggers.as_bytes()).await)? {
+            Some(triggers) => pairs(triggers),
+            None => {
+                // Too long to be looked into: each may lead there.
+                let triggered = format!(
+                    "SELECT DISTINCT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS \
+                    WHERE TRIGGER_SCHEMA <> 'sys' LIMIT {limit}"
+                );
+                tables.add(connection.query(triggered.as_bytes()).await?);
+                Vec::new()
+            }
+        };
+        tables.unknown |= cascades.len() > NAMES || triggers.len() > NAMES;
         tables.follow(&triggers, &cascades);
         Ok(tables)
+    }
+
+    /// Every statement counts as one that may write such a table.
+    pub(crate) fn unknown() -> Self {
+        Self {
+            unknown: true,
+            ..Self::default()
+        }
     }
 
     fn add(&mut self, names: QueryResult) {
@@ -189,8 +215,17 @@ async fn mention_own(connection: &mut ServerConnection) -> Result<bool, QueryErr
     Ok(!found.rows.is_empty())
 }
 
-fn pairs(result: Option<QueryResult>) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let rows = result.map(|result| result.rows).unwrap_or_default();
+/// `None`: the answer was too large to be kept.
+fn unless_dropped<T>(answer: Result<T, QueryError>) -> Result<Option<T>, QueryError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(QueryError::Dropped(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn pairs(result: QueryResult) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let rows = result.rows;
     rows.into_iter()
         .map(|row| {
             let mut values = row.into_iter().map(Option::unwrap_or_default);

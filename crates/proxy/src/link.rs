@@ -446,9 +446,14 @@ async fn tables(shared: &Shared, user: &[u8], link: &mut Link) -> Result<Arc<Tab
     if let Some(known) = shared.tables(user, count).filter(|_| told) {
         return Ok(known);
     }
-    let tables = Arc::new(Tables::ask(&mut link.connection).await?);
+    let asked = match Tables::ask(&mut link.connection).await {
+        // The next attempt, on another connection, does not ask again.
+        Err(error @ QueryError::TooLarge(_)) => (Tables::unknown(), Some(error)),
+        asked => (asked?, None),
+    };
+    let tables = Arc::new(asked.0);
     shared.set_tables(user, count, Arc::clone(&tables));
-    Ok(tables)
+    asked.1.map_or(Ok(tables), Err)
 }
 
 /// Gives a new connection what the session had when it began, where the global settings have changed since.

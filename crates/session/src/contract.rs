@@ -99,6 +99,8 @@ pub enum Reason {
     Killed,
     /// The abandoned connection could not be ended on the server.
     Zombie,
+    /// Steadfast ends, and its drain has run out of time.
+    Drain,
 }
 
 impl Reason {
@@ -154,6 +156,7 @@ impl Reason {
             Self::Zombie => {
                 "the server broke off and its transaction could not be ended on the server"
             }
+            Self::Drain => "Steadfast was told to end before a server could be reached",
         }
     }
 
@@ -189,6 +192,7 @@ impl Reason {
             Self::Unseen => "unseen",
             Self::Killed => "killed",
             Self::Zombie => "zombie",
+            Self::Drain => "drain",
         }
     }
 }
@@ -262,7 +266,7 @@ mod tests {
         FailureKind::Unavailable,
     ];
 
-    const REASONS: [Reason; 29] = [
+    const REASONS: [Reason; 30] = [
         Reason::Commit,
         Reason::Write,
         Reason::Ddl,
@@ -292,6 +296,7 @@ mod tests {
         Reason::Unseen,
         Reason::Killed,
         Reason::Zombie,
+        Reason::Drain,
     ];
 
     #[test]

@@ -6,11 +6,21 @@ use steadfast_wire::walk::{Expect, ResponseWalker, Seen, Summary};
 use steadfast_wire::{Capabilities, StatusFlags};
 use tokio::io::AsyncRead;
 
-use crate::packets::{Packets, ReadError};
+use crate::packets::{Packets, Payload, ReadError};
 use crate::{QueryError, ServerError};
 
-/// Largest answer to one exchange of hidden commands, in payload bytes: 1 MiB.
+/// Largest answer to one exchange of hidden commands, in payload bytes: 1 MiB. Of a larger one nothing is kept.
 pub const MAX_RESULT: usize = 1 << 20;
+
+/// Payload bytes of an answer that are read at most, to get to its end: 64 MiB. Warnings, of which a session may have
+/// 65,535, take half of it.
+const MAX_READ: u64 = 64 << 20;
+
+/// How much of an exchange's answers may still be kept and read, in payload bytes.
+struct Budget {
+    kept: u64,
+    read: u64,
+}
 
 /// An OK.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -100,11 +110,19 @@ pub(super) async fn read_responses(
 ) -> Result<Vec<Outcome>, QueryError> {
     let mut packets = Packets::new(inbound);
     let mut walker = ResponseWalker::new(capabilities);
-    let mut budget = MAX_RESULT;
+    let mut budget = Budget {
+        kept: MAX_RESULT as u64,
+        read: MAX_READ,
+    };
+    let mut dropped = false;
     let mut outcomes = Vec::with_capacity(answers);
     while outcomes.len() < answers {
         match read_response(stream, &mut packets, &mut walker, expect, &mut budget).await {
             Ok(outcome) => outcomes.push(outcome),
+            Err(QueryError::Dropped(_)) => {
+                dropped = true;
+                outcomes.push(Ok(QueryResult::default()));
+            }
             // The server has said why it ends the connection: that is the answer to all that was sent.
             Err(QueryError::Lost(kind, error)) => {
                 return Err(match outcomes.pop() {
@@ -117,7 +135,10 @@ pub(super) async fn read_responses(
             Err(error) => return Err(error),
         }
     }
-    Ok(outcomes)
+    match outcomes.iter().position(Result::is_err) {
+        None if dropped => Err(QueryError::Dropped(MAX_RESULT)),
+        _ => Ok(outcomes),
+    }
 }
 
 async fn read_response(
@@ -125,7 +146,7 @@ async fn read_response(
     packets: &mut Packets<'_>,
     walker: &mut ResponseWalker,
     expect: Expect,
-    budget: &mut usize,
+    budget: &mut Budget,
 ) -> Result<Outcome, QueryError> {
     let capabilities = walker.capabilities();
     let nonsense = |error: steadfast_wire::Error| QueryError::Nonsense(error.to_string());
@@ -134,28 +155,39 @@ async fn read_response(
     let mut result = QueryResult::default();
     // Rows of a second resultset have other columns and are not kept.
     let mut keeps = true;
+    let mut dropped = false;
     loop {
-        let payload = packets
-            .next(stream, &mut sequence, *budget)
-            .await
-            .map_err(|error| match error {
-                ReadError::Io(error) => QueryError::lost(error),
-                ReadError::TooLarge(_) => QueryError::TooLarge(MAX_RESULT),
-                other => QueryError::Nonsense(other.to_string()),
-            })?;
-        *budget -= payload.len();
-        let step = walker
-            .packet(payload, payload.len() as u64)
-            .map_err(nonsense)?;
+        let read = if walker.in_rows() {
+            packets
+                .next_or_head(stream, &mut sequence, MAX_RESULT, budget.read)
+                .await
+        } else {
+            let read = packets.next(stream, &mut sequence, MAX_RESULT).await;
+            read.map(Payload::Whole)
+        };
+        let read = read.map_err(|error| match error {
+            ReadError::Io(error) => QueryError::lost(error),
+            ReadError::TooLarge(_) => QueryError::TooLarge(MAX_RESULT),
+            other => QueryError::Nonsense(other.to_string()),
+        })?;
+        let (payload, len) = (read.head(), read.len());
+        budget.read =
+            (budget.read.checked_sub(len)).ok_or(QueryError::TooLarge(MAX_READ as usize))?;
+        if len > budget.kept {
+            dropped = true;
+            result = QueryResult::default();
+        }
+        budget.kept = if dropped { 0 } else { budget.kept - len };
+        let step = walker.packet(payload, len).map_err(nonsense)?;
         match step.seen {
-            Seen::ColumnDefinition if keeps => {
+            Seen::ColumnDefinition if keeps && !dropped => {
                 result.columns.push(
                     ColumnDefinition::parse(payload, capabilities)
                         .map_err(nonsense)?
                         .into(),
                 );
             }
-            Seen::Row if keeps => result.rows.push(row(payload).map_err(nonsense)?),
+            Seen::Row if keeps && !dropped => result.rows.push(row(payload).map_err(nonsense)?),
             Seen::Ok(summary) | Seen::ResultEnd(summary) => {
                 keeps = result.columns.is_empty();
                 result.ok = Some(ok(payload, summary, capabilities).map_err(nonsense)?);
@@ -173,7 +205,11 @@ async fn read_response(
             _ => {}
         }
         if step.ended {
-            return Ok(Ok(result));
+            return if dropped {
+                Err(QueryError::Dropped(MAX_RESULT))
+            } else {
+                Ok(Ok(result))
+            };
         }
     }
 }

@@ -316,6 +316,10 @@ impl Driver {
                         // the one that is lost.
                         Word::Interrupt | Word::About(_) => {}
                         Word::Kill => break Verdict::Unknown,
+                        Word::Exit(Exit::Closed) => {
+                            self.closing = true;
+                            break Verdict::Unknown;
+                        }
                         Word::Exit(exit) => return Err(exit),
                     },
                 }

@@ -225,6 +225,8 @@ pub(crate) struct Driver {
     mark: Option<Mark>,
     /// The client had a part of the last response before it was complete.
     streamed: bool,
+    /// The session was told to end while its client waited for an answer: it ends when the client has one.
+    closing: bool,
     random: u64,
 }
 
@@ -296,6 +298,7 @@ impl Driver {
             sequence: 0,
             mark: None,
             streamed: false,
+            closing: false,
             random: number.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
             own: start.link.own.clone(),
             link: Some(start.link),
@@ -322,6 +325,9 @@ impl Driver {
     }
 
     async fn next_command(&mut self) -> Result<Next, Exit> {
+        if self.closing {
+            return Err(Exit::Closed);
+        }
         loop {
             if let Some(packet) = self.client.take().map_err(|error| {
                 Exit::ClientGone(std::io::Error::new(std::io::ErrorKind::InvalidData, error))
@@ -561,7 +567,15 @@ impl Driver {
         if let Some((outage, waited)) = self.end_outage() {
             match outage.stage {
                 Stage::Idle => self.shared.metrics.recovered(Recovery::Idle, waited),
-                _ => self.record(&outage, "the client left".to_owned(), 0, waited),
+                _ => {
+                    let how = match exit {
+                        Exit::Quit | Exit::ClientGone(_) => "the client left",
+                        Exit::Closed => {
+                            "the client's connection was closed before its next command"
+                        }
+                    };
+                    self.record(&outage, how.to_owned(), 0, waited);
+                }
             }
         }
         self.turn = None;
@@ -616,7 +630,7 @@ fn end_of(error: &QueryError) -> End {
         QueryError::Lost(LossKind::Silence, _) => End::Silence,
         QueryError::Lost(..) => End::Rst,
         QueryError::Server(error) => End::Said(error.code),
-        QueryError::TooLarge(_) | QueryError::Nonsense(_) => End::Nonsense,
+        QueryError::Dropped(_) | QueryError::TooLarge(_) | QueryError::Nonsense(_) => End::Nonsense,
     }
 }
 

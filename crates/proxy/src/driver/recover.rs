@@ -120,6 +120,11 @@ impl Driver {
                         Word::Kill => return Ok(Event::Refused(Refusal(Reason::Killed))),
                         // The connection that is to be killed is the one that is lost.
                         Word::About(_) => {}
+                        Word::Exit(Exit::Closed) => {
+                            self.closing = true;
+                            self.turn = None;
+                            return Ok(Event::Refused(Refusal(Reason::Drain)));
+                        }
                         Word::Exit(exit) => return Err(exit),
                     },
                 }
@@ -282,6 +287,10 @@ impl Driver {
                     // Its end shows when the connection is used.
                     self.note_kill(word);
                     return Box::pin(self.replay(index)).await;
+                }
+                Some(Word::Exit(Exit::Closed)) => {
+                    self.closing = true;
+                    return Ok(Event::ReplayTimeout);
                 }
                 Some(Word::Exit(exit)) => return Err(exit),
             }

@@ -285,6 +285,77 @@ with_ledger! {
         lose(&mut client, "third", "1180/08007");
     }
 
+    fn definitions_that_are_very_long_hold_nobody_up(case) {
+        let mut witness = case.witness();
+        witness.run(&["CREATE TABLE log (n INT) ENGINE=MyISAM"]);
+        let long = "x".repeat(50_000);
+        for n in 0..24 {
+            witness.run(&[
+                &format!("CREATE TABLE big{n} (n INT) ENGINE=InnoDB"),
+                &format!("CREATE TRIGGER big{n} BEFORE INSERT ON big{n} FOR EACH ROW SET @x = '{long}'"),
+            ]);
+        }
+        let began = Instant::now();
+        for (at, sql, table, expected) in [
+            (At::Text("INTO t"), "INSERT INTO t (n) VALUES (1)", "t", "0"),
+            (At::Text("INTO log"), "INSERT INTO log VALUES (1)", "log", "1180/08007"),
+            // What its trigger does is not looked into.
+            (At::Text("INTO big7"), "INSERT INTO big7 VALUES (1)", "big7", "1180/08007"),
+        ] {
+            let mut client = case.client();
+            case.cut_answer_to(at);
+            let told = client.query(sql).error();
+            case.link.clear_tap();
+            assert_eq!(told, expected, "{sql}\n{}", case.steadfast.log());
+            let rows = if table == "big7" { "0" } else { "1" };
+            assert_eq!(case.witness().line(&format!("SELECT COUNT(*) FROM {table}")), rows);
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        let mut client = case.client();
+        client.run(&["BEGIN", "INSERT INTO t (n) VALUES (2)"]);
+        case.cut();
+        client.run(&["INSERT INTO t (n) VALUES (3)", "COMMIT"]);
+        assert_eq!(case.rows(), ["1", "2", "3"]);
+    }
+
+    fn a_write_with_very_many_warnings_is_committed(case) {
+        case.witness().run(&["CREATE TABLE narrow (a TINYINT, k INT UNIQUE) ENGINE=InnoDB"]);
+        if !case.is_mariadb() {
+            let user = &case.user;
+            case.witness().run(&[&format!("GRANT SESSION_VARIABLES_ADMIN ON *.* TO {user}@'%'")]);
+        }
+        let warned = vec!["(1000, NULL)"; 20_000].join(", ");
+        let write = format!("INSERT INTO narrow (a, k) VALUES {warned}");
+        let count = || case.witness().line("SELECT COUNT(*) FROM narrow");
+        let open = || {
+            let mut client = case.client();
+            client.run(&["SET max_error_count = 65535, sql_mode = ''"]);
+            client
+        };
+        let mut client = open();
+        let crate::client::Answer::Ok { affected, .. } = client.query(&write).good() else {
+            panic!("{}", case.steadfast.log());
+        };
+        assert_eq!(affected, 20_000);
+        assert_eq!(count(), "20000");
+        assert_eq!(client.line("SELECT ROW_COUNT()"), "20000");
+        assert_eq!(case.steadfast.metric("commits_recorded_total"), 1.0);
+        // The next ones are told of.
+        client.run(&[&write]);
+        assert_eq!(client.query("SHOW WARNINGS").lines().len(), 20_000);
+        assert_eq!(count(), "40000");
+        // One that fails is told as it failed, and leaves nothing.
+        let mut client = open();
+        client.query(&format!("{write}, (1, 1), (1, 1)")).fails("1062/23000");
+        assert_eq!(count(), "40000");
+        client.run(&["INSERT INTO narrow VALUES (1, 1)"]);
+        assert_eq!(count(), "40001");
+        let mut client = open();
+        client.run(&["BEGIN", &write, "COMMIT"]);
+        assert_eq!(count(), "60001");
+        assert!(!case.steadfast.log().contains("incident="), "{}", case.steadfast.log());
+    }
+
     fn a_write_that_fails_leaves_nothing_open(case) {
         let mut client = case.client();
         client.run(&["INSERT INTO t (id, n) VALUES (1, 1)"]);

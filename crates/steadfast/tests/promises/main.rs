@@ -12,6 +12,7 @@ mod chain;
 mod client;
 mod diagnostics;
 mod doubt;
+mod drain;
 mod gone;
 mod held;
 mod inherited;
