@@ -265,6 +265,14 @@ impl Relay {
                     let fed = self.packet(payload, out, tracking)?;
                     let ended = matches!(fed, Some(Fed::Ended(_)));
                     if self.part_differs() || (ended && self.falls_short()) {
+                        let error = match fed {
+                            Some(Fed::Ended(ended)) => ended.error,
+                            _ => 0,
+                        };
+                        tracing::debug!(
+                            error,
+                            "what was delivered in part is not what the server says now"
+                        );
                         return Ok((at, Fed::PartDiffers));
                     }
                     if let Some(fed) = fed {
