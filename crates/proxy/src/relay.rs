@@ -339,11 +339,12 @@ impl Relay {
                 }
             }
             Seen::Err { code, .. } => {
-                self.digest.update(b"err");
-                self.digest.update(&code.to_le_bytes());
+                // The end of the connection, not of the response: no part of what is digested.
                 if is_goodbye(code) {
                     return Ok(Some(Fed::Goodbye(code)));
                 }
+                self.digest.update(b"err");
+                self.digest.update(&code.to_le_bytes());
                 if self.order.guarded && code == 1792 {
                     return Ok(Some(Fed::GuardRefused));
                 }

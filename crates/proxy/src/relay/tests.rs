@@ -93,6 +93,32 @@ fn another_result_is_found_out_whatever_its_length() {
     );
 }
 
+/// A server that shuts down ends the results that it is sending with 1053.
+#[test]
+fn a_goodbye_between_rows_is_no_part_of_the_result() {
+    let rows: [&[u8]; 3] = [b"\x011", b"\x0222", b"\x03333"];
+    let whole = result(&rows);
+    for delivered in 0..=rows.len() {
+        let mut cut_short = result(&rows[..delivered]);
+        cut_short.truncate(cut_short.len() - 11);
+        let sequence = u8::try_from(3 + delivered).unwrap();
+        frame::write(&mut cut_short, sequence, b"\xff\x1d\x04#08S01Shutdown");
+        let mut relay = Relay::new(CAPABILITIES, CAPABILITIES);
+        let tracking = Tracking::default();
+        let mut out = Vec::new();
+        // Lost in the first run, and once more in the second.
+        for _ in 0..2 {
+            relay.begin(order(relay.mark()), StatusFlags::AUTOCOMMIT);
+            let (_, fed) = relay.feed(&cut_short, &mut out, &tracking).unwrap();
+            assert_eq!(fed, Fed::Goodbye(1053), "after {delivered} rows");
+        }
+        relay.begin(order(relay.mark()), StatusFlags::AUTOCOMMIT);
+        let (_, fed) = relay.feed(&whole, &mut out, &tracking).unwrap();
+        assert!(matches!(fed, Fed::Ended(_)), "{fed:?}");
+        assert_eq!(out, whole, "after {delivered} rows");
+    }
+}
+
 #[test]
 fn rows_are_added_before_those_of_the_server() {
     let mut relay = Relay::new(CAPABILITIES, CAPABILITIES);

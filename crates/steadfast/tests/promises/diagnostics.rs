@@ -4,6 +4,10 @@
 //! A subject is run, then a bystander that may or may not take away what the subject left (what it does is the
 //! server's affair), then a question. Every question follows its own run of both, on a session that has run all of
 //! those before it, so that hidden work that waits is there to go wrong.
+//!
+//! All of them take many minutes, so what runs by itself is every subject with every question, and of the rest such a
+//! share that every two of setting, subject, bystander and question meet. With `STEADFAST_TEST_ALL=1` in the
+//! environment everything runs.
 
 use steadfast_sandbox::Kind;
 
@@ -255,7 +259,19 @@ const MAIN_QUESTIONS: &[Do] = &[
 /// How a session begins.
 const SETTINGS: &[&[&str]] = &[&[], &["BEGIN"], &["SET autocommit = 0"]];
 
-fn differences(case: &Case, setting: &[&str], subject: Do) -> Vec<String> {
+/// One in so many of those that are not asked in any case. Prime, so that it has no factor in common with a list.
+const SHARE: usize = 7;
+
+/// Whether the question of this number belongs to those that run; see the top.
+fn is_asked(setting: usize, subject: usize, bystander: usize, question: usize) -> bool {
+    (setting == 0 && bystander == 0)
+        || (setting + subject + bystander + question).is_multiple_of(SHARE)
+        || std::env::var_os("STEADFAST_TEST_ALL").is_some()
+}
+
+fn differences(case: &Case, setting_number: usize, subject_number: usize) -> Vec<String> {
+    let setting = SETTINGS[setting_number];
+    let subject = SUBJECTS[subject_number];
     let mut sides = [case.server.addr(), case.steadfast.address].map(|address| {
         let mut client =
             Client::connect(address, &case.user, &case.database, CLIENT_MULTI_STATEMENTS);
@@ -263,13 +279,21 @@ fn differences(case: &Case, setting: &[&str], subject: Do) -> Vec<String> {
         client
     });
     let mut found = Vec::new();
-    for &bystander in BYSTANDERS {
+    for (bystander_number, &bystander) in BYSTANDERS.iter().enumerate() {
         let questions = if matches!(bystander, Nothing) {
             QUESTIONS
         } else {
             MAIN_QUESTIONS
         };
-        for &question in questions {
+        for (question_number, &question) in questions.iter().enumerate() {
+            if !is_asked(
+                setting_number,
+                subject_number,
+                bystander_number,
+                question_number,
+            ) {
+                continue;
+            }
             let [direct, through] = [0, 1].map(|side| {
                 let client = &mut sides[side];
                 // Where a subject has gone to.
@@ -324,8 +348,8 @@ fn compare(case: &Case, ledger: bool) {
         ]);
     }
     let mut found = Vec::new();
-    for setting in SETTINGS {
-        for &subject in SUBJECTS {
+    for setting in 0..SETTINGS.len() {
+        for subject in 0..SUBJECTS.len() {
             found.extend(differences(case, setting, subject));
         }
     }
@@ -346,9 +370,9 @@ fn compare(case: &Case, ledger: bool) {
         found.join("\n")
     );
     let recorded = case.steadfast.metric("commits_recorded_total");
-    assert_eq!(
-        recorded > 1000.0,
-        ledger,
+    let expected = if ledger { 500.0..1e9 } else { 0.0..1.0 };
+    assert!(
+        expected.contains(&recorded),
         "{recorded} commits in the ledger"
     );
 }
