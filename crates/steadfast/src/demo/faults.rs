@@ -1,12 +1,14 @@
 //! The faults, one after another: what happens when, and to whom.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
-use steadfast_sandbox::{Cut, Link, Server};
+use steadfast_sandbox::{Cut, Direction, Link, Point, Server, Sight, Verdict};
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// Before the first fault, so that the table shows a quiet moment.
@@ -19,6 +21,8 @@ const BREATH: Duration = Duration::from_millis(400);
 const ROUND: Duration = Duration::from_secs(30);
 const LONGEST_FREEZE: Duration = Duration::from_secs(3);
 const LONGEST_BLACK_HOLE: Duration = Duration::from_secs(5);
+/// So many COMMITs of each side are struck where their answers are lost.
+const COMMITS: u32 = 4;
 
 /// A kind of fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -28,6 +32,8 @@ pub(super) enum Fault {
     Kill,
     /// All connections to the server are cut, with FIN and in the next round with RST.
     Cut,
+    /// Some COMMITs arrive at the server, and their connections are cut before the answers are through.
+    Commits,
     /// SIGSTOP and, later, SIGCONT.
     Freeze,
     /// A graceful shutdown and a start.
@@ -36,9 +42,10 @@ pub(super) enum Fault {
     BlackHole,
 }
 
-const ORDER: [Fault; 5] = [
+const ORDER: [Fault; 6] = [
     Fault::Kill,
     Fault::Cut,
+    Fault::Commits,
     Fault::Freeze,
     Fault::Restart,
     Fault::BlackHole,
@@ -50,6 +57,7 @@ impl Fault {
         match self {
             Self::Kill => "server killed (kill -9) and started again",
             Self::Cut => "all connections cut",
+            Self::Commits => "connections cut before the answers to their COMMITs",
             Self::Freeze => "server frozen for a while",
             Self::Restart => "server restarted",
             Self::BlackHole => "network swallows everything for a while",
@@ -61,6 +69,7 @@ impl Fault {
         match self {
             Self::Kill => "the server was killed (kill -9) and starts again",
             Self::Cut => "all connections to the server are cut",
+            Self::Commits => "the answers to COMMITs are lost",
             Self::Freeze => "the server is frozen",
             Self::Restart => "the server restarts",
             Self::BlackHole => "the network swallows everything",
@@ -166,6 +175,19 @@ impl Victims {
                 // Long enough for the table to show it.
                 sleep(Duration::from_millis(500)).await;
             }
+            Fault::Commits => {
+                let struck = self
+                    .links
+                    .each_ref()
+                    .map(|link| lose_answers_to_commits(link, cut));
+                let begun = Instant::now();
+                while begun.elapsed() < slot * 3 / 5
+                    && struck.iter().any(|n| n.load(Ordering::Relaxed) < COMMITS)
+                {
+                    sleep(Duration::from_millis(50)).await;
+                }
+                self.links.iter().for_each(Link::clear_tap);
+            }
             Fault::BlackHole => {
                 for link in &self.links {
                     link.black_hole(true);
@@ -187,6 +209,32 @@ impl Victims {
         tokio::task::spawn_blocking(move || action(&server)).await??;
         Ok(())
     }
+}
+
+/// Cuts connections of a link that carries no TLS, each before the answer to its COMMIT, until [`COMMITS`] have been; tells
+/// how many. It goes on until the link's tap is cleared.
+fn lose_answers_to_commits(link: &Link, cut: Cut) -> Arc<AtomicU32> {
+    let struck = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&struck);
+    let mut sight = Sight::default();
+    let mut waiting = BTreeSet::new();
+    link.set_tap(move |direction, connection, bytes| match direction {
+        Direction::ToServer => {
+            let seen = sight.to_server(connection, bytes);
+            let commits = seen.iter().any(|packet| packet.point == Point::Commit);
+            let begun = count.load(Ordering::Relaxed) as usize + waiting.len();
+            if commits && begun < COMMITS as usize {
+                waiting.insert(connection);
+            }
+            Verdict::Pass
+        }
+        Direction::ToClient if waiting.remove(&connection) => {
+            count.fetch_add(1, Ordering::Relaxed);
+            Verdict::CutBefore(cut)
+        }
+        Direction::ToClient => Verdict::Pass,
+    });
+    struck
 }
 
 #[cfg(test)]

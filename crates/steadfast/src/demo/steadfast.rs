@@ -118,6 +118,8 @@ fn command(program: &Path, directory: &Path, backend: SocketAddr) -> Command {
         .arg(program)
         .args(["serve", "--backend", &backend.to_string()])
         .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .arg("--config")
+        .arg(directory.join("steadfast.toml"))
         .arg("--state-dir")
         .arg(directory.join("state"))
         .args(["--log-format", "json"])
