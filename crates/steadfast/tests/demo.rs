@@ -60,9 +60,14 @@ fn steadfast_keeps_its_promise_on(server: &str) {
     assert!(report["direct"]["failures"].as_u64().unwrap() > 0, "{text}");
     let faults = report["faults"].as_array().unwrap();
     let names: Vec<_> = faults.iter().map(|fault| fault["fault"].clone()).collect();
-    assert_eq!(names, ["kill", "cut", "freeze", "restart", "black_hole"]);
+    assert_eq!(
+        names,
+        ["kill", "cut", "commits", "freeze", "restart", "black_hole"]
+    );
     let incidents = faults[0]["incidents"].as_array().unwrap();
     assert!(!incidents.is_empty(), "{text}");
+    let resolved = faults[2]["incidents"].to_string();
+    assert!(resolved.contains("as the ledger tells"), "{text}");
     assert_empties(temporary.path());
 }
 
