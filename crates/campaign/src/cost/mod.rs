@@ -43,8 +43,8 @@ pub(crate) enum Front {
     Direct,
     WithoutLedger,
     WithLedger,
-    /// No proxy: the clients themselves give each transaction a GTID that they know, before it begins, and look at
-    /// nothing. No proxy that did so could cost less.
+    /// No proxy: the clients themselves give each transaction a GTID that they know, before it begins. No proxy that did
+    /// so could cost less.
     OwnGtids,
 }
 

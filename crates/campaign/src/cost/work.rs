@@ -161,12 +161,16 @@ impl Client {
         Ok((self, commits))
     }
 
-    /// In one command, because a proxy would send all of it at once.
-    async fn write(&mut self, mut statement: String) -> Result<()> {
-        if let Some(gtids) = &mut self.gtids {
-            statement = format!("{}; {statement}; {AUTOMATIC}", gtids.next());
-        }
-        Ok(self.conn.query_drop(statement).await?)
+    /// Under a GTID its answer comes before its COMMIT goes, in two commands: of a COMMIT that was lost with the write's
+    /// answer, GTIDs would tell that it took effect, but nobody the rows and the insert id.
+    async fn write(&mut self, statement: String) -> Result<()> {
+        let Some(gtids) = &mut self.gtids else {
+            return Ok(self.conn.query_drop(statement).await?);
+        };
+        let begun = format!("{}; BEGIN; {statement}", gtids.next());
+        self.conn.query_drop(begun).await?;
+        let commit = format!("COMMIT; {AUTOMATIC}");
+        Ok(self.conn.query_drop(commit).await?)
     }
 
     async fn four_writes(&mut self) -> Result<()> {
