@@ -20,6 +20,7 @@ mod memory;
 pub mod metrics;
 mod own_kills;
 mod prepared;
+pub mod readiness;
 mod registry;
 mod relay;
 mod relayed;

@@ -21,7 +21,7 @@ use prometheus_client::{
 use steadfast_session::ledger::Verdict;
 use steadfast_session::{End, Failure, FailureKind};
 
-use crate::{admin::Readiness, config::Config};
+use crate::{config::Config, readiness::Readiness};
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 

@@ -83,17 +83,7 @@ impl Relay {
         Self {
             client,
             walker: ResponseWalker::new(server),
-            order: Order {
-                expect: Expect::None,
-                client_sequence: 0,
-                server_sequence: 0,
-                hidden: false,
-                guarded: false,
-                within: false,
-                commits: false,
-                statement_id: 0,
-                delivered: None,
-            },
+            order: Order::hidden(Expect::None),
             cut: Cut::BetweenPackets,
             server_sequence: 0,
             client_sequence: 0,

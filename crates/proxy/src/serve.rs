@@ -16,10 +16,11 @@ use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
 
 use crate::accept::serve_client;
-use crate::admin::{AdminError, AdminServer, Readiness};
+use crate::admin::{AdminError, AdminServer};
 use crate::config::{AdminAddress, BackendTls, Certificate, ClientTls, Config};
 use crate::health;
 use crate::metrics::Metrics;
+use crate::readiness::Readiness;
 use crate::registry::Control;
 use crate::shared::{Parts, Shared};
 use crate::vault::Vault;

@@ -10,7 +10,6 @@ use steadfast_session::Limits;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
-use crate::admin::Readiness;
 use crate::catalogue::Tables;
 use crate::clock::ServerClock;
 use crate::config::Timeouts;
@@ -20,6 +19,7 @@ use crate::incident::Incidents;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::own_kills::OwnKills;
+use crate::readiness::Readiness;
 use crate::registry::Registry;
 use crate::vault::Vault;
 

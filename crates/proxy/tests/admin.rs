@@ -4,9 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use steadfast_proxy::{
-    admin::{AdminServer, Readiness},
+    admin::AdminServer,
     config::{Address, Config, Overrides},
     metrics::Metrics,
+    readiness::Readiness,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

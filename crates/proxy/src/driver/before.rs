@@ -10,11 +10,9 @@ use steadfast_wire::frame;
 use steadfast_wire::walk::Expect;
 use tokio::io::AsyncWriteExt;
 
-use super::exchange::Exchanged;
 use super::{Driver, Exit, end_of, end_of_io};
 use crate::command::Stored;
 use crate::prepared::{Prepared, There};
-use crate::relay::Order;
 
 /// A failure before the command was sent.
 pub(super) enum Before {
@@ -157,22 +155,7 @@ impl Driver {
         }
         let mut payload = vec![code::STMT_PREPARE];
         payload.extend_from_slice(prepared.text());
-        let order = Order {
-            expect: Expect::Prepare,
-            client_sequence: 0,
-            server_sequence: 0,
-            hidden: true,
-            guarded: false,
-            within: false,
-            commits: false,
-            statement_id: 0,
-            delivered: None,
-        };
-        let ended = match self.converse(&payload, order).await.map_err(Before::Exit)? {
-            Exchanged::Ended(ended) => ended,
-            Exchanged::Lost(end, _) => return Err(Before::Lost(end)),
-            _ => return Err(Before::Lost(End::Nonsense)),
-        };
+        let ended = self.converse_hidden(&payload, Expect::Prepare).await?;
         if elsewhere.is_some()
             && let Some(back) = self.state.schema().map(use_schema)
         {

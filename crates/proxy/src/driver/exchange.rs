@@ -10,6 +10,7 @@ use steadfast_sql::{Class, Kind, Uses};
 use steadfast_wire::command::{Query, code};
 use steadfast_wire::frame::{self, HEADER_LEN, Header, MAX_FRAME};
 use steadfast_wire::response::ErrPacket;
+use steadfast_wire::walk::Expect;
 use steadfast_wire::{Capabilities, StatusFlags};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -265,6 +266,22 @@ impl Driver {
     pub(super) fn add_rows(&mut self, stored: &Stored) {
         if let (Some(rows), Some(link)) = (&stored.added_rows, &mut self.link) {
             link.relay.add_rows(Rc::clone(rows));
+        }
+    }
+
+    /// Runs a command that the client sees nothing of.
+    pub(super) async fn converse_hidden(
+        &mut self,
+        payload: &[u8],
+        expect: Expect,
+    ) -> Result<Ended, Before> {
+        let exchanged = self.converse(payload, Order::hidden(expect)).await;
+        match exchanged.map_err(Before::Exit)? {
+            Exchanged::Ended(ended) => Ok(ended),
+            Exchanged::Lost(end, _) => Err(Before::Lost(end)),
+            Exchanged::GuardRefused | Exchanged::PartDiffers | Exchanged::NotPrepared { .. } => {
+                Err(Before::Lost(End::Nonsense))
+            }
         }
     }
 

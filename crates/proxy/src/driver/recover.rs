@@ -14,7 +14,6 @@ use steadfast_wire::auth::Password;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::before::Before;
-use super::exchange::Exchanged;
 use super::outage::Stage;
 use super::{Driver, Exit, end_of};
 use crate::catalogue::Tables;
@@ -22,7 +21,7 @@ use crate::client::ClientLeg;
 use crate::gate;
 use crate::link::{self, Identity, Link, Wanted};
 use crate::registry::{Control, Words};
-use crate::relay::{Ended, Order};
+use crate::relay::Ended;
 use crate::shared::Shared;
 use crate::zombie::{self, Zombie};
 
@@ -409,23 +408,8 @@ impl Driver {
         pins: Pins,
     ) -> Result<Ended, Before> {
         let payload = self.prepare_to_send(stored, pins, false).await?;
-        let order = Order {
-            expect: stored.expect,
-            client_sequence: 0,
-            server_sequence: 0,
-            hidden: true,
-            guarded: false,
-            within: false,
-            commits: false,
-            statement_id: 0,
-            delivered: None,
-        };
         self.add_rows(stored);
-        match self.converse(&payload, order).await.map_err(Before::Exit)? {
-            Exchanged::Ended(ended) => Ok(ended),
-            Exchanged::Lost(end, _) => Err(Before::Lost(end)),
-            _ => Err(Before::Lost(steadfast_session::End::Nonsense)),
-        }
+        self.converse_hidden(&payload, stored.expect).await
     }
 
     /// The journal has been replayed: others may go on.

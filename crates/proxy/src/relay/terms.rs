@@ -29,6 +29,23 @@ pub(crate) struct Order {
     pub(crate) delivered: Option<Mark>,
 }
 
+impl Order {
+    /// Of a command of which the client sees nothing.
+    pub(crate) fn hidden(expect: Expect) -> Self {
+        Self {
+            expect,
+            client_sequence: 0,
+            server_sequence: 0,
+            hidden: true,
+            guarded: false,
+            within: false,
+            commits: false,
+            statement_id: 0,
+            delivered: None,
+        }
+    }
+}
+
 /// A point in a response up to which it was delivered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Mark {
