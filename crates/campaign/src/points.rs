@@ -367,16 +367,16 @@ impl Archer {
         }
     }
 
-    /// A command that is lost again and again is given up (`limits.attempts`), and rightly so: what ran again on a new
-    /// connection is struck once more at most.
+    /// A command that is lost again and again is given up (`limits.attempts`, four), and rightly so: what ran again on a
+    /// new connection is struck once more at most. Where any answer is struck, that of a long result is likely to be met
+    /// each time: twice more.
     fn spares(&self, connection: u64) -> bool {
         let once_more = self.newest + 1;
-        let looking = match self.aim {
-            Aim::Auto(_) | Aim::Commit(_) | Aim::WriteAnswer => true,
-            Aim::Resolver(_) => self.phase == Phase::Looking,
-            Aim::Answer => false,
-        };
-        looking && connection > once_more
+        match self.aim {
+            Aim::Auto(_) | Aim::Commit(_) | Aim::WriteAnswer => connection > once_more,
+            Aim::Resolver(_) => self.phase == Phase::Looking && connection > once_more,
+            Aim::Answer => connection > once_more + 1,
+        }
     }
 
     fn lose_answer(&mut self, connection: u64) -> Verdict {
@@ -523,7 +523,9 @@ impl Archer {
         }
         let done = self.order.is_done();
         match self.aim {
-            Aim::Answer if !done && self.seen.is_multiple_of(ANSWERS_APART) => {
+            Aim::Answer
+                if !done && self.seen.is_multiple_of(ANSWERS_APART) && !self.spares(connection) =>
+            {
                 self.order.strike();
                 Verdict::CutBefore(self.cut())
             }

@@ -439,8 +439,12 @@ impl Driver {
         };
         if !order.hidden && flushed {
             if let Some(link) = &self.link {
-                self.mark = link.relay.mark();
-                self.sequence = link.relay.client_sequence();
+                let mark = link.relay.mark();
+                // A re-run that was lost inside what had been delivered has given nothing: the client is where it was.
+                if mark != order.delivered {
+                    self.mark = mark;
+                    self.sequence = link.relay.client_sequence();
+                }
                 if order.within {
                     self.given = self.mark.map(|mark| (mark, self.sequence));
                 }

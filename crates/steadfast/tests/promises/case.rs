@@ -204,7 +204,7 @@ pub(crate) enum At {
 }
 
 impl At {
-    fn is(self, bytes: &[u8]) -> bool {
+    pub(crate) fn is(self, bytes: &[u8]) -> bool {
         match self {
             At::Text(text) => {
                 bytes.get(4) == Some(&3) && bytes.windows(text.len()).any(|w| w == text.as_bytes())

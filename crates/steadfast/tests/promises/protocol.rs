@@ -1,6 +1,6 @@
 //! What a client did not ask for it cannot get, and what it has been given of a result stays true.
 
-use steadfast_sandbox::{Cut, Kind};
+use steadfast_sandbox::{Cut, Direction, Kind, Verdict};
 
 use crate::case::{At, Case, on_both_servers};
 use crate::client::CLIENT_MULTI_STATEMENTS;
@@ -46,6 +46,30 @@ on_both_servers! {
         let mut several = case.client_with(CLIENT_MULTI_STATEMENTS);
         case.cut_answer_to(At::Text("SELECT 1; SELECT 2"));
         several.query("SELECT 1; SELECT 2").fails("1180/08007");
+    }
+
+    fn a_result_that_is_lost_again_and_again_ends_with_the_next_sequence_id(case) {
+        let numbers: Vec<String> = (0..10).map(|n| format!("({n})")).collect();
+        case.witness().run(&[&format!("INSERT INTO t (n) VALUES {}", numbers.join(","))]);
+        let mut client = case.client();
+        let big = "SELECT REPEAT('x', 100) FROM t a, t b, t c, t d";
+        // Cut in the middle, and each re-run before it has come as far.
+        let (mut first, mut bytes) = (None, 0);
+        case.link.set_tap(move |direction, connection, chunk| {
+            if direction == Direction::ToServer && At::Text("SELECT REPEAT").is(chunk) {
+                bytes = if first.is_none_or(|id| id == connection) { 400_000 } else { 2_000 };
+                first = first.or(Some(connection));
+            } else if direction == Direction::ToClient && bytes > 0 {
+                if chunk.len() >= bytes {
+                    return Verdict::CutWithin(std::mem::take(&mut bytes), Cut::Fin);
+                }
+                bytes -= chunk.len();
+            }
+            Verdict::Pass
+        });
+        client.query(big).fails("1053/08S01");
+        case.link.clear_tap();
+        assert_eq!(client.query(big).lines().len(), 10_000);
     }
 
     fn a_result_that_begins_differently_is_not_joined_to_the_first(case) {
