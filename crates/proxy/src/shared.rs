@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) gate: Arc<Gate>,
     /// The server's health.
     pub(crate) health: Health,
+    /// A response up to this many bytes is held back until it is complete, so that its loss leaves no trace.
+    pub(crate) hold_back: usize,
     /// Counters.
     pub(crate) metrics: Arc<Metrics>,
     /// For `/ready`.
@@ -82,6 +84,9 @@ pub(crate) struct Shared {
     pub(crate) ledger: Ledger,
     tables: Mutex<KnownTables>,
 }
+
+/// See [`Shared::hold_back`].
+const HOLD_BACK: usize = 48 << 10;
 
 /// The parts of [`Shared`] that have no default.
 #[derive(Debug)]
@@ -137,6 +142,7 @@ impl Shared {
             registry: Arc::default(),
             gate: Arc::default(),
             health: Health::default(),
+            hold_back: HOLD_BACK,
             metrics: parts.metrics,
             readiness: parts.readiness,
             clock: ServerClock::default(),

@@ -33,6 +33,9 @@ pub struct Parts {
     pub accounts: Vec<(Vec<u8>, Password)>,
     /// Where its lanes' numbers come from.
     pub random: RandomBits,
+    /// How many bytes of a response are held back until it is complete; `None`: as many as the product holds back, more
+    /// than a simulated server has to say.
+    pub hold_back: Option<usize>,
 }
 
 /// Serves until it is dropped, which ends it as `kill -9` would. To be run inside a [`tokio::task::LocalSet`] of its
@@ -45,6 +48,9 @@ pub async fn run(parts: Parts) -> Result<(), ServeError> {
     shared.target = shared.target.over(parts.network);
     // The clock would give others in another run, and clients are told them.
     shared.incidents = Incidents::beginning_at(0);
+    if let Some(bytes) = parts.hold_back {
+        shared.hold_back = bytes;
+    }
     for (user, password) in &parts.accounts {
         shared.vault.learn(user, password);
     }

@@ -66,6 +66,8 @@ impl From<steadfast_wire::Error> for Closed {
 pub struct Client {
     end: End,
     inbound: Vec<u8>,
+    /// What the next packet must have.
+    sequence: u8,
     capabilities: Capabilities,
     /// Ids and parameters of what was prepared, by text.
     prepared: BTreeMap<String, (u32, u16)>,
@@ -83,11 +85,12 @@ impl Client {
         let mut client = Self {
             end,
             inbound: Vec::new(),
+            sequence: 0,
             capabilities: Capabilities::empty(),
             prepared: BTreeMap::new(),
             bound: BTreeMap::new(),
         };
-        let (payload, sequence) = client.packet().await?;
+        let payload = client.packet().await?;
         if payload.first() == Some(&0xFF) {
             return Err(Closed(error_text(&payload, Capabilities::empty())));
         }
@@ -118,9 +121,9 @@ impl Client {
         let mut bytes = Vec::new();
         response.write(&mut bytes)?;
         let mut out = Vec::new();
-        frame::write(&mut out, sequence, &bytes);
+        client.sequence = frame::write(&mut out, client.sequence, &bytes);
         client.end.write_all(&out).await?;
-        let (payload, _) = client.packet().await?;
+        let payload = client.packet().await?;
         match payload.first() {
             Some(0) => Ok(client),
             _ => Err(Closed(error_text(&payload, client.capabilities))),
@@ -179,7 +182,7 @@ impl Client {
         let mut payload = vec![code::STMT_PREPARE];
         payload.extend_from_slice(text.as_bytes());
         self.send(&payload).await?;
-        let (payload, _) = self.packet().await?;
+        let payload = self.packet().await?;
         if payload.first() == Some(&0xFF) {
             return Ok(Err(self.error(&payload)?));
         }
@@ -203,18 +206,25 @@ impl Client {
 
     async fn send(&mut self, payload: &[u8]) -> Result<(), Closed> {
         let mut out = Vec::new();
-        frame::write(&mut out, 0, payload);
+        self.sequence = frame::write(&mut out, 0, payload);
         Ok(self.end.write_all(&out).await?)
     }
 
-    async fn packet(&mut self) -> Result<(Vec<u8>, u8), Closed> {
+    async fn packet(&mut self) -> Result<Vec<u8>, Closed> {
         loop {
             if let Some(header) = Header::peek(&self.inbound) {
                 let end = HEADER_LEN + header.len as usize;
                 if let Some(payload) = self.inbound.get(HEADER_LEN..end) {
                     let payload = payload.to_vec();
                     self.inbound.drain(..end);
-                    return Ok((payload, header.seq.wrapping_add(1)));
+                    if header.seq != self.sequence {
+                        return Err(Closed(format!(
+                            "packets out of order: sequence id {} instead of {}",
+                            header.seq, self.sequence
+                        )));
+                    }
+                    self.sequence = header.seq.wrapping_add(1);
+                    return Ok(payload);
                 }
             }
             if self.end.read_buf(&mut self.inbound).await? == 0 {
@@ -233,7 +243,7 @@ impl Client {
     }
 
     async fn reply(&mut self, binary: bool) -> Result<Reply, Closed> {
-        let (payload, _) = self.packet().await?;
+        let payload = self.packet().await?;
         match payload.first() {
             Some(0x00) => {
                 let ok = OkPacket::parse(&payload, self.capabilities)?;
@@ -249,15 +259,21 @@ impl Client {
         let count = ColumnCount::parse(&payload, self.capabilities)?.columns as usize;
         let mut kinds = Vec::new();
         for _ in 0..count {
-            let (payload, _) = self.packet().await?;
+            let payload = self.packet().await?;
+            if payload.first() == Some(&0xFF) {
+                return self.error(&payload);
+            }
             kinds.push(ColumnDefinition::parse(&payload, self.capabilities)?.kind);
         }
         if !self.capabilities.contains(Capabilities::DEPRECATE_EOF) {
-            self.packet().await?;
+            let payload = self.packet().await?;
+            if payload.first() == Some(&0xFF) {
+                return self.error(&payload);
+            }
         }
         let mut rows = Vec::new();
         loop {
-            let (payload, _) = self.packet().await?;
+            let payload = self.packet().await?;
             match payload.first() {
                 Some(0xFF) => return self.error(&payload),
                 Some(0xFE) if payload.len() < 100 => return Ok(Reply::Rows(rows)),

@@ -68,6 +68,9 @@ pub struct Plan {
     pub forgets_ids: bool,
     /// How long clients are held, in milliseconds.
     pub hold: u64,
+    /// How many bytes of a response the proxy holds back until it is complete; `None`: all.
+    #[serde(default)]
+    pub hold_back: Option<usize>,
     /// What goes wrong.
     pub faults: Vec<Planned>,
     /// What is wrong on purpose.
@@ -93,6 +96,7 @@ impl Plan {
             split: random.pick(&[0, 5, 20]),
             forgets_ids: random.chance(50),
             hold: HOLD,
+            hold_back: random.pick(&[None, None, Some(1), Some(80)]),
             faults: Vec::new(),
             plant,
         };
@@ -127,6 +131,7 @@ impl Plan {
             split: 0,
             forgets_ids: false,
             hold: HOLD,
+            hold_back: None,
             faults: Vec::new(),
             plant: Plant::None,
         }

@@ -137,7 +137,13 @@ async fn scenario(plan: &Plan, trace: Trace) -> Result<Report> {
     let config = config(plan)?;
     let processes = [
         tokio::task::spawn_local(Rc::clone(&server).run()),
-        tokio::task::spawn_local(proxy(network.clone(), config, random.fork(2), plan.plant)),
+        tokio::task::spawn_local(proxy(
+            network.clone(),
+            config,
+            plan.hold_back,
+            random.fork(2),
+            plan.plant,
+        )),
         tokio::task::spawn_local(strike(network.clone(), injector.clone())),
     ];
     let clients: Vec<_> = (0..plan.clients)
@@ -234,7 +240,13 @@ fn held(server: &Server) -> Held {
 }
 
 /// The proxy's process: dies when it is told to, and starts again.
-async fn proxy(network: Network, config: Config, random: Random, plant: Plant) {
+async fn proxy(
+    network: Network,
+    config: Config,
+    hold_back: Option<usize>,
+    random: Random,
+    plant: Plant,
+) {
     let mut number = 0;
     loop {
         number += 1;
@@ -253,6 +265,7 @@ async fn proxy(network: Network, config: Config, random: Random, plant: Plant) {
             key: Arc::clone(&KEY),
             accounts: vec![(USER.to_vec(), Password::new(PASSWORD))],
             random: bits(random.fork(label)),
+            hold_back,
         };
         let local = LocalSet::new();
         let changed = network.process_changed();

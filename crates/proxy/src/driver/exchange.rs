@@ -21,9 +21,6 @@ use crate::command::Stored;
 use crate::registry::Control;
 use crate::relay::{Ended, Fed, Order};
 
-/// A response up to this many bytes is held back until it is complete, so that its loss leaves no trace.
-const HOLD_BACK: usize = 48 << 10;
-
 /// A command up to this many bytes is written without looking at what the server says meanwhile: it can have nothing
 /// to say before it has it all.
 const WRITE_AT_ONCE: usize = 64 << 10;
@@ -389,7 +386,7 @@ impl Driver {
                     Fed::PartDiffers => return Ok(Exchanged::PartDiffers),
                     Fed::Goodbye(code) => break End::Said(code),
                 }
-                if self.client.outbound.len() >= HOLD_BACK && !order.hidden {
+                if self.client.outbound.len() >= self.shared.hold_back && !order.hidden {
                     flushed = true;
                     if order.within {
                         let point = link.relay.client_sequence();
