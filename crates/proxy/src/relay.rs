@@ -164,6 +164,12 @@ impl Relay {
         self.server_sequence
     }
 
+    /// Whether what has been made of the response may be given to the client, because it may be all that comes before an
+    /// ERR.
+    pub(crate) fn may_break_off(&self) -> bool {
+        self.walker.may_break_off()
+    }
+
     /// Everything made for the client so far counts as delivered: where a re-run has to go on.
     pub(crate) fn mark(&self) -> Option<Mark> {
         match self.order.delivered {

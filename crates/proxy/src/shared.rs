@@ -62,7 +62,8 @@ pub(crate) struct Shared {
     pub(crate) gate: Arc<Gate>,
     /// The server's health.
     pub(crate) health: Health,
-    /// A response up to this many bytes is held back until it is complete, so that its loss leaves no trace.
+    /// A response up to this many bytes is held back until it is complete, so that its loss leaves no trace; a longer one
+    /// until its rows begin.
     pub(crate) hold_back: usize,
     /// Counters.
     pub(crate) metrics: Arc<Metrics>,

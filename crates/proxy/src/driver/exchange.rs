@@ -386,7 +386,10 @@ impl Driver {
                     Fed::PartDiffers => return Ok(Exchanged::PartDiffers),
                     Fed::Goodbye(code) => break End::Said(code),
                 }
-                if self.client.outbound.len() >= self.shared.hold_back && !order.hidden {
+                if self.client.outbound.len() >= self.shared.hold_back
+                    && !order.hidden
+                    && link.relay.may_break_off()
+                {
                     flushed = true;
                     if order.within {
                         let point = link.relay.client_sequence();

@@ -73,21 +73,45 @@ impl Connection {
             Statement::Savepoint(name) => {
                 if let Some(open) = self.session.open {
                     self.server.storage.borrow_mut().savepoint(open.id, &name);
+                } else if !self.session.autocommit() {
+                    let early = &mut self.session.early_savepoints;
+                    early.retain(|known| *known != name);
+                    early.push(name);
                 }
                 Ok(Answer::OK)
             }
             Statement::RollbackTo(name) => {
-                let done = self.session.open.is_some_and(|open| {
-                    let mut storage = self.server.storage.borrow_mut();
-                    storage.rollback_to(open.id, &name)
-                });
+                let early = &mut self.session.early_savepoints;
+                let done = match self.session.open {
+                    Some(open) => {
+                        let mut storage = self.server.storage.borrow_mut();
+                        storage.rollback_to(open.id, &name)
+                    }
+                    None => match early.iter().position(|known| *known == name) {
+                        Some(index) => {
+                            early.truncate(index + 1);
+                            true
+                        }
+                        None => false,
+                    },
+                };
                 done.then_some(Answer::OK).ok_or_else(no_savepoint)
             }
             Statement::ReleaseSavepoint(name) => {
-                let done = self.session.open.is_some_and(|open| {
-                    let mut storage = self.server.storage.borrow_mut();
-                    storage.release_savepoint(open.id, &name)
-                });
+                let early = &mut self.session.early_savepoints;
+                let done = match self.session.open {
+                    Some(open) => {
+                        let mut storage = self.server.storage.borrow_mut();
+                        storage.release_savepoint(open.id, &name)
+                    }
+                    None => match early.iter().position(|known| *known == name) {
+                        Some(index) => {
+                            early.truncate(index);
+                            true
+                        }
+                        None => false,
+                    },
+                };
                 done.then_some(Answer::OK).ok_or_else(no_savepoint)
             }
             Statement::Set { list, session } => self.set(list, session).await,
@@ -261,6 +285,9 @@ impl Connection {
                 let id = self.server.storage.borrow_mut().begin();
                 if !own {
                     self.session.begin(id, false, false);
+                    for name in std::mem::take(&mut self.session.early_savepoints) {
+                        self.server.storage.borrow_mut().savepoint(id, &name);
+                    }
                 }
                 id
             }
@@ -493,6 +520,7 @@ impl Connection {
 
     /// Commits what is open.
     pub(super) async fn commit_open(&mut self, chain: bool) -> Result<(), Failed> {
+        self.session.early_savepoints.clear();
         let Some(open) = self.session.open else {
             return Ok(());
         };
@@ -508,6 +536,7 @@ impl Connection {
 
     /// Takes back what is open.
     pub(super) fn roll_back(&mut self) {
+        self.session.early_savepoints.clear();
         if let Some(open) = self.session.open.take() {
             self.server.storage.borrow_mut().rollback(open.id);
         }

@@ -28,6 +28,9 @@ pub(super) struct Session {
     pub(super) user_variables: BTreeMap<String, Value>,
     pub(super) schema: String,
     pub(super) open: Option<Open>,
+    /// Savepoints that were set before the first statement of a transaction under autocommit=0. Neither server tells a
+    /// transaction then, and both know them in it (MariaDB 10.11.19, MySQL 9.7.4).
+    pub(super) early_savepoints: Vec<String>,
     /// `SET insert_id`: the next value that an INSERT draws.
     pub(super) insert_id: Option<u64>,
     pub(super) last_insert_id: u64,
@@ -68,6 +71,7 @@ impl Session {
             user_variables: BTreeMap::new(),
             schema: schema.to_owned(),
             open: None,
+            early_savepoints: Vec::new(),
             insert_id: None,
             last_insert_id: 0,
             row_count: 0,
