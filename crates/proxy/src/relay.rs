@@ -66,6 +66,8 @@ pub(crate) struct Relay {
     more_warnings: u16,
     /// What is made is not what was delivered: a packet goes over the point up to which it was.
     differs: bool,
+    /// What was delivered has been made again, and it was the same. Before that nothing goes to the client.
+    verified: bool,
     /// Parameter definitions of COM_STMT_PREPARE that are still to come.
     parameters_left: u16,
     scratch: Vec<u8>,
@@ -99,6 +101,7 @@ impl Relay {
             to_add: None,
             more_warnings: 0,
             differs: false,
+            verified: false,
             parameters_left: 0,
             scratch: Vec::new(),
         }
@@ -113,6 +116,7 @@ impl Relay {
         self.digest.reset();
         self.made = 0;
         self.differs = false;
+        self.verified = false;
         self.eof_due = false;
         self.last_status = status;
         self.changes.clear();
@@ -180,6 +184,7 @@ impl Relay {
                 bytes: self.made,
                 digest: self.digest.finish(),
                 inside_packet: self.cut != Cut::BetweenPackets,
+                sequence: self.client_sequence,
             }),
         }
     }
@@ -341,9 +346,11 @@ impl Relay {
                 }
                 self.digest.update(b"err");
                 self.digest.update(&code.to_le_bytes());
+                self.more_warnings = 0;
                 if self.order.guarded && code == 1792 {
                     return Ok(Some(Fed::GuardRefused));
                 }
+                self.break_off();
                 let err = ErrPacket::parse(payload, self.walker.capabilities())?;
                 self.sqlstate = err.sqlstate;
                 self.write(out, |out, client| err.write(out, client));
@@ -398,7 +405,12 @@ impl Relay {
                 self.copy(payload, out);
                 return Ok(Some(Fed::WantsFile));
             }
-            Seen::ColumnCount { .. } | Seen::Statistics | Seen::Event => {
+            // It tells how long the server has been running.
+            Seen::Statistics => {
+                self.copy_undigested(payload, out);
+                return Ok(Some(Fed::Ended(self.ended(None, 0))));
+            }
+            Seen::ColumnCount { .. } | Seen::Event => {
                 if matches!(step.seen, Seen::ColumnCount { .. }) {
                     self.rows = self.rows.or(Some(0));
                 }
@@ -477,7 +489,10 @@ impl Relay {
         self.digest.update(b"ok");
         self.digest.update(&ok.affected_rows.to_le_bytes());
         self.digest.update(&ok.last_insert_id.to_le_bytes());
-        self.digest.update(&ok.warnings.to_le_bytes());
+        // Of a command without a text they are those of the statement before, or of hidden ones after it (MySQL 9.7.4).
+        if self.order.expect != Expect::Simple {
+            self.digest.update(&ok.warnings.to_le_bytes());
+        }
         self.digest.update(ok.info);
         let result = EndOfResult {
             status: ok.status,
@@ -516,7 +531,7 @@ impl Relay {
             let begins_or_ends = !capabilities.is_mariadb() && begins_or_ends_explicitly(&ok);
             for change in ok.session_state() {
                 let change = change?;
-                if self.order.within && tells_of_transaction(&change) {
+                if (self.order.within || self.order.guarded) && tells_of_transaction(&change) {
                     continue;
                 }
                 let told =
@@ -605,6 +620,8 @@ impl Relay {
             .map_or(0, |mark| mark.bytes.saturating_sub(self.made).min(len));
         // What was delivered ended between two pieces, or inside a long packet, which is cut there.
         self.differs |= skip > 0 && skip < len;
+        // It ended elsewhere, or it was something else.
+        self.differs |= skip < len && !self.verified && self.order.delivered.is_some();
         self.made += len;
         if self.differs {
             return;
@@ -613,12 +630,29 @@ impl Relay {
     }
 
     /// Whether exactly the delivered part has been made again and it is not what was delivered.
-    fn part_differs(&self) -> bool {
+    fn part_differs(&mut self) -> bool {
+        if let Some(mark) = self.order.delivered
+            && mark.bytes == self.made
+            && !self.verified
+        {
+            self.verified = self.digest.finish() == mark.digest;
+            self.differs |= !self.verified;
+        }
         self.differs
-            || self
-                .order
-                .delivered
-                .is_some_and(|mark| self.made == mark.bytes && self.digest.finish() != mark.digest)
+    }
+
+    /// An ERR is due: it voids the response wherever it comes, also before all of what was delivered has come again. The
+    /// client gets it where it is, unless that is inside a packet.
+    fn break_off(&mut self) {
+        if let Some(mark) = self.order.delivered
+            && self.falls_short()
+            && !self.differs
+            && !mark.inside_packet
+        {
+            self.made = mark.bytes;
+            self.client_sequence = mark.sequence;
+            self.verified = true;
+        }
     }
 
     /// Whether the response has ended before all of what was delivered came again.

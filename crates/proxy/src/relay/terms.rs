@@ -55,6 +55,8 @@ pub(crate) struct Mark {
     pub(super) digest: u64,
     /// The point is inside a packet.
     pub(super) inside_packet: bool,
+    /// The sequence id that is due next to the client.
+    pub(super) sequence: u8,
 }
 
 impl Mark {

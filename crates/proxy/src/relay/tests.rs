@@ -85,12 +85,50 @@ fn another_result_is_found_out_whatever_its_length() {
             "nothing of the other result reaches the client"
         );
     }
-    let mut refused = Vec::new();
-    frame::write(&mut refused, 1, b"\xff\x7a\x04#42S02No such table");
-    assert_eq!(
-        rerun(&first, cut, &refused),
-        (first[..cut].to_vec(), Fed::PartDiffers)
-    );
+}
+
+/// As on a server, where an ERR voids the rows before it.
+#[test]
+fn an_error_of_the_second_run_follows_what_the_first_has_delivered() {
+    let first = result(&[b"\x011", b"\x0222", b"\x03333"]);
+    let cut = first.len() - 11;
+    let error = b"\xff\x25\x05#70100Query execution was interrupted";
+    for rows in [
+        None,
+        Some(&[][..]),
+        Some(&[&b"\x011"[..]]),
+        Some(&[b"\x019"]),
+    ] {
+        // At once, among rows that are the same, and among others.
+        let mut second = rows.map(result).unwrap_or_default();
+        second.truncate(second.len().saturating_sub(11));
+        let sequence = rows.map_or(1, |rows| 3 + rows.len());
+        frame::write(&mut second, u8::try_from(sequence).unwrap(), error);
+        let (got, fed) = rerun(&first, cut, &second);
+        let mut expected = first[..cut].to_vec();
+        frame::write(&mut expected, 6, error);
+        assert_eq!(got, expected, "{rows:?}");
+        assert!(matches!(fed, Fed::Ended(ended) if ended.error == 1317));
+    }
+}
+
+/// Wherever a packet of the second run ends, or its header: nothing of it may stand in the rest of the first run's.
+#[test]
+fn no_row_is_put_together_from_two_executions() {
+    let long = [&[0xfd, 0x40, 0x0d, 0x03][..], &vec![b'L'; 200_000]].concat();
+    let whole = result(&[&long, b"\x01s"]);
+    let second = result(&vec![&b"\x01s"[..]; 40_000]);
+    for cut in 100_000..100_012 {
+        let mut relay = Relay::new(CAPABILITIES, CAPABILITIES);
+        let tracking = Tracking::default();
+        let mut out = Vec::new();
+        relay.begin(order(None), StatusFlags::AUTOCOMMIT);
+        relay.feed(&whole[..cut], &mut out, &tracking).unwrap();
+        relay.begin(order(relay.mark()), StatusFlags::AUTOCOMMIT);
+        let (_, fed) = relay.feed(&second, &mut out, &tracking).unwrap();
+        assert_eq!(fed, Fed::PartDiffers, "cut at {cut}");
+        assert_eq!(out, whole[..cut], "cut at {cut}");
+    }
 }
 
 /// A server that shuts down ends the results that it is sending with 1053.
