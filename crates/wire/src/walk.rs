@@ -247,9 +247,10 @@ impl ResponseWalker {
         matches!(self.state, State::Rows)
     }
 
-    /// Whether clients expect that the response breaks off here with an ERR: among rows or events, not among definitions.
+    /// Whether clients expect that the response breaks off here with an ERR: among rows or events and between results, not
+    /// among definitions.
     pub const fn may_break_off(&self) -> bool {
-        matches!(self.state, State::Rows | State::Stream)
+        matches!(self.state, State::Rows | State::Stream | State::Header)
     }
 
     /// Whether the packet with this first byte and length must be given whole; otherwise its first byte is enough.

@@ -22,6 +22,8 @@ pub(super) enum Before {
         sqlstate: [u8; 5],
         message: Vec<u8>,
     },
+    /// What is to be fetched from is gone, and with it the transaction that is open.
+    CursorGone,
     Exit(Exit),
 }
 
@@ -107,6 +109,9 @@ impl Driver {
             .is_none_or(|link| prepared.on(link.number).is_some());
         if !fetches || here {
             return Ok(());
+        }
+        if self.core.transaction().is_open() {
+            return Err(Before::CursorGone);
         }
         let failure = Failure::new(FailureKind::RolledBack, Reason::Cursor);
         let incident = self

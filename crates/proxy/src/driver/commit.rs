@@ -112,7 +112,10 @@ impl Driver {
                 self.doubt = Some(doubt);
                 Ok(self.lost(end, sent).await)
             }
-            Exchanged::GuardRefused | Exchanged::PartDiffers | Exchanged::NotPrepared { .. } => {
+            Exchanged::GuardRefused
+            | Exchanged::PartDiffers
+            | Exchanged::CursorGone
+            | Exchanged::NotPrepared { .. } => {
                 self.doubt = Some(doubt);
                 Ok(self.lost(End::Nonsense, Sent::All).await)
             }

@@ -39,6 +39,8 @@ pub(super) enum Exchanged {
     GuardRefused,
     /// The result is not the one that was delivered in part.
     PartDiffers,
+    /// What is to be fetched from is gone, in an open transaction.
+    CursorGone,
     /// The server connection is lost; how much of the command it may have.
     Lost(End, Sent),
     /// The statement could not be prepared on this connection as it was: the client is told this error.
@@ -147,11 +149,16 @@ impl Driver {
                 Event::GuardRefused
             }
             Exchanged::PartDiffers => Event::PartDiffers,
+            Exchanged::CursorGone => Event::CursorGone,
             Exchanged::NotPrepared {
                 code,
                 sqlstate,
                 message,
             } => {
+                if self.mark.take().is_some_and(|mark| mark.is_inside_packet()) {
+                    // No packet can follow half a packet.
+                    return Err(Exit::Closed);
+                }
                 self.answer_error(code, sqlstate, &message).await?;
                 Event::Response(Response {
                     status: None,
@@ -233,6 +240,7 @@ impl Driver {
                     message,
                 });
             }
+            Err(Before::CursorGone) => return Ok(Exchanged::CursorGone),
             Err(Before::Exit(exit)) => return Err(exit),
         };
         // Hidden work has brought it up to date.
@@ -276,9 +284,10 @@ impl Driver {
         match exchanged.map_err(Before::Exit)? {
             Exchanged::Ended(ended) => Ok(ended),
             Exchanged::Lost(end, _) => Err(Before::Lost(end)),
-            Exchanged::GuardRefused | Exchanged::PartDiffers | Exchanged::NotPrepared { .. } => {
-                Err(Before::Lost(End::Nonsense))
-            }
+            Exchanged::GuardRefused
+            | Exchanged::PartDiffers
+            | Exchanged::CursorGone
+            | Exchanged::NotPrepared { .. } => Err(Before::Lost(End::Nonsense)),
         }
     }
 
@@ -381,7 +390,10 @@ impl Driver {
                         }
                         continue;
                     }
-                    Fed::GuardRefused => return Ok(Exchanged::GuardRefused),
+                    Fed::GuardRefused => {
+                        self.keep_part(order, flushed).await?;
+                        return Ok(Exchanged::GuardRefused);
+                    }
                     // The client's sequence goes on where it was when the connection was lost.
                     Fed::PartDiffers => return Ok(Exchanged::PartDiffers),
                     Fed::Goodbye(code) => break End::Said(code),
@@ -437,23 +449,31 @@ impl Driver {
         } else {
             Sent::All
         };
-        if !order.hidden && flushed {
-            if let Some(link) = &self.link {
-                let mark = link.relay.mark();
-                // A re-run that was lost inside what had been delivered has given nothing: the client is where it was.
-                if mark != order.delivered {
-                    self.mark = mark;
-                    self.sequence = link.relay.client_sequence();
-                }
-                if order.within {
-                    self.given = self.mark.map(|mark| (mark, self.sequence));
-                }
-            }
-            self.client.flush().await.map_err(Exit::ClientGone)?;
-        } else if !order.hidden {
-            self.client.outbound.clear();
-        }
+        self.keep_part(order, flushed).await?;
         Ok(Exchanged::Lost(end, sent))
+    }
+
+    /// The response breaks off: what the client has been given of it, or is about to be, stays; what was held back goes.
+    async fn keep_part(&mut self, order: Order, flushed: bool) -> Result<(), Exit> {
+        if order.hidden {
+            return Ok(());
+        }
+        if !flushed {
+            self.client.outbound.clear();
+            return Ok(());
+        }
+        if let Some(link) = &self.link {
+            let mark = link.relay.mark();
+            // A re-run that was lost inside what had been delivered has given nothing: the client is where it was.
+            if mark != order.delivered {
+                self.mark = mark;
+                self.sequence = link.relay.client_sequence();
+            }
+            if order.within {
+                self.given = self.mark.map(|mark| (mark, self.sequence));
+            }
+        }
+        self.client.flush().await.map_err(Exit::ClientGone)
     }
 
     /// Writes a command; gives how many bytes the kernel took. What the server says meanwhile is buffered: a packet

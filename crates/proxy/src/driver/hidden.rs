@@ -321,7 +321,7 @@ impl Driver {
         match error {
             Before::Lost(End::Said(code)) if !is_goodbye(*code) => Ok(()),
             Before::Lost(end) => Err(*end),
-            Before::NotPrepared { .. } => Ok(()),
+            Before::NotPrepared { .. } | Before::CursorGone => Ok(()),
             // It is found again at the next use of the client's connection.
             Before::Exit(_) => Err(End::Fin),
         }

@@ -340,7 +340,7 @@ impl Driver {
                 Ok(Event::Response(self.response(&ended, stored.class)))
             }
             Err(Before::Lost(end)) => Ok(self.lost(end, Sent::Nothing).await),
-            Err(Before::NotPrepared { .. }) => Ok(Event::Response(Response {
+            Err(Before::NotPrepared { .. } | Before::CursorGone) => Ok(Event::Response(Response {
                 status: None,
                 error: 1615,
                 digest: !entry.digest,

@@ -161,6 +161,8 @@ impl Session {
         let harmless = match statement.safety {
             Safety::Harmless | Safety::Read => true,
             Safety::Write => self.in_scope() || flight.recording == Recording::Write,
+            // In the transaction whose replay opens it again.
+            Safety::Never(Reason::Cursor) => open,
             Safety::Never(_) => false,
         } && !commits;
         if !harmless {

@@ -221,6 +221,7 @@ impl Session {
             Event::GuardRefused => self.guard_refused(&mut actions),
             Event::RanTwice => self.ran_twice(&mut actions),
             Event::PartDiffers => self.part_differs(&mut actions),
+            Event::CursorGone => self.cursor_gone(&mut actions),
             Event::NotBegun => self.not_begun(),
             Event::Committed(response) => self.committed(response, &mut actions),
             Event::Unrecorded { plainly } => self.unrecorded(plainly, &mut actions),

@@ -216,6 +216,19 @@ impl Session {
         }
     }
 
+    /// The connection is in order, but the transaction cannot go on as the client believes it does.
+    pub(super) fn cursor_gone(&mut self, actions: &mut Actions) {
+        if let Phase::Running(_) = self.phase {
+            let failure = Failure::new(FailureKind::RolledBack, Reason::Cursor);
+            if self.transaction.is_open() {
+                self.lose_transaction(failure, false, actions);
+            } else {
+                self.phase = Phase::Idle;
+                actions.push(Action::Fail(failure));
+            }
+        }
+    }
+
     pub(super) fn interrupted(&mut self, actions: &mut Actions) {
         let killed = Failure::new(FailureKind::Killed, Reason::Killed);
         match &mut self.phase {

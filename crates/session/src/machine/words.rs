@@ -105,6 +105,8 @@ pub enum Event {
     RanTwice,
     /// The result of a re-run does not begin with what the client was given of the first run.
     PartDiffers,
+    /// What the command would fetch from was lost with its connection; it was not sent.
+    CursorGone,
     /// The hidden transaction of a write could not be begun: the write runs by itself, and must not run again. Its
     /// connection is about to be closed.
     NotBegun,
@@ -207,7 +209,7 @@ pub enum Action {
     /// Get a server connection; answer with [`Event::Attached`] or [`Event::Refused`].
     Attach(Attachment),
     /// Run the command for the client; answer with [`Event::Response`], [`Event::GuardRefused`], [`Event::RanTwice`],
-    /// [`Event::PartDiffers`] or [`Event::Lost`]. [`Recording::Write`]: begin a transaction before it; hold its answer
+    /// [`Event::PartDiffers`], [`Event::CursorGone`] or [`Event::Lost`]. [`Recording::Write`]: begin a transaction before it; hold its answer
     /// back if it succeeds, else roll back before the client has its answer.
     Send(Flight),
     /// Commit the open transaction, with a mark in the ledger that no COMMIT had before or without; answer with

@@ -80,10 +80,37 @@ on_both_servers! {
         client.run(&["BEGIN"]);
         client.execute(select, &[], true, true).good();
         let first = client.fetch(select).line();
+        let second = client.fetch(select).line();
         case.cut();
-        match client.fetch(select) {
-            answer @ crate::client::Answer::Rows(_) => assert_ne!(answer.line(), first, "the second row"),
-            other => { other.fails("1213/40001"); }
+        let third = client.fetch(select).line();
+        assert!(first != second && second != third, "{first}, {second}, {third}");
+        client.run(&["ROLLBACK", "BEGIN"]);
+        client.execute(select, &[], true, true).good();
+        assert_eq!(client.fetch(select).line(), first);
+        case.cut_answer_to(At::Code(STMT_FETCH));
+        assert_eq!(client.fetch(select).line(), second);
+        client.run(&["COMMIT"]);
+    }
+
+    fn a_transaction_does_not_outlive_the_cursor_that_it_reads_from(case) {
+        case.witness().run(&["INSERT INTO t (n) VALUES (1), (2), (3)"]);
+        let mut client = case.client();
+        let select = client.prepare("SELECT n FROM t ORDER BY id");
+        for lost_in_flight in [false, true] {
+            client.execute(select, &[], true, true).good();
+            client.fetch(select).good();
+            client.run(&["BEGIN", "INSERT INTO t (n) VALUES (7)"]);
+            if lost_in_flight {
+                case.cut_answer_to(At::Code(STMT_FETCH));
+            } else {
+                case.cut();
+                client.run(&["SELECT 1"]);
+            }
+            let message = client.fetch(select).fails("1213/40001");
+            assert!(message.contains("an open transaction is rolled back"), "{message}");
+            // As after a native 1213: nothing is left to be committed.
+            client.run(&["BEGIN", "COMMIT"]);
+            assert_eq!(case.rows(), ["1", "2", "3"], "lost in flight: {lost_in_flight}");
         }
     }
 

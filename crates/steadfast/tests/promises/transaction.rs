@@ -59,6 +59,18 @@ fn is_well_after_rollback(case: &Case, client: &mut Client) {
 }
 
 on_both_servers! {
+    fn what_is_asked_of_the_server_itself_is_no_part_of_a_replay(case) {
+        let mut client = case.client();
+        client.run(&["SET sql_mode = ''", "CREATE TABLE short (id INT PRIMARY KEY AUTO_INCREMENT, s VARCHAR(1)) ENGINE=InnoDB"]);
+        client.run(&["BEGIN", "INSERT INTO short (s) VALUES ('too long')"]);
+        // MySQL tells the INSERT's warning again.
+        client.command(14, b"").good();
+        client.statistics();
+        case.cut();
+        assert_eq!(client.line("SELECT COUNT(*) FROM short"), "1");
+        client.run(&["COMMIT"]);
+    }
+
     fn a_transaction_with_a_call_in_it_is_lost_whole(case) {
         case.witness().run(&["CREATE PROCEDURE nothing() BEGIN END"]);
         let mut client = case.client();
