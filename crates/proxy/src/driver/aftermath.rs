@@ -36,6 +36,9 @@ const SHOW: &[u8] = b"SHOW WARNINGS";
 /// Makes ROW_COUNT() what an error leaves, -1, and nothing else.
 const NOTHING_CHANGED: &[u8] = b"SHOW WARNINGS LIMIT 0";
 
+/// Takes the conditions away, and leaves FOUND_ROWS() alone (MariaDB).
+const CLEAR: &[u8] = b"DO (SELECT 1 FROM (SELECT 1) AS t)";
+
 /// COM_STMT_EXECUTE: where its cursor flags stand.
 const CURSOR_FLAGS: usize = 5;
 
@@ -55,6 +58,8 @@ pub(super) struct Aftermath {
     found_rows_loose: bool,
     /// Conditions that were asked for before hidden work took them away.
     saved: Option<Rc<Conditions>>,
+    /// The conditions that the server has are those of a ledger call that failed (MariaDB).
+    call_failed: bool,
     /// The session asks, or is told, in a way in which a hidden transaction shows: its writes get none.
     pub(super) shows: bool,
 }
@@ -71,6 +76,16 @@ impl Aftermath {
         self.kept = self.saved.take();
     }
 
+    /// A COMMIT of the client's was done that is not answered by the server's own: MariaDB's leaves the conditions of
+    /// before, on the server or here.
+    pub(super) fn committed(&mut self) {
+        let kept = self.saved.take();
+        let has = self.server_has_conditions && kept.is_none();
+        self.forget();
+        self.kept = kept;
+        self.server_has_conditions = has;
+    }
+
     /// Nothing is known of the statement before.
     pub(super) fn forget(&mut self) {
         *self = Self {
@@ -82,6 +97,7 @@ impl Aftermath {
     /// What was saved for a run that is over is of no use for the next.
     pub(super) fn forget_saved(&mut self) {
         self.saved = None;
+        self.call_failed = false;
     }
 
     fn save(&mut self, list: Vec<Condition>, count: u64) {
@@ -319,12 +335,11 @@ impl Driver {
         rollback: &[u8],
     ) -> Result<(), QueryError> {
         self.aftermath.forget_saved();
-        if self.dialect.server == Server::MariaDb {
-            // Its ROLLBACK leaves the conditions.
-            self.query_all(&[rollback, NOTHING_CHANGED]).await?;
-            return Ok(());
-        }
-        let results = match self.query_all(&[SHOW, rollback, NOTHING_CHANGED]).await {
+        let mariadb = self.dialect.server == Server::MariaDb;
+        // A ROLLBACK warns where not all could be taken back. On a direct connection MySQL tells that with the error, and
+        // MariaDB does not.
+        let texts = [SHOW, rollback, SHOW, NOTHING_CHANGED];
+        let results = match self.query_all(&texts).await {
             Err(QueryError::Dropped(_)) => {
                 // All of them were run.
                 self.aftermath.shows = true;
@@ -332,9 +347,23 @@ impl Driver {
             }
             results => results?,
         };
+        let warned = (results.get(1))
+            .and_then(|result| result.ok.as_ref())
+            .is_some_and(|ok| ok.warnings > 0);
+        if mariadb && !warned {
+            // It leaves the conditions.
+            return Ok(());
+        }
+        if warned {
+            let clear = if mariadb { CLEAR } else { rollback };
+            self.query_all(&[clear, NOTHING_CHANGED]).await?;
+        }
         let mut list: Vec<Condition> = results.first().map(conditions).unwrap_or_default();
         if let Some(last) = list.iter_mut().rfind(|one| one.code == ended.error) {
             last.sqlstate = ended.sqlstate;
+        }
+        if warned && !mariadb {
+            list.extend(results.get(2).map(conditions).unwrap_or_default());
         }
         self.aftermath.save(list, 0);
         Ok(())
@@ -342,10 +371,42 @@ impl Driver {
 
     /// After [`Driver::end_failed_write`], and when the command has been taken note of.
     pub(super) fn keep_conditions_of_failure(&mut self) {
-        if self.dialect.server == Server::MySql {
+        if self.dialect.server == Server::MySql || self.aftermath.saved.is_some() {
             self.aftermath.kept = self.aftermath.saved.take();
             self.aftermath.server_has_conditions = false;
         }
+    }
+
+    /// A ledger call has failed, and left its conditions.
+    pub(super) fn note_failed_call(&mut self) {
+        self.aftermath.call_failed = self.dialect.server == Server::MariaDb;
+    }
+
+    /// Before a command that goes as it is because a ledger call has failed.
+    pub(super) async fn undo_failed_call(&mut self) -> Result<(), QueryError> {
+        if std::mem::take(&mut self.aftermath.call_failed) {
+            self.query(CLEAR).await?;
+            self.aftermath.kept = self.aftermath.saved.take();
+            self.aftermath.server_has_conditions = false;
+        }
+        Ok(())
+    }
+
+    /// Before a COMMIT that is not recorded: MariaDB's leaves the conditions that the server has. The client's are kept here
+    /// where it has others, or where ROW_COUNT() is to be another than the COMMIT's.
+    pub(super) async fn before_plain_commit(
+        &mut self,
+        recording: Recording,
+    ) -> Result<(), QueryError> {
+        if self.dialect.server == Server::MariaDb {
+            let failed = std::mem::take(&mut self.aftermath.call_failed);
+            if failed || (recording == Recording::Write && self.aftermath.saved.is_some()) {
+                self.query(CLEAR).await?;
+            } else {
+                self.aftermath.saved = None;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -68,7 +68,7 @@ impl Driver {
             return Ok(self.lost(end_of(&error), Sent::Nothing).await);
         }
         if !recorded {
-            return self.commit_plainly().await;
+            return self.commit_plainly(flight.recording).await;
         }
         let now = self.shared.clock.now().unwrap_or_default() / 1_000_000;
         let mut lane = match self.local.take_lane(now, self.began) {
@@ -154,6 +154,7 @@ impl Driver {
         flight: Flight,
     ) -> Event {
         let error = ended.error;
+        self.note_failed_call();
         if flight.recording == Recording::Commit {
             self.client.outbound.clear();
             self.sequence = self.reply_from;
@@ -209,7 +210,10 @@ impl Driver {
     }
 
     /// Without a mark: what it writes is not all undone with it, or there is no ledger.
-    async fn commit_plainly(&mut self) -> Result<Event, Exit> {
+    async fn commit_plainly(&mut self, recording: Recording) -> Result<Event, Exit> {
+        if let Err(error) = self.before_plain_commit(recording).await {
+            return Ok(self.lost(end_of(&error), Sent::Nothing).await);
+        }
         match self.query(COMMIT).await {
             Ok(_) => {
                 self.status -= StatusFlags::IN_TRANS;
@@ -287,7 +291,7 @@ impl Driver {
                 self.client.flush().await.map_err(Exit::ClientGone)
             }
             None => {
-                self.aftermath.forget();
+                self.aftermath.committed();
                 self.acknowledge(flight.chains()).await
             }
         }

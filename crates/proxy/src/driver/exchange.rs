@@ -90,6 +90,9 @@ impl Driver {
             return Err(Exit::Closed);
         };
         self.unhold_answer();
+        if let Err(error) = self.undo_failed_call().await {
+            return Ok(self.lost(end_of(&error), Sent::Nothing).await);
+        }
         self.aftermath.forget_saved();
         // KILL may be meant for what replays.
         let kills = stored.class.is_some_and(|class| class.kind == Kind::Kill);

@@ -437,6 +437,64 @@ fn not_recorded_where_it_shows(case: &Case) {
     }
 }
 
+/// The questions of [`QUESTIONS`] after each of these, with a ledger that cannot be used or is not.
+fn left_without_a_mark(case: &Case) {
+    let mut witness = case.witness();
+    let id = "id INT PRIMARY KEY AUTO_INCREMENT";
+    for side in ["0", "1"] {
+        witness.run(&[
+            &format!("CREATE TABLE u{side} ({id}, n INT) ENGINE=MyISAM"),
+            &format!("CREATE TABLE v{side} ({id}, n INT) ENGINE=InnoDB"),
+            &format!("INSERT INTO u{side} (n) VALUES (1), (2)"),
+            &format!("INSERT INTO v{side} (n) VALUES (1), (2)"),
+        ]);
+    }
+    let ignored = "INSERT IGNORE INTO v (id, n) VALUES (1, 1), (2, 2)";
+    let compare = |settings: &[&str], parts: &[Do]| {
+        for &question in QUESTIONS {
+            let [direct, through] = [0, 1].map(|side| {
+                let address = [case.server.addr(), case.steadfast.address][side];
+                let capabilities = CLIENT_MULTI_STATEMENTS;
+                let mut client = Client::connect(address, &case.user, &case.database, capabilities);
+                client.line("SELECT 1");
+                client.run(settings);
+                let answers: Vec<String> = parts
+                    .iter()
+                    .chain([&question])
+                    .map(|part| part.run(&mut client, side))
+                    .collect();
+                answers
+            });
+            assert_eq!(through, direct, "{settings:?}");
+        }
+    };
+    compare(&[], &[Query("INSERT IGNORE INTO u (id, n) VALUES (1, 1)")]);
+    compare(
+        &[],
+        &[Query("INSERT INTO u (id, n) VALUES (NULL, 5), (1, 1)")],
+    );
+    compare(&["BEGIN"], &[Query(ignored), Query("COMMIT")]);
+    // Another kind of ledger than Steadfast knows.
+    witness.run(&["RENAME TABLE steadfast.commit_ledger TO steadfast.elsewhere"]);
+    compare(&["BEGIN"], &[Query(ignored), Query("COMMIT")]);
+    compare(&[], &[Query(ignored)]);
+    witness.run(&["RENAME TABLE steadfast.elsewhere TO steadfast.commit_ledger"]);
+}
+
+mod what_an_unrecorded_write_leaves_is_told_as_directly {
+    use super::*;
+
+    #[test]
+    fn mariadb() {
+        left_without_a_mark(&Case::alone_with_ledger(Kind::MariaDb, &[]));
+    }
+
+    #[test]
+    fn mysql() {
+        left_without_a_mark(&Case::alone_with_ledger(Kind::MySql, &[]));
+    }
+}
+
 mod what_a_lost_write_left_is_told {
     use super::*;
 
