@@ -1,0 +1,59 @@
+//! What is taken for a COMMIT, and what the hidden START TRANSACTION of a recorded write might disturb: nothing is lost
+//! here, so each script must come to the same through Steadfast, with the ledger, as on a direct connection.
+
+use steadfast_sandbox::Kind;
+
+use crate::case::{Case, with_ledger};
+use crate::client::{CLIENT_MULTI_STATEMENTS, Client};
+
+/// A script whose `LOCKED?` tells whether somebody else's write to `t` has to wait.
+#[track_caller]
+fn as_direct(case: &Case, script: &[&str]) {
+    let directly = Client::connect(
+        case.server.addr(),
+        &case.user,
+        &case.database,
+        CLIENT_MULTI_STATEMENTS,
+    );
+    let direct = come_to(case, directly, script);
+    let through = come_to(case, case.client_with(CLIENT_MULTI_STATEMENTS), script);
+    assert_eq!(through, direct, "{script:?}\n{}", case.steadfast.log());
+}
+
+/// How each statement ends, and the rows that are there then.
+#[track_caller]
+fn come_to(case: &Case, mut client: Client, script: &[&str]) -> Vec<String> {
+    case.witness().run(&["TRUNCATE t"]);
+    let mut told: Vec<String> = script
+        .iter()
+        .map(|text| match *text {
+            "LOCKED?" => {
+                let mut other = case.witness();
+                other.run(&["SET lock_wait_timeout=1", "SET innodb_lock_wait_timeout=1"]);
+                format!(
+                    "other's write: {}",
+                    other.query("INSERT INTO t (n) VALUES (99)").error()
+                )
+            }
+            text => format!("{text}: {}", client.query(text).error()),
+        })
+        .collect();
+    told.extend(case.rows());
+    told
+}
+
+with_ledger! {
+    fn what_the_server_refuses_to_parse_commits_nothing(case) {
+        for end in [
+            "COMMIT AND CHAIN RELEASE",
+            "ROLLBACK AND CHAIN RELEASE",
+            "SET STATEMENT bogus=1 FOR COMMIT",
+            "SET STATEMENT bogus=1 FOR BEGIN",
+            "SET STATEMENT bogus=1 FOR SET autocommit=1",
+            "SET STATEMENT max_statement_time=5 FOR COMMIT",
+        ] {
+            as_direct(case, &["BEGIN", "INSERT INTO t (n) VALUES (1)", end, "ROLLBACK"]);
+            as_direct(case, &["SET autocommit=0", "INSERT INTO t (n) VALUES (1)", end, "ROLLBACK"]);
+        }
+    }
+}
