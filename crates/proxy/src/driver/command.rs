@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use steadfast_session::{Boundary, Command, Event, Safety, Statement};
 use steadfast_sql::{
-    Class, Control, Dialect, Kind, PrepareSource, Tri, classify, execute_name, prepare_parts,
+    Class, Control, Dialect, Kind, PrepareSource, Tri, classify, execute_parts, prepare_parts,
 };
 use steadfast_wire::command::code;
 
@@ -217,10 +217,10 @@ impl Driver {
     /// What EXECUTE runs is what was prepared under its name.
     fn resolve_execute(&self, stored: &mut Stored) {
         let Some(text) = stored.text() else { return };
-        let Some(name) = execute_name(text, self.dialect) else {
+        let Some(execute) = execute_parts(text, self.dialect) else {
             return;
         };
-        let Some(prepare) = self.state.prepared(&name) else {
+        let Some(prepare) = self.state.prepared(&execute.name) else {
             return;
         };
         let Some(parts) = prepare_parts(prepare, self.dialect) else {
@@ -228,6 +228,10 @@ impl Driver {
         };
         if let PrepareSource::Literal(inner) = parts.source {
             let class = classify(&inner, self.dialect);
+            if execute.using && class.control != Control::None {
+                // It has no placeholders, and the server refuses values for them: nothing is committed.
+                return;
+            }
             stored.statement = Statement::of(&class);
             stored.class = Some(Class {
                 kind: Kind::Execute,

@@ -43,6 +43,53 @@ fn come_to(case: &Case, mut client: Client, script: &[&str]) -> Vec<String> {
 }
 
 with_ledger! {
+    fn execute_runs_what_its_name_stands_for_now(case) {
+        case.witness().run(&["CREATE PROCEDURE again() BEGIN PREPARE cm FROM 'ROLLBACK'; END"]);
+        for script in [
+            &["SELECT 1; PREPARE cm FROM 'ROLLBACK'"][..],
+            &["PREPARE x FROM 'CALL again()'", "EXECUTE x"],
+            &["CALL again()"],
+            &["PREPARE cm FROM CONCAT('ROLL', 'BACK')"],
+            &["EXECUTE IMMEDIATE 'CALL again()'"],
+            &["PREPARE cm FROM 'SELEKT'"],
+            &["PREPARE cm FROM 'SELECT * FROM nowhere'"],
+            &["DEALLOCATE PREPARE cm; SELECT 1"],
+            &["SELECT 1; DEALLOCATE PREPARE cm; SELECT * FROM nowhere"],
+            &["DEALLOCATE PREPARE nobody"],
+            &["PREPARE cm FROM 'SELECT 1' garbage"],
+        ] {
+            let mut all = vec!["PREPARE cm FROM 'COMMIT'"];
+            all.extend(script);
+            all.extend(["BEGIN", "INSERT INTO t (n) VALUES (1)", "EXECUTE cm"]);
+            as_direct(case, &all);
+        }
+        as_direct(case, &["PREPARE cm FROM 'COMMIT'", "SET @z = 1", "BEGIN", "INSERT INTO t (n) VALUES (1)", "EXECUTE cm USING @z"]);
+    }
+
+    fn a_name_that_a_procedure_may_have_prepared_is_not_restored_as_it_was(case) {
+        case.witness().run(&["CREATE PROCEDURE again() BEGIN PREPARE s FROM 'SELECT 2'; END"]);
+        let mut client = case.client();
+        client.run(&["CALL again()"]);
+        case.cut();
+        client.run(&["SELECT 1", "PREPARE s FROM 'SELECT 1'"]);
+        assert_eq!(client.line("EXECUTE s"), "1");
+        case.cut();
+        assert_eq!(client.line("EXECUTE s"), "1", "restored");
+        client.run(&["CALL again()"]);
+        assert_eq!(client.line("EXECUTE s"), "2");
+        case.cut();
+        client.query("EXECUTE s").fails("1053/08S01");
+    }
+
+    fn a_prepare_that_failed_leaves_no_name_behind(case) {
+        let mut client = case.client();
+        client.run(&["PREPARE s FROM 'SELECT 1'"]);
+        client.query("PREPARE s FROM 'SELEKT'").fails("1064/42000");
+        case.cut();
+        client.query("EXECUTE s").fails("1243/HY000");
+        client.run(&["SELECT 1"]);
+    }
+
     fn what_the_server_refuses_to_parse_commits_nothing(case) {
         for end in [
             "COMMIT AND CHAIN RELEASE",
