@@ -6,6 +6,7 @@ use bytes::Bytes;
 use steadfast_session::{Boundary, Command, Event, Safety, Statement};
 use steadfast_sql::{
     Class, Control, Dialect, Kind, PrepareSource, Tri, classify, execute_parts, prepare_parts,
+    set_assignments,
 };
 use steadfast_wire::command::code;
 
@@ -144,7 +145,10 @@ impl Driver {
         let may_change_tables = stored.may_change_tables();
         // The server commits each row of a bulk execution by itself; in a transaction an error would take all.
         let in_bulk = stored.payload.first() == Some(&code::STMT_BULK_EXECUTE);
-        let ledger = !in_bulk && self.uses_ledger() && self.may_be_wrapped(&stored);
+        let ledger = !in_bulk
+            && self.uses_ledger()
+            && self.may_be_wrapped(&stored)
+            && self.only_switches(&stored);
         let answered = stored.answered.then(|| stored.clone());
         let handle = self.store(stored);
         // Setting a time would disturb what the statement asks about the one before it.
@@ -238,6 +242,21 @@ impl Driver {
                 ..class
             });
         }
+    }
+
+    /// Whether a SET that switches autocommit does nothing else: the servers look at all that it assigns before they
+    /// assign any, and may refuse it. What it would commit must then not be committed.
+    fn only_switches(&self, stored: &Stored) -> bool {
+        let Some(Control::SetAutocommit(_)) = stored.class.map(|class| class.control) else {
+            return true;
+        };
+        let text = match &stored.prepared {
+            Some(prepared) => prepared.text(),
+            None => stored.text().unwrap_or_default(),
+        };
+        let mut assignments = set_assignments(text, self.dialect);
+        let literal = assignments.next().is_some_and(|first| first.literal);
+        literal && assignments.next().is_none()
     }
 
     async fn close_statement(&mut self, id: u32) {

@@ -90,6 +90,20 @@ with_ledger! {
         client.run(&["SELECT 1"]);
     }
 
+    fn a_set_that_the_server_refuses_commits_nothing(case) {
+        for set in [
+            "SET autocommit=1, sql_mode='bogus'",
+            "SET autocommit=1, time_zone='Nowhere/X'",
+            "SET time_zone='Nowhere/X', autocommit=1",
+            "SET @@session.autocommit=1, sql_log_bin=0",
+            "SET autocommit=1, sql_mode=''",
+            "SET autocommit='on'",
+            "SET autocommit=2",
+        ] {
+            as_direct(case, &["SET autocommit=0", "INSERT INTO t (n) VALUES (1)", set, "ROLLBACK"]);
+        }
+    }
+
     fn what_the_server_refuses_to_parse_commits_nothing(case) {
         for end in [
             "COMMIT AND CHAIN RELEASE",
