@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use steadfast_session::{Handle, Hidden, Inherited, Session, SessionState, Status};
+use steadfast_session::{Event, Handle, Held, Hidden, Inherited, Session, SessionState, Status};
 use steadfast_sql::{
     Assignment, Charset, Class, Dialect, Kind, PrepareSource, Scope, Server, Target, Uses,
     execute_parts, literal_assignments, prepare_parts, set_assignments, user_variables,
@@ -188,6 +188,10 @@ impl Driver {
                     if self.state.characteristics() != text {
                         self.state_mut().set_characteristics(text);
                     }
+                }
+                Ok(SessionStateChange::TransactionState(state)) if state.holds_table_locks() => {
+                    // A procedure may have taken them.
+                    self.core.step(Event::Holds(Held::TABLE_LOCK));
                 }
                 Ok(_) => {}
                 Err(error) => {

@@ -117,4 +117,23 @@ with_ledger! {
             as_direct(case, &["SET autocommit=0", "INSERT INTO t (n) VALUES (1)", end, "ROLLBACK"]);
         }
     }
+
+    fn locks_of_tables_stay_however_they_were_taken(case) {
+        case.witness().run(&["CREATE PROCEDURE locks() BEGIN PREPARE l FROM 'LOCK TABLES t WRITE'; EXECUTE l; END"]);
+        case.witness().run(&["CREATE PROCEDURE breaks() BEGIN PREPARE l FROM 'LOCK TABLES t WRITE'; EXECUTE l; SIGNAL SQLSTATE '45000'; END"]);
+        for lock in [
+            "LOCK TABLES t WRITE",
+            "UNLOCK TABLES; LOCK TABLES t WRITE",
+            "BEGIN; LOCK TABLES t WRITE",
+            "SELECT 1; LOCK TABLES t WRITE",
+            "DO GET_LOCK('x', 5); LOCK TABLES t WRITE",
+            "EXECUTE IMMEDIATE 'LOCK TABLES t WRITE'",
+            "CALL locks()",
+            "CALL breaks()",
+            "DO 1; CALL locks()",
+        ] {
+            as_direct(case, &[lock, "LOCKED?", "INSERT INTO t (n) VALUES (1)", "LOCKED?", "BEGIN", "LOCKED?"]);
+        }
+        as_direct(case, &["LOCK TABLES t WRITE; UNLOCK TABLES", "INSERT INTO t (n) VALUES (1)", "LOCKED?"]);
+    }
 }
