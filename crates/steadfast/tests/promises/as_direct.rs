@@ -136,4 +136,18 @@ with_ledger! {
         }
         as_direct(case, &["LOCK TABLES t WRITE; UNLOCK TABLES", "INSERT INTO t (n) VALUES (1)", "LOCKED?"]);
     }
+
+    fn a_one_shot_set_transaction_is_used_up_by_no_write_that_fails(case) {
+        for write in [
+            "INSERT INTO t (n) VALUES (1",
+            "INSERT INTO t (n) VALUES (1)",
+            "INSERT INTO nowhere VALUES (1)",
+            "UPDATE t SET nowhere = 1",
+            "DELETE FROM t WHERE n < 0",
+        ] {
+            for set in ["SET TRANSACTION READ ONLY", "SET @@transaction_read_only=1", "SET @@tx_read_only=1"] {
+                as_direct(case, &[set, write, "BEGIN", "INSERT INTO t (n) VALUES (2)", "COMMIT", "INSERT INTO t (n) VALUES (3)"]);
+            }
+        }
+    }
 }
