@@ -150,4 +150,21 @@ with_ledger! {
             }
         }
     }
+
+    fn a_commit_in_a_branch_that_was_not_seen_is_refused_and_the_branch_goes_on(case) {
+        for start in ["EXECUTE IMMEDIATE 'XA START ''branch'''", "SELECT 1; XA START 'branch'"] {
+            for commit in ["COMMIT", "BEGIN", "SET autocommit=1"] {
+                as_direct(case, &[
+                    start,
+                    "INSERT INTO t (n) VALUES (1)",
+                    commit,
+                    "INSERT INTO t (n) VALUES (2)",
+                    "XA END 'branch'",
+                    commit,
+                    "XA COMMIT 'branch' ONE PHASE",
+                    "INSERT INTO t (n) VALUES (3)",
+                ]);
+            }
+        }
+    }
 }
