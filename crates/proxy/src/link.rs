@@ -299,10 +299,16 @@ pub(crate) async fn attach(
     wanted: &Wanted<'_>,
     deadline: Instant,
 ) -> Result<Attached, (Reason, String)> {
-    if !wanted.state.knows_user_variables() || wanted.state.has_unknown_prepared() {
+    if !wanted.state.knows_user_variables() {
         return Err((
             Reason::StateRefused,
             "the value of a user variable was not known yet".to_owned(),
+        ));
+    }
+    if wanted.state.has_unknown_prepared() {
+        return Err((
+            Reason::StateRefused,
+            "what a name of PREPARE stands for was not known".to_owned(),
         ));
     }
     if !wanted.state.knows_collation() {

@@ -103,6 +103,16 @@ struct PreparedByName {
     schema: Option<Box<[u8]>>,
 }
 
+/// What a name of PREPARE stands for.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum ByName {
+    /// What the session's own PREPARE made it.
+    Known(PreparedByName),
+    /// Something else may have been prepared under it since, or it may be gone: the session cannot be restored while it
+    /// has such a name.
+    Unknown,
+}
+
 /// Whether the collation of the connection is known. The servers do not tell it when a statement changes nothing but
 /// it: SET NAMES … COLLATE.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
@@ -122,7 +132,7 @@ pub struct SessionState {
     schema: Option<Box<[u8]>>,
     variables: BTreeMap<Box<str>, Box<[u8]>>,
     user_variables: BTreeMap<Box<[u8]>, UserVariable>,
-    prepared: BTreeMap<Box<[u8]>, PreparedByName>,
+    prepared: BTreeMap<Box<[u8]>, ByName>,
     role: Option<Box<[u8]>>,
     collation: Collation,
     characteristics: Box<[u8]>,
@@ -275,7 +285,7 @@ impl SessionState {
             from: None,
             schema: self.schema.clone(),
         };
-        self.prepared.insert(folded(name), prepared);
+        self.prepared.insert(folded(name), ByName::Known(prepared));
     }
 
     /// PREPARE from the user variable `variable`, whose value now is what is prepared; `text` is the whole PREPARE
@@ -292,14 +302,37 @@ impl SessionState {
             from: Some((variable, value)),
             schema: self.schema.clone(),
         };
-        self.prepared.insert(folded(name), prepared);
+        self.prepared.insert(folded(name), ByName::Known(prepared));
     }
 
-    /// Whether it is not known what some statement was prepared from.
+    /// What `name` stands for is not known any more, if it stood for something.
+    pub fn prepared_unknown(&mut self, name: &[u8]) {
+        if let Some(prepared) = self.prepared.get_mut(&folded(name)) {
+            *prepared = ByName::Unknown;
+        }
+    }
+
+    /// Any name that stood for something may stand for something else (CALL, several statements in one command).
+    pub fn all_prepared_unknown(&mut self) {
+        for prepared in self.prepared.values_mut() {
+            *prepared = ByName::Unknown;
+        }
+    }
+
+    /// Whether something is known to be prepared by name, or was.
+    pub fn has_prepared(&self) -> bool {
+        !self.prepared.is_empty()
+    }
+
+    /// Whether it is not known what some name stands for, or what it was prepared from.
     pub fn has_unknown_prepared(&self) -> bool {
-        self.prepared
-            .values()
-            .any(|prepared| matches!(&prepared.from, Some((name, value)) if !matches!(value, UserVariable::Known(_)) || !name.is_ascii()))
+        self.prepared.values().any(|prepared| match prepared {
+            ByName::Unknown => true,
+            ByName::Known(prepared) => match &prepared.from {
+                Some((name, value)) => !matches!(value, UserVariable::Known(_)) || !name.is_ascii(),
+                None => false,
+            },
+        })
     }
 
     /// DEALLOCATE PREPARE.
@@ -307,11 +340,12 @@ impl SessionState {
         self.prepared.remove(folded(name).as_ref());
     }
 
-    /// The PREPARE statement that made `name`.
+    /// The PREPARE statement that made `name`, if that is known.
     pub fn prepared(&self, name: &[u8]) -> Option<&[u8]> {
-        self.prepared
-            .get(folded(name).as_ref())
-            .map(|prepared| prepared.text.as_ref())
+        match self.prepared.get(folded(name).as_ref()) {
+            Some(ByName::Known(prepared)) => Some(prepared.text.as_ref()),
+            Some(ByName::Unknown) | None => None,
+        }
     }
 
     /// SET ROLE: the whole statement.
@@ -420,6 +454,9 @@ impl SessionState {
         }
         let mut schema = self.schema.as_deref();
         for prepared in self.prepared.values() {
+            let ByName::Known(prepared) = prepared else {
+                continue;
+            };
             if prepared.schema.is_some() && prepared.schema.as_deref() != schema {
                 schema = prepared.schema.as_deref();
                 script.extend(schema.map(use_schema));
@@ -561,6 +598,23 @@ mod tests {
         state.user_variable_assigned(b"q");
         state.prepare_from(b"s", b"PREPARE s FROM @q", b"q");
         assert!(state.has_unknown_prepared());
+    }
+
+    #[test]
+    fn a_name_that_may_stand_for_something_else_stands_for_nothing_known() {
+        let mut state = SessionState::default();
+        state.all_prepared_unknown();
+        assert!(!state.has_unknown_prepared());
+        state.prepare(b"s", b"PREPARE s FROM 'COMMIT'");
+        state.prepared_unknown(b"other");
+        assert!(state.prepared(b"S").is_some() && !state.has_unknown_prepared());
+        state.prepared_unknown(b"S");
+        assert!(state.prepared(b"s").is_none() && state.has_unknown_prepared());
+        state.prepare(b"s", b"PREPARE s FROM 'COMMIT'");
+        assert!(!state.has_unknown_prepared());
+        state.all_prepared_unknown();
+        state.deallocate(b"s");
+        assert!(!state.has_unknown_prepared() && !state.has_prepared());
     }
 
     #[test]

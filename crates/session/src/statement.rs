@@ -330,8 +330,8 @@ fn leaves(class: &Class) -> Held {
     held.set(
         Held::TABLE_LOCK,
         class.effects.contains(Effects::LOCKS)
-            && !class.uses.contains(Uses::USER_LOCK)
-            && class.kind != Kind::UnlockTables,
+            && (class.statements > 1
+                || !class.uses.contains(Uses::USER_LOCK) && class.kind != Kind::UnlockTables),
     );
     held.set(
         Held::TEMPORARY_TABLE,
@@ -349,6 +349,10 @@ fn leaves(class: &Class) -> Held {
 }
 
 fn releases(class: &Class) -> Held {
+    if class.statements > 1 {
+        // Another of them may take them again.
+        return Held::empty();
+    }
     match class.control {
         // BEGIN silently releases LOCK TABLES on both servers.
         Control::Begin { .. } => Held::TABLE_LOCK,
@@ -514,6 +518,22 @@ mod tests {
             of("ROLLBACK AND CHAIN").boundary,
             Boundary::RollbackAndChain
         );
+    }
+
+    #[test]
+    fn several_statements_leave_locks_and_release_none() {
+        for text in [
+            "UNLOCK TABLES; LOCK TABLES t WRITE",
+            "BEGIN; LOCK TABLES t WRITE",
+            "DO GET_LOCK('x', 0); LOCK TABLES t WRITE",
+            "LOCK TABLES t WRITE; UNLOCK TABLES",
+        ] {
+            let statement = of(text);
+            assert!(statement.leaves.contains(Held::TABLE_LOCK), "{text}");
+            assert!(statement.releases.is_empty(), "{text}");
+        }
+        assert_eq!(of("DO GET_LOCK('x', 0)").leaves, Held::USER_LOCK);
+        assert!(of("SELECT 1; SELECT 2").leaves.is_empty());
     }
 
     #[test]

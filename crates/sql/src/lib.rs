@@ -35,6 +35,8 @@ pub use insert::{InsertTarget, insert_target};
 pub use kill::{KillBy, KillTarget, kill_target};
 pub use locks::{UserLocks, user_locks};
 pub use names::mentions;
-pub use prepare::{PrepareParts, PrepareSource, deallocate_name, execute_name, prepare_parts};
+pub use prepare::{
+    ExecuteParts, PrepareParts, PrepareSource, deallocate_name, execute_parts, prepare_parts,
+};
 pub use set::{Assignment, Scope, Target, set_assignments};
 pub use variables::{LiteralAssignment, literal_assignments, user_variables};

@@ -53,21 +53,30 @@ pub fn prepare_parts<'a>(text: &'a [u8], dialect: Dialect) -> Option<PreparePart
     scan.is_over().then_some(PrepareParts { name, source })
 }
 
-/// The name in `EXECUTE name [USING …]`, if the text is one such statement. `None` for
-/// EXECUTE IMMEDIATE.
+/// `EXECUTE name [USING …]`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ExecuteParts<'a> {
+    /// The statement's name.
+    pub name: Cow<'a, [u8]>,
+    /// Values are given for its placeholders. The servers refuse another number of them (1210).
+    pub using: bool,
+}
+
+/// The parts, if the text is one EXECUTE statement and nothing else. `None` for EXECUTE IMMEDIATE.
 #[must_use]
-pub fn execute_name<'a>(text: &'a [u8], dialect: Dialect) -> Option<Cow<'a, [u8]>> {
+pub fn execute_parts<'a>(text: &'a [u8], dialect: Dialect) -> Option<ExecuteParts<'a>> {
     let mut scan = Scan::new(text, dialect);
     scan.first_statement();
     if !scan.eat(Kw::Execute) {
         return None;
     }
     let name = name(&mut scan)?;
-    if !scan.cur.ends() && !scan.at(Kw::Using) {
+    let using = scan.at(Kw::Using);
+    if !scan.cur.ends() && !using {
         return None;
     }
     scan.finish_statement();
-    scan.is_over().then_some(name)
+    scan.is_over().then_some(ExecuteParts { name, using })
 }
 
 /// The name in `DEALLOCATE PREPARE name` or `DROP PREPARE name`, if the text is one such

@@ -2,7 +2,7 @@
 
 use steadfast_sql::{
     Charset, ClassCache, Control, Dialect, Effects, KillBy, Kind, PrepareSource, Scope, Target,
-    classify, deallocate_name, digest, execute_name, kill_target, literal_assignments, normalize,
+    classify, deallocate_name, digest, execute_parts, kill_target, literal_assignments, normalize,
     prepare_parts, set_assignments, user_variables,
 };
 
@@ -283,16 +283,16 @@ fn prepared_statements_have_names_and_sources() {
         assert_eq!(prepare_parts(other.as_bytes(), MARIADB), None, "{other}");
     }
     let name = |found: Option<std::borrow::Cow<'_, [u8]>>| found.map(|name| text(&name));
+    let executes = |sql: &[u8], dialect| {
+        execute_parts(sql, dialect).map(|parts| (text(&parts.name), parts.using))
+    };
     assert_eq!(
-        name(execute_name(b"EXECUTE s USING @a, @b;", MYSQL)),
-        Some("s".into())
+        executes(b"EXECUTE s USING @a, @b;", MYSQL),
+        Some(("s".into(), true))
     );
-    assert_eq!(name(execute_name(b"execute `S`", MYSQL)), Some("S".into()));
-    assert_eq!(
-        name(execute_name(b"EXECUTE IMMEDIATE 'COMMIT'", MARIADB)),
-        None
-    );
-    assert_eq!(name(execute_name(b"EXECUTE s; COMMIT", MYSQL)), None);
+    assert_eq!(executes(b"execute `S`", MYSQL), Some(("S".into(), false)));
+    assert_eq!(executes(b"EXECUTE IMMEDIATE 'COMMIT'", MARIADB), None);
+    assert_eq!(executes(b"EXECUTE s; COMMIT", MYSQL), None);
     assert_eq!(
         name(deallocate_name(b"DEALLOCATE PREPARE s", MYSQL)),
         Some("s".into())

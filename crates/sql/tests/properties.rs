@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use std::time::{Duration, Instant};
 use steadfast_sql::{
-    Charset, ClassCache, Dialect, Effects, Kind, classify, deallocate_name, digest, execute_name,
+    Charset, ClassCache, Dialect, Effects, Kind, classify, deallocate_name, digest, execute_parts,
     insert_target, kill_target, literal_assignments, normalize, prepare_parts, set_assignments,
     user_locks, user_variables,
 };
@@ -126,7 +126,7 @@ fn everything(text: &[u8], dialect: Dialect) {
         assert!(text.get(kill.id_span).is_some());
     }
     let _ = prepare_parts(text, dialect);
-    let _ = (execute_name(text, dialect), deallocate_name(text, dialect));
+    let _ = (execute_parts(text, dialect), deallocate_name(text, dialect));
     if insert_target(text, dialect).is_some() {
         let kind = classify(text, dialect).kind;
         assert!(matches!(kind, Kind::Insert | Kind::Replace));

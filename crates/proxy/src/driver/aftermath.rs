@@ -124,6 +124,8 @@ impl Driver {
             || tracks("session_track_transaction_info")
             || self.tracking.transaction_state
             || self.tracking.characteristics
+            // BEGIN uses up what SET TRANSACTION has set, also where the write itself, which fails, would not.
+            || !self.state.characteristics().is_empty()
             // BEGIN would be the statement before.
             || Self::asks_about_the_statement_before(stored))
     }

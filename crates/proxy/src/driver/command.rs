@@ -5,7 +5,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 use steadfast_session::{Boundary, Command, Event, Safety, Statement};
 use steadfast_sql::{
-    Class, Control, Dialect, Kind, PrepareSource, Tri, classify, execute_name, prepare_parts,
+    Class, Control, Dialect, Kind, PrepareSource, Tri, classify, execute_parts, prepare_parts,
+    set_assignments,
 };
 use steadfast_wire::command::code;
 
@@ -144,7 +145,10 @@ impl Driver {
         let may_change_tables = stored.may_change_tables();
         // The server commits each row of a bulk execution by itself; in a transaction an error would take all.
         let in_bulk = stored.payload.first() == Some(&code::STMT_BULK_EXECUTE);
-        let ledger = !in_bulk && self.uses_ledger() && self.may_be_wrapped(&stored);
+        let ledger = !in_bulk
+            && self.uses_ledger()
+            && self.may_be_wrapped(&stored)
+            && self.only_switches(&stored);
         let answered = stored.answered.then(|| stored.clone());
         let handle = self.store(stored);
         // Setting a time would disturb what the statement asks about the one before it.
@@ -217,10 +221,10 @@ impl Driver {
     /// What EXECUTE runs is what was prepared under its name.
     fn resolve_execute(&self, stored: &mut Stored) {
         let Some(text) = stored.text() else { return };
-        let Some(name) = execute_name(text, self.dialect) else {
+        let Some(execute) = execute_parts(text, self.dialect) else {
             return;
         };
-        let Some(prepare) = self.state.prepared(&name) else {
+        let Some(prepare) = self.state.prepared(&execute.name) else {
             return;
         };
         let Some(parts) = prepare_parts(prepare, self.dialect) else {
@@ -228,12 +232,31 @@ impl Driver {
         };
         if let PrepareSource::Literal(inner) = parts.source {
             let class = classify(&inner, self.dialect);
+            if execute.using && class.control != Control::None {
+                // It has no placeholders, and the server refuses values for them: nothing is committed.
+                return;
+            }
             stored.statement = Statement::of(&class);
             stored.class = Some(Class {
                 kind: Kind::Execute,
                 ..class
             });
         }
+    }
+
+    /// Whether a SET that switches autocommit does nothing else: the servers look at all that it assigns before they
+    /// assign any, and may refuse it. What it would commit must then not be committed.
+    fn only_switches(&self, stored: &Stored) -> bool {
+        let Some(Control::SetAutocommit(_)) = stored.class.map(|class| class.control) else {
+            return true;
+        };
+        let text = match &stored.prepared {
+            Some(prepared) => prepared.text(),
+            None => stored.text().unwrap_or_default(),
+        };
+        let mut assignments = set_assignments(text, self.dialect);
+        let literal = assignments.next().is_some_and(|first| first.literal);
+        literal && assignments.next().is_none()
     }
 
     async fn close_statement(&mut self, id: u32) {

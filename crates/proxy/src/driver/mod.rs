@@ -19,6 +19,7 @@
 
 mod aftermath;
 mod before;
+mod by_name;
 mod change_user;
 mod command;
 mod commit;

@@ -2,11 +2,10 @@
 
 use std::rc::Rc;
 
-use steadfast_session::{Handle, Hidden, Inherited, Session, SessionState, Status};
+use steadfast_session::{Event, Handle, Held, Hidden, Inherited, Session, SessionState, Status};
 use steadfast_sql::{
     Assignment, Charset, Class, Dialect, Kind, PrepareSource, Scope, Server, Target, Uses,
-    deallocate_name, execute_name, literal_assignments, prepare_parts, set_assignments,
-    user_variables,
+    execute_parts, literal_assignments, prepare_parts, set_assignments, user_variables,
 };
 use steadfast_wire::Capabilities;
 use steadfast_wire::command::code;
@@ -190,6 +189,10 @@ impl Driver {
                         self.state_mut().set_characteristics(text);
                     }
                 }
+                Ok(SessionStateChange::TransactionState(state)) if state.holds_table_locks() => {
+                    // A procedure may have taken them.
+                    self.core.step(Event::Holds(Held::TABLE_LOCK));
+                }
                 Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(client = %self.peer, "{error}");
@@ -280,6 +283,7 @@ impl Driver {
             };
             self.user_variables_assigned(&text, class, ended);
         }
+        self.note_prepared_by_name(stored, class, ended);
         if ended.error != 0 {
             // A part may have set something. MySQL reports it with the next OK, which is that of the probe.
             // A text that could not be parsed (1064) has set nothing.
@@ -292,22 +296,6 @@ impl Driver {
         self.note_collation(stored, class);
         let Some(text) = stored.text() else { return };
         match class.kind {
-            Kind::Prepare => {
-                if let Some(parts) = prepare_parts(text, dialect) {
-                    let state = Rc::make_mut(&mut self.state);
-                    match parts.source {
-                        PrepareSource::Literal(_) => state.prepare(&parts.name, text),
-                        PrepareSource::Variable(variable) => {
-                            state.prepare_from(&parts.name, text, &variable);
-                        }
-                    }
-                }
-            }
-            Kind::Deallocate => {
-                if let Some(name) = deallocate_name(text, dialect) {
-                    Rc::make_mut(&mut self.state).deallocate(&name);
-                }
-            }
             Kind::SetRole => Rc::make_mut(&mut self.state).set_role(text),
             Kind::Set => {
                 for assignment in set_assignments(text, dialect) {
@@ -363,8 +351,8 @@ impl Driver {
     fn collation_made_by_execute(&self, stored: &Stored) -> Made {
         let prepared = stored
             .text()
-            .and_then(|text| execute_name(text, self.dialect))
-            .and_then(|name| self.state.prepared(&name));
+            .and_then(|text| execute_parts(text, self.dialect))
+            .and_then(|execute| self.state.prepared(&execute.name));
         let source = prepared
             .and_then(|prepare| prepare_parts(prepare, self.dialect))
             .map(|parts| parts.source);

@@ -63,7 +63,8 @@ pub enum Refused {
 /// Missing: 1044, 1142, 1143, 1370 access denied, 1049 no such database, 1146 no such table, 1305 no such procedure,
 /// 1318 another number of parameters, 1449 its definer is gone, 1054, 1356, 1457, 1548 it is broken. Unfit: 1100, 1099
 /// under LOCK TABLES, 1223 under a read lock of its own, 1785 GTIDs with tables without transactions, 1792 in a
-/// READ ONLY transaction, 1665 where the binary log cannot hold it. ReadOnly: 1290 with `read_only`, 1836 with
+/// READ ONLY transaction, 1665 where the binary log cannot hold it, 1399 in an XA branch: its COMMIT is refused, and the
+/// branch goes on with the lane's row in it, which nobody asks for any more. ReadOnly: 1290 with `read_only`, 1836 with
 /// `innodb_read_only`; both servers look for it before they write and before they commit.
 ///
 /// RolledBack: the procedure's own SQLSTATE, SF001.
@@ -74,7 +75,7 @@ pub fn refused(error: u16, sqlstate: Option<[u8; 5]>) -> Refused {
         _ if sqlstate == Some(*b"SF001") => Refused::RolledBack,
         1044 | 1049 | 1054 | 1142 | 1143 | 1146 | 1305 | 1318 | 1356 | 1370 | 1449 | 1457
         | 1548 => Refused::Missing,
-        1099 | 1100 | 1223 | 1665 | 1785 | 1792 => Refused::Unfit,
+        1099 | 1100 | 1223 | 1399 | 1665 | 1785 | 1792 => Refused::Unfit,
         1290 | 1836 => Refused::ReadOnly,
         _ => Refused::Doubtful,
     }
@@ -99,6 +100,7 @@ mod tests {
     fn only_errors_from_before_the_commit_leave_no_doubt() {
         assert_eq!(refused(1305, Some(*b"42000")), Refused::Missing);
         assert_eq!(refused(1785, None), Refused::Unfit);
+        assert_eq!(refused(1399, Some(*b"XAE07")), Refused::Unfit);
         assert_eq!(refused(1290, None), Refused::ReadOnly);
         assert_eq!(refused(1644, Some(*b"SF001")), Refused::RolledBack);
         // Deadlock, lock wait, a KILL, a fenced lane, a lane whose row a fence made.

@@ -18,7 +18,9 @@ impl Session {
             return Recording::No;
         }
         if !self.transaction.is_open() {
+            // What was not seen may have locked tables.
             let writes = self.autocommit
+                && !self.held.contains(Held::UNSEEN)
                 && statement.safety == Safety::Write
                 && statement.boundary == Boundary::None;
             return if writes {

@@ -232,6 +232,7 @@ impl Session {
             Event::ReplayTimeout => self.replay_timeout(&mut actions),
             Event::InsertIdProved(proved) => self.insert_id_proved(proved, &mut actions),
             Event::Released(held) => self.held.remove(held),
+            Event::Holds(held) => self.held.insert(held),
         }
         actions
     }

@@ -133,6 +133,8 @@ pub enum Event {
     /// The server has told that the session holds nothing of this any more. Not while a command is in flight that
     /// takes such a thing.
     Released(Held),
+    /// The server has told that the session holds this, whatever took it.
+    Holds(Held),
 }
 
 /// What state a new server connection is to be given.

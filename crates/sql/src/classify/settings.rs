@@ -36,8 +36,10 @@ fn inner(settings: Head, scan: &mut Scan<'_>) -> Head {
         return Head::unknown(Kind::Unknown);
     }
     let head = statement(scan);
-    let control = match settings.control {
-        Control::None => head.control,
+    // The server refuses the statement as a whole if it cannot make a setting; what the settings are, it alone knows.
+    let control = match (settings.control, head.control) {
+        (Control::None, Control::None) => Control::None,
+        (Control::None, Control::ImplicitCommit) => Control::ImplicitCommit,
         _ => Control::Unknown,
     };
     Head {

@@ -105,7 +105,9 @@ fn end(scan: &mut Scan<'_>) -> Head {
             return confused(kind);
         }
     }
-    if !scan.cur.ends() {
+    // Both servers refuse to go on with another transaction and to end the session as well.
+    let both = chain == Tri::Yes && release == Tri::Yes;
+    if both || !scan.cur.ends() {
         return confused(kind);
     }
     let control = if commit {

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod as_direct;
 mod bad_input;
 mod case;
 mod chain;
