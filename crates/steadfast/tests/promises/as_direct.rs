@@ -146,7 +146,7 @@ with_ledger! {
             "DELETE FROM t WHERE n < 0",
         ] {
             for set in ["SET TRANSACTION READ ONLY", "SET @@transaction_read_only=1", "SET @@tx_read_only=1"] {
-                as_direct(case, &[set, write, "BEGIN", "INSERT INTO t (n) VALUES (2)", "COMMIT", "INSERT INTO t (n) VALUES (3)"]);
+                as_direct(case, &[set, write, write, "BEGIN", "INSERT INTO t (n) VALUES (2)", "COMMIT", "INSERT INTO t (n) VALUES (3)"]);
             }
         }
     }
