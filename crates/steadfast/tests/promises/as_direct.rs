@@ -167,4 +167,29 @@ with_ledger! {
             }
         }
     }
+
+    // Caution costs a session no more than what it is about.
+    fn what_stands_against_a_record_does_not_outlive_its_reason(case) {
+        case.witness().run(&["CREATE PROCEDURE p() BEGIN SET @x = 1; END"]);
+        let mut client = case.client_with(CLIENT_MULTI_STATEMENTS);
+        client.run(&["INSERT INTO t (n) VALUES (1)"]);
+        for before in [
+            &["SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE"][..],
+            &["SET TRANSACTION READ WRITE", "SELECT n FROM t"],
+            &["SET TRANSACTION READ ONLY", "BEGIN", "COMMIT"],
+            &["START TRANSACTION READ ONLY", "SELECT n FROM t", "ROLLBACK"],
+            &["BEGIN", "INSERT INTO t (n) VALUES (1)", "COMMIT AND CHAIN", "ROLLBACK"],
+            &["CALL p()"],
+            &["PREPARE s FROM 'SELECT 1'", "EXECUTE s", "CALL p()", "DEALLOCATE PREPARE s"],
+            &["LOCK TABLES t WRITE", "UNLOCK TABLES"],
+            &["LOCK TABLES t WRITE; UNLOCK TABLES", "BEGIN", "ROLLBACK"],
+            &["SET autocommit=0", "INSERT INTO t (n) VALUES (1)", "SET autocommit=1"],
+        ] {
+            client.run(before);
+            let recorded = case.steadfast.metric("commits_recorded_total");
+            client.run(&["INSERT INTO t (n) VALUES (1)", "BEGIN", "INSERT INTO t (n) VALUES (1)", "COMMIT"]);
+            let now = case.steadfast.metric("commits_recorded_total");
+            assert_eq!(now - recorded, 2.0, "{before:?}");
+        }
+    }
 }
