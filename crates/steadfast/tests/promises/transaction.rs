@@ -177,11 +177,26 @@ on_both_servers! {
         let mut client = case.client();
         let commit = client.prepare("COMMIT");
         let insert = client.prepare("INSERT INTO t (n) VALUES (?)");
-        client.run(&["PREPARE c FROM 'COMMIT'", "BEGIN", "INSERT INTO t (n) VALUES (1)", "CALL nothing()"]);
+        client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)", "CALL nothing()", "PREPARE c FROM 'COMMIT'"]);
         case.cut();
         client.execute(insert, &[Some("2")], true, false).fails(ROLLED_BACK);
         client.execute(commit, &[], true, false).fails(ROLLED_BACK);
         client.query("EXECUTE c").fails(ROLLED_BACK);
+        assert_eq!(case.rows(), NOTHING);
+    }
+
+    // For all that is known, the procedure has prepared something else under the name.
+    fn a_lost_transaction_is_not_committed_by_a_name_that_is_not_known_any_more(case) {
+        case.witness().run(&["CREATE PROCEDURE nothing() BEGIN END"]);
+        let mut client = case.client();
+        client.run(&["PREPARE c FROM 'COMMIT'", "BEGIN", "INSERT INTO t (n) VALUES (1)", "CALL nothing()"]);
+        case.cut();
+        client.query("EXECUTE c").fails(ROLLED_BACK);
+        client.query("INSERT INTO t (n) VALUES (2)").fails("1053/08S01");
+        client.query("EXECUTE c").fails("1053/08S01");
+        client.query("COMMIT").fails(ROLLED_BACK);
+        client.command(31, b"").good();
+        client.run(&["COMMIT"]);
         assert_eq!(case.rows(), NOTHING);
     }
 
