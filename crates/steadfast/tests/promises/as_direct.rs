@@ -83,11 +83,22 @@ with_ledger! {
 
     fn a_prepare_that_failed_leaves_no_name_behind(case) {
         let mut client = case.client();
-        client.run(&["PREPARE s FROM 'SELECT 1'"]);
-        client.query("PREPARE s FROM 'SELEKT'").fails("1064/42000");
-        case.cut();
-        client.query("EXECUTE s").fails("1243/HY000");
-        client.run(&["SELECT 1"]);
+        for (text, error) in [
+            ("PREPARE s FROM 'SELEKT'", "1064/42000"),
+            ("PREPARE s FROM 'SELECT 1 FROM nowhere'", "1146/42S02"),
+            ("PREPARE s FROM 'SELECT nowhere FROM t'", "1054/42S22"),
+            ("PREPARE s FROM 'PREPARE other FROM ''SELECT 1'''", "1295/HY000"),
+        ] {
+            for cut in [false, true] {
+                client.run(&["PREPARE s FROM 'SELECT 1'"]);
+                client.query(text).fails(error);
+                if cut {
+                    case.cut();
+                }
+                client.query("EXECUTE s").fails("1243/HY000");
+                client.command(31, b"").good();
+            }
+        }
     }
 
     fn a_set_that_the_server_refuses_commits_nothing(case) {
