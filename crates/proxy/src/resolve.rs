@@ -52,6 +52,8 @@ pub(crate) async fn resolve(
         let left = left.min(shared.timeouts.attempt());
         let why = match timeout(left, ask(shared, identity, client, zombies, doubt)).await {
             Ok(Ok(verdict)) => return verdict,
+            // Nothing of the session is restored here. What a connection is refused now, it may get later.
+            Ok(Err(Attempt::Final(Reason::StateRefused, why))) => why,
             Ok(Err(Attempt::Final(_, why))) => {
                 tracing::warn!("what became of a COMMIT cannot be found out: {why}");
                 return Verdict::Unknown;
