@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use steadfast_sandbox::Kind;
 
@@ -215,6 +215,22 @@ alone! {
             }
             assert_eq!(client.line("SELECT @v"), "5");
         }
+    }
+
+    // The hidden BEGIN before a write is interrupted, the write itself, or its COMMIT.
+    fn a_write_that_is_interrupted_is_never_in_doubt(case, &[]) {
+        let mut client = case.client();
+        let mut done = 0;
+        interrupting(case, || {
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_secs(6) {
+                match client.query("INSERT INTO t (n) VALUES (1)").error().as_str() {
+                    "0" => done += 1,
+                    told => assert_eq!(told, "1317/70100", "{}", case.steadfast.log()),
+                }
+            }
+        });
+        assert_eq!(case.rows().len(), done);
     }
 
     // Whether the ledger is there is not asked in a transaction of the session's.
