@@ -233,6 +233,34 @@ alone! {
         assert_eq!(case.rows().len(), done);
     }
 
+    fn an_account_that_is_refused_while_its_commit_is_in_doubt_is_asked_again(case, &[]) {
+        let user = format!("{}@'%'", case.user);
+        for [shut, open] in [
+            ["ACCOUNT LOCK", "ACCOUNT UNLOCK"],
+            ["IDENTIFIED BY 'another'", "IDENTIFIED BY ''"],
+            ["WITH MAX_QUERIES_PER_HOUR 1", "WITH MAX_QUERIES_PER_HOUR 0"],
+        ] {
+            for fault in FAULTS {
+                let mut witness = case.witness();
+                witness.run(&["TRUNCATE t"]);
+                let mut client = case.client();
+                client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
+                case.link.refuse(true);
+                inflict(case, fault, COMMIT);
+                client.start_query("COMMIT");
+                thread::sleep(Duration::from_millis(300));
+                witness.run(&[&format!("ALTER USER {user} {shut}")]);
+                case.link.refuse(false);
+                let told = client.has_answer_within(Duration::from_millis(1000));
+                assert!(!told, "{shut} {fault:?}: {:?}\n{}", client.answer(), case.steadfast.log());
+                witness.run(&[&format!("ALTER USER {user} {open}")]);
+                let answer = client.answer();
+                assert_eq!(answer.error(), "0", "{shut} {fault:?}: {answer:?}\n{}", case.steadfast.log());
+                assert_eq!(case.rows(), ["1"], "{shut} {fault:?}");
+            }
+        }
+    }
+
     // Whether the ledger is there is not asked in a transaction of the session's.
     fn a_session_without_autocommit_sees_what_was_committed_after_its_login(case, &["autocommit=0"]) {
         let mut witness = case.witness();
