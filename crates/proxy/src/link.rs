@@ -199,8 +199,9 @@ pub(crate) async fn set_up(
     let answered = Instant::now();
     let inherited = match results.pop() {
         Some(Ok(result)) => first_row(&result),
-        // A version without one of the variables must not keep anybody from logging in.
-        Some(Err(error)) if !error.ends_connection() => {
+        // A version without one of the variables, or with one that has no value of a session, must not keep anybody from
+        // logging in. After any other error it would go unnoticed that the session has lost what it inherited.
+        Some(Err(error)) if matches!(error.code, 1193 | 1238) => {
             tracing::debug!("what a session inherits cannot be read: {error}");
             Vec::new()
         }
@@ -348,7 +349,7 @@ pub(crate) enum Attempt {
 impl From<QueryError> for Attempt {
     fn from(error: QueryError) -> Self {
         match error {
-            QueryError::Server(error) if !error.ends_connection() => {
+            QueryError::Server(error) if !is_passing(&error) && !is_of_the_moment(&error) => {
                 Self::Final(Reason::StateRefused, error.to_string())
             }
             other => Self::Again(other.to_string()),
@@ -443,6 +444,22 @@ pub(crate) fn is_passing(error: &ServerError) -> bool {
     error.ends_connection() || matches!(error.code, 1040 | 1129 | 1152 | 1203 | 1226 | 3032)
 }
 
+/// Errors in answer to a statement that say nothing about it, and need not come the next time:
+///
+/// - 1317: somebody interrupts whatever runs, of this account or of all (KILL QUERY);
+/// - 1969 (MariaDB), 3024 (MySQL): a global `max_statement_time` or `max_execution_time`, under load;
+/// - 1205, 1213: others' locks;
+/// - 1047: a node of a Galera cluster is not in sync with it, or without it (`WSREP has not yet prepared node`);
+/// - 1021, 1114: a disk is full, even for the temporary table of a process list;
+/// - 1037, 1038, 1041, 1135: the server's machine is short of memory or of threads;
+/// - 3168: the server is not available for statements (MySQL).
+fn is_of_the_moment(error: &ServerError) -> bool {
+    matches!(
+        error.code,
+        1021 | 1037 | 1038 | 1041 | 1047 | 1114 | 1135 | 1205 | 1213 | 1317 | 1969 | 3024 | 3168
+    )
+}
+
 /// What is known of the tables, as far as the account can see. Many sessions that come back at once share one look at
 /// them, unless a table has become another since.
 async fn tables(shared: &Shared, user: &[u8], link: &mut Link) -> Result<Arc<Tables>, QueryError> {
@@ -516,6 +533,24 @@ async fn restore(connection: &mut ServerConnection, state: &SessionState) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_of_the_moment_ends_the_attempt_and_not_the_session() {
+        let attempt = |code| {
+            Attempt::from(QueryError::Server(ServerError {
+                code,
+                sqlstate: None,
+                message: Vec::new(),
+            }))
+        };
+        for code in [1047, 1053, 1205, 1213, 1226, 1317, 1927, 1969, 3024, 3032] {
+            assert!(matches!(attempt(code), Attempt::Again(_)), "{code}");
+        }
+        // A variable that is not there, a value that it cannot have, a right that is missing.
+        for code in [1193, 1231, 1227] {
+            assert!(matches!(attempt(code), Attempt::Final(..)), "{code}");
+        }
+    }
 
     #[test]
     fn versions_of_both_servers() {

@@ -322,7 +322,10 @@ impl Driver {
                         // What is committed can no longer be interrupted, and the connection that is to be killed is
                         // the one that is lost.
                         Word::Interrupt | Word::About(_) => {}
-                        Word::Kill => break Verdict::Unknown,
+                        // It cannot undo what is committed. What is not is not done again.
+                        Word::Kill => {
+                            self.core.step(Event::Killed);
+                        }
                         Word::Exit(Exit::Closed) => {
                             self.closing = true;
                             break Verdict::Unknown;

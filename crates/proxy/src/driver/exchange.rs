@@ -19,7 +19,7 @@ use super::before::Before;
 use super::{AHEAD, Driver, Exit, end_of, end_of_io, silence};
 use crate::command::Stored;
 use crate::registry::Control;
-use crate::relay::{Ended, Fed, Order};
+use crate::relay::{Ended, Fed, Order, is_goodbye};
 
 /// A command up to this many bytes is written without looking at what the server says meanwhile: it can have nothing
 /// to say before it has it all.
@@ -60,7 +60,7 @@ enum Begun {
     Nonsense,
 }
 
-/// Takes the answer to [`BEGIN`] off. Session state in it is the hidden transaction's.
+/// Takes the answer to [`BEGIN`] off, unless it ends the connection. Session state in it is the hidden transaction's.
 fn begun(inbound: &mut Vec<u8>) -> Begun {
     let Some(header) = Header::peek(inbound) else {
         return Begun::NotYet;
@@ -75,7 +75,13 @@ fn begun(inbound: &mut Vec<u8>) -> Begun {
             Begun::Yes
         }
         Some(0xFF) => match ErrPacket::parse(payload, Capabilities::PROTOCOL_41) {
-            Ok(error) => Begun::No(error.code),
+            Ok(error) => {
+                let code = error.code;
+                if !is_goodbye(code) {
+                    inbound.drain(..end);
+                }
+                Begun::No(code)
+            }
             Err(_) => Begun::Nonsense,
         },
         _ => Begun::Nonsense,
@@ -335,6 +341,10 @@ impl Driver {
             self.given = None;
         }
         let mut begins = order.within && !begun_apart;
+        // An error answers BEGIN: the command runs by itself, and cannot be taken back. What is known only when its answer
+        // is there is whether the server has begun the transaction all the same: it looks for a KILL once more when it is
+        // done (MariaDB). The answer's status tells.
+        let mut alone = false;
         let written = match self.write(&bytes).await? {
             Ok(written) => written,
             Err(end) => return Ok(Exchanged::Lost(end, Sent::Nothing)),
@@ -351,9 +361,13 @@ impl Driver {
                     Begun::NotYet => {}
                     Begun::Yes => begins = false,
                     Begun::No(code) => {
-                        // The command has run by itself, or is about to: it cannot be taken back.
-                        self.core.step(Event::NotBegun);
-                        break End::Said(code);
+                        tracing::debug!(client = %self.peer, "the hidden transaction of a write: error {code}");
+                        if is_goodbye(code) {
+                            // It reads no further command.
+                            break End::Said(code);
+                        }
+                        alone = true;
+                        begins = false;
                     }
                     Begun::Nonsense => break End::Nonsense,
                 }
@@ -397,6 +411,8 @@ impl Driver {
                         self.keep_part(order, flushed).await?;
                         return Ok(Exchanged::GuardRefused);
                     }
+                    // It has taken effect, with another result than what the client has a part of.
+                    Fed::PartDiffers if alone => break End::Nonsense,
                     // The client's sequence goes on where it was when the connection was lost.
                     Fed::PartDiffers => return Ok(Exchanged::PartDiffers),
                     Fed::Goodbye(code) => break End::Said(code),
@@ -445,6 +461,9 @@ impl Driver {
                 _ = silences.changed() => break End::Silence,
             }
         };
+        if alone {
+            self.core.step(Event::NotBegun);
+        }
         let sent = if written == 0 {
             Sent::Nothing
         } else if written < bytes.len() {

@@ -236,7 +236,7 @@ fn never(phase: Phase, class: Class, fault: Fault) -> Option<usize> {
             let struck = matches!(fault, Late | Error | ErrorAfter | Plainly | NoLedger);
             (!lost && !struck).then_some(13)
         }
-        Phase::Resolving => (!matches!(fault, Unasked | Interrupt)).then_some(14),
+        Phase::Resolving => (!matches!(fault, Unasked | Interrupt | Killed)).then_some(14),
         Phase::Proving => (class != Class::Ask || !matches!(fault, Unsent | Killed)).then_some(15),
         Phase::Probing => (!fails || !matches!(fault, Before | Killed)).then_some(16),
     }

@@ -323,11 +323,16 @@ impl Run<'_> {
         if !self.server.on_its_way.is_empty() && self.choices.choose(2) == 1 {
             self.server.arrive();
         }
-        match self.strike(Phase::Resolving, class, &[Fault::Unasked, Fault::Interrupt]) {
+        match self.strike(
+            Phase::Resolving,
+            class,
+            &[Fault::Unasked, Fault::Interrupt, Fault::Killed],
+        ) {
             Some(Fault::Unasked) => {
                 self.unresolved = true;
                 return Verdict::Unknown;
             }
+            Some(Fault::Killed) => self.step(Event::Killed),
             Some(_) => self.step(Event::Interrupted),
             None => {}
         }

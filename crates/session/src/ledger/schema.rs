@@ -11,8 +11,8 @@ pub const DEFINER: &str = "'steadfast_ledger'@'localhost'";
 
 /// The lane that no COMMIT uses: its `opened` is when the ledger was made.
 ///
-/// A lane without a row is one whose first COMMIT has not taken effect, but only if the table is not younger than the
-/// lane, and its row cannot have been swept. Else a ledger that was emptied would say of a COMMIT that took effect that
+/// A lane without a row is one whose first COMMIT has not taken effect, but only if the table is older than the lane, by
+/// a clock of seconds, and its row cannot have been swept. Else a ledger that was emptied would say of a COMMIT that took effect that
 /// it never will.
 pub const BIRTH: u64 = 0;
 
@@ -85,6 +85,8 @@ pub fn install_table(flavor: Flavor) -> Vec<String> {
             "INSERT IGNORE INTO {DATABASE}.commit_ledger (lane, secret, sequence, fenced, opened)
   VALUES ({BIRTH}, 0, 0, TRUE, UNIX_TIMESTAMP())"
         ),
+        // So that no lane of those to come is of the second of its birth.
+        "DO SLEEP(1)".to_owned(),
         match flavor {
             Flavor::MariaDb => format!(
                 "CREATE USER IF NOT EXISTS {DEFINER} IDENTIFIED VIA mysql_native_password USING 'invalid' ACCOUNT LOCK"
@@ -239,7 +241,7 @@ const FENCE: Procedure = Procedure {
       SET tries_ = 0;
     END;
   END WHILE;
-  IF found_ = 0 AND (born_ IS NULL OR made_ < born_ OR ABS(now_ - made_) > 43200) THEN
+  IF found_ = 0 AND (born_ IS NULL OR made_ <= born_ OR ABS(now_ - made_) > 43200) THEN
     SET found_ = NULL;
   END IF;
   SET record_ = found_;

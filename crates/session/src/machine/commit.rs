@@ -199,6 +199,13 @@ impl Session {
         self.in_doubt(flight, failure, actions);
     }
 
+    /// KILL, by somebody who did not know that the connection is lost: what is not committed does not run again.
+    pub(super) fn killed_resolving(&mut self) {
+        if let Phase::Resolving { killed, .. } = &mut self.phase {
+            *killed = true;
+        }
+    }
+
     pub(super) fn resolved(&mut self, verdict: Verdict, actions: &mut Actions) {
         let Phase::Resolving {
             flight,

@@ -229,6 +229,7 @@ impl Session {
             Event::Resolved(verdict) => self.resolved(verdict, &mut actions),
             Event::Lost(loss) => self.lost(loss, &mut actions),
             Event::Interrupted => self.interrupted(&mut actions),
+            Event::Killed => self.killed_resolving(),
             Event::ReplayTimeout => self.replay_timeout(&mut actions),
             Event::InsertIdProved(proved) => self.insert_id_proved(proved, &mut actions),
             Event::Released(held) => self.held.remove(held),

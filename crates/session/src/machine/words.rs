@@ -108,7 +108,7 @@ pub enum Event {
     /// What the command would fetch from was lost with its connection; it was not sent.
     CursorGone,
     /// The hidden transaction of a write could not be begun: the write runs by itself, and must not run again. Its
-    /// connection is about to be closed.
+    /// connection is lost before its answer is known.
     NotBegun,
     /// What was to be committed is committed.
     Committed(Response),
@@ -126,6 +126,8 @@ pub enum Event {
     Lost(Loss),
     /// KILL QUERY for this client, while its command is held or replayed.
     Interrupted,
+    /// KILL for this client, while it is found out what became of its COMMIT.
+    Killed,
     /// The replay ran over its time limit.
     ReplayTimeout,
     /// Whether LAST_INSERT_ID() is on the new connection what it was on the lost one.

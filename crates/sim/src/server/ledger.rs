@@ -38,7 +38,7 @@ impl Connection {
                 let mut found = self.ledger_fence(lane.cast_unsigned(), secret).await?;
                 let now = self.server.clock() / 1_000_000;
                 let made = made.cast_unsigned();
-                if found == Some(0) && (made < BIRTH || now.abs_diff(made) > APART) {
+                if found == Some(0) && (made <= BIRTH || now.abs_diff(made) > APART) {
                     // Its row may have been lost.
                     found = None;
                 }

@@ -14,6 +14,7 @@ on_both!(
     sweeping_locks_nothing_that_is_in_use,
     resolvers_decide_the_same,
     a_ledger_that_was_emptied_proves_nothing,
+    a_ledger_of_the_same_second_proves_nothing,
     a_session_s_settings_do_not_reach_it,
 );
 
@@ -184,6 +185,18 @@ fn a_ledger_that_was_emptied_proves_nothing(place: &Place) {
     // So old that it may have been swept.
     place.sql("UPDATE steadfast.commit_ledger SET opened = 5 WHERE lane = 0;");
     assert_eq!(app.fence_made(9, 1, now() - 50_000), None);
+}
+
+/// A clock of seconds does not tell whether the lane or the ledger was first.
+fn a_ledger_of_the_same_second_proves_nothing(place: &Place) {
+    let (mut app, _) = prepared(place);
+    let made = now();
+    app.commit(7, 1, 1).unwrap();
+    place.sql(&format!(
+        "TRUNCATE steadfast.commit_ledger; INSERT INTO steadfast.commit_ledger VALUES (0, 0, 0, 1, {made});"
+    ));
+    assert_eq!(app.fence_made(7, 1, made), None);
+    assert_eq!(app.fence_made(8, 1, made + 1).as_deref(), Some("0"));
 }
 
 fn a_session_s_settings_do_not_reach_it(place: &Place) {

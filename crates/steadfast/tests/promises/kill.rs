@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use steadfast_sandbox::Kind;
 
-use crate::case::{Case, on_both_servers};
+use crate::case::{Case, on_both_servers, with_ledger};
 use crate::client::Client;
+use crate::ledger::{COMMIT, Fault, inflict};
 
 const KILLED: &str = "1317/70100";
 const SOON: Duration = Duration::from_secs(5);
@@ -215,5 +216,39 @@ on_both_servers! {
         client.answer().good();
         client.run(&["INSERT INTO t (n) VALUES (2)"]);
         assert_eq!(case.rows(), ["2"]);
+    }
+}
+
+with_ledger! {
+    fn a_kill_while_a_commit_is_in_doubt_leaves_no_doubt(case) {
+        let mut killer = case.client();
+        for (fault, sql, expected, rows) in [
+            (Fault::Answer, "COMMIT", "0", &["1"][..]),
+            (Fault::Command, "COMMIT", KILLED, &[]),
+            (Fault::Answer, "INSERT INTO t (n) VALUES (2)", "0", &["2"]),
+            (Fault::Command, "INSERT INTO t (n) VALUES (2)", KILLED, &[]),
+        ] {
+            case.witness().run(&["TRUNCATE t"]);
+            let mut client = case.client();
+            if sql == "COMMIT" {
+                client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
+            }
+            case.link.refuse(true);
+            inflict(case, fault, COMMIT);
+            client.start_query(sql);
+            std::thread::sleep(Duration::from_millis(300));
+            killer.run(&[&format!("KILL {}", client.id)]);
+            let told = client.has_answer_within(Duration::from_millis(300));
+            assert!(!told, "{fault:?} {sql}: {:?}", client.answer());
+            case.link.refuse(false);
+            case.link.clear_tap();
+            let answer = client.answer();
+            assert_eq!(answer.error(), expected, "{fault:?} {sql}: {answer:?}");
+            assert_eq!(case.rows(), rows, "{fault:?} {sql}");
+            if expected == KILLED && sql == "COMMIT" {
+                client.run(&["ROLLBACK"]);
+            }
+            client.run(&["SELECT 1"]);
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! The commit ledger where sessions, servers or the ledger itself are not as usual.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use steadfast_sandbox::Kind;
 
@@ -69,6 +70,73 @@ with_ledger! {
     }
 }
 
+/// Ends what waits for it also when a test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// While `work` goes on, statements of the case's account are interrupted again and again.
+fn interrupting(case: &Case, work: impl FnOnce()) {
+    let over = AtomicBool::new(false);
+    let kill = || {
+        let mut witness = case.witness();
+        let ids = format!(
+            "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '{}'",
+            case.user
+        );
+        while !over.load(Ordering::Relaxed) {
+            for id in witness.query(&ids).lines() {
+                // It may be gone by now.
+                witness.query(&format!("KILL QUERY {id}"));
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let _over = Over(&over);
+        scope.spawn(kill);
+        scope.spawn(kill);
+        work();
+    });
+}
+
+/// MariaDB's `max_statement_time`, so short that nothing can be asked.
+#[test]
+fn a_server_that_ends_every_statement_for_a_moment_is_asked_again() {
+    let case = Case::alone_with_ledger(Kind::MariaDb, &[]);
+    for fault in FAULTS {
+        case.witness().run(&["TRUNCATE t"]);
+        let mut client = case.client();
+        client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
+        case.link.refuse(true);
+        inflict(&case, fault, COMMIT);
+        client.start_query("COMMIT");
+        thread::sleep(Duration::from_millis(300));
+        let mut witness = case.witness();
+        witness.run(&["SET GLOBAL max_statement_time = 0.000001"]);
+        case.link.refuse(false);
+        let told = client.has_answer_within(Duration::from_millis(1000));
+        assert!(
+            !told,
+            "{fault:?}: {:?}\n{}",
+            client.answer(),
+            case.steadfast.log()
+        );
+        witness.run(&["SET GLOBAL max_statement_time = 0"]);
+        let answer = client.answer();
+        assert_eq!(
+            answer.error(),
+            "0",
+            "{fault:?}: {answer:?}\n{}",
+            case.steadfast.log()
+        );
+        assert_eq!(case.rows(), ["1"], "{fault:?}");
+    }
+}
+
 /// MariaDB's `sql_mode` of ORACLE, in which BEGIN begins a block.
 #[test]
 fn a_session_in_oracle_mode_writes_once() {
@@ -118,6 +186,78 @@ alone! {
             let answer = client.answer();
             assert_eq!(answer.error(), "0", "{fault:?}: {answer:?}\n{}", case.steadfast.log());
             assert_eq!(case.rows(), ["1"], "{fault:?}");
+        }
+    }
+
+    // By a tool that interrupts whatever runs: what Steadfast asks on a connection of its own is interrupted as well.
+    fn a_recovery_that_is_interrupted_goes_on(case, &[]) {
+        for fault in FAULTS.repeat(5) {
+            case.witness().run(&["TRUNCATE t"]);
+            let mut client = case.client();
+            client.run(&["SET @v = 5", "BEGIN", "INSERT INTO t (n) VALUES (1)"]);
+            case.link.refuse(true);
+            inflict(case, fault, COMMIT);
+            client.start_query("COMMIT");
+            thread::sleep(Duration::from_millis(100));
+            case.link.clear_tap();
+            interrupting(case, || {
+                case.link.refuse(false);
+                thread::sleep(Duration::from_millis(700));
+            });
+            let answer = client.answer();
+            // The COMMIT is sent once more, and is the client's own: it may be interrupted like any.
+            if matches!(fault, Fault::Command) && answer.error() == "1317/70100" {
+                client.run(&["ROLLBACK"]);
+                assert_eq!(case.rows(), Vec::<String>::new());
+            } else {
+                assert_eq!(answer.error(), "0", "{fault:?}: {answer:?}\n{}", case.steadfast.log());
+                assert_eq!(case.rows(), ["1"], "{fault:?}");
+            }
+            assert_eq!(client.line("SELECT @v"), "5");
+        }
+    }
+
+    // The hidden BEGIN before a write is interrupted, the write itself, or its COMMIT.
+    fn a_write_that_is_interrupted_is_never_in_doubt(case, &[]) {
+        let mut client = case.client();
+        let mut done = 0;
+        interrupting(case, || {
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_secs(6) {
+                match client.query("INSERT INTO t (n) VALUES (1)").error().as_str() {
+                    "0" => done += 1,
+                    told => assert_eq!(told, "1317/70100", "{}", case.steadfast.log()),
+                }
+            }
+        });
+        assert_eq!(case.rows().len(), done);
+    }
+
+    fn an_account_that_is_refused_while_its_commit_is_in_doubt_is_asked_again(case, &[]) {
+        let user = format!("{}@'%'", case.user);
+        for [shut, open] in [
+            ["ACCOUNT LOCK", "ACCOUNT UNLOCK"],
+            ["IDENTIFIED BY 'another'", "IDENTIFIED BY ''"],
+            ["WITH MAX_QUERIES_PER_HOUR 1", "WITH MAX_QUERIES_PER_HOUR 0"],
+        ] {
+            for fault in FAULTS {
+                let mut witness = case.witness();
+                witness.run(&["TRUNCATE t"]);
+                let mut client = case.client();
+                client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
+                case.link.refuse(true);
+                inflict(case, fault, COMMIT);
+                client.start_query("COMMIT");
+                thread::sleep(Duration::from_millis(300));
+                witness.run(&[&format!("ALTER USER {user} {shut}")]);
+                case.link.refuse(false);
+                let told = client.has_answer_within(Duration::from_millis(1000));
+                assert!(!told, "{shut} {fault:?}: {:?}\n{}", client.answer(), case.steadfast.log());
+                witness.run(&[&format!("ALTER USER {user} {open}")]);
+                let answer = client.answer();
+                assert_eq!(answer.error(), "0", "{shut} {fault:?}: {answer:?}\n{}", case.steadfast.log());
+                assert_eq!(case.rows(), ["1"], "{shut} {fault:?}");
+            }
         }
     }
 
