@@ -154,7 +154,6 @@ impl Driver {
         flight: Flight,
     ) -> Event {
         let error = ended.error;
-        self.note_failed_call();
         if flight.recording == Recording::Commit {
             self.client.outbound.clear();
             self.sequence = self.reply_from;
@@ -201,6 +200,7 @@ impl Driver {
     }
 
     fn unrecorded(&mut self) -> Event {
+        self.note_failed_call();
         let mode = (self.shared.ledger).mode(&self.identity.user, self.state.schema());
         let plainly = mode != LedgerMode::Require;
         if plainly {

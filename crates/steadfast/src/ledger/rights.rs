@@ -77,7 +77,12 @@ mod tests {
     #[test]
     fn every_statement_names_its_right() {
         for flavor in [Flavor::MariaDb, Flavor::MySql] {
-            for statement in schema::install(flavor).iter().chain(&schema::remove()) {
+            let all = schema::install(flavor).into_iter().chain(schema::remove());
+            // Waiting needs none.
+            for statement in &all
+                .filter(|text| !text.starts_with("DO "))
+                .collect::<Vec<_>>()
+            {
                 let said = missing(1227, statement, flavor).unwrap();
                 assert!(!said.contains("REPLICATION"), "{statement}: {said}");
             }
