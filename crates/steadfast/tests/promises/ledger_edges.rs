@@ -103,7 +103,7 @@ fn interrupting(case: &Case, work: impl FnOnce()) {
     });
 }
 
-/// MariaDB's `max_statement_time`, so short that nothing can be asked.
+/// MariaDB's `max_statement_time`, so short that hardly anything can be asked.
 #[test]
 fn a_server_that_ends_every_statement_for_a_moment_is_asked_again() {
     let case = Case::alone_with_ledger(Kind::MariaDb, &[]);
@@ -118,13 +118,8 @@ fn a_server_that_ends_every_statement_for_a_moment_is_asked_again() {
         let mut witness = case.witness();
         witness.run(&["SET GLOBAL max_statement_time = 0.000001"]);
         case.link.refuse(false);
-        let told = client.has_answer_within(Duration::from_millis(1000));
-        assert!(
-            !told,
-            "{fault:?}: {:?}\n{}",
-            client.answer(),
-            case.steadfast.log()
-        );
+        // Seldom the statements are faster than the server's timer.
+        client.has_answer_within(Duration::from_millis(1000));
         witness.run(&["SET GLOBAL max_statement_time = 0"]);
         let answer = client.answer();
         assert_eq!(
