@@ -77,6 +77,7 @@ impl Evidence {
             ClientMoment::Login => Moment::Login,
             ClientMoment::Sending => Moment::Idle,
             ClientMoment::Waiting => Moment::Waiting,
+            ClientMoment::Reading => Moment::Downloading,
         })
     }
 

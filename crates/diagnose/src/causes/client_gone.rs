@@ -48,6 +48,8 @@ pub(super) const RULE: Rule = Rule {
                     Aborted::TimeoutReading,
                     Aborted::TimeoutWriting,
                     Aborted::Unauthenticated,
+                    Aborted::LoginTimeout,
+                    Aborted::OutOfOrder,
                 ])
             },
         },

@@ -27,8 +27,7 @@ pub(super) const RULE: Rule = Rule {
         Sign {
             what: "the connection was still being made",
             seen: |evidence| {
-                let moment = evidence.wire.as_ref()?.moment;
-                matches!(moment, Moment::Connecting | Moment::Login)
+                matches!(evidence.moment()?, Moment::Connecting | Moment::Login)
                     .then(|| "the login had not ended".to_owned())
             },
         },

@@ -38,17 +38,8 @@ pub(super) const RULE: Rule = Rule {
             },
         },
         Sign {
-            what: "the error log says that the connection closed, or timed out, without authentication",
-            seen: |evidence| {
-                let unauthenticated = evidence.aborted(&[Aborted::Unauthenticated])?;
-                let waited = match &evidence.wire {
-                    Some(wire) => {
-                        wire.waited + EARLY >= evidence.variables.limit("connect_timeout")?
-                    }
-                    None => true,
-                };
-                waited.then_some(unauthenticated)
-            },
+            what: "the error log says that reading timed out before the login had ended",
+            seen: |evidence| evidence.aborted(&[Aborted::LoginTimeout]),
         },
     ],
     refutations: &[
@@ -80,15 +71,21 @@ pub(super) const RULE: Rule = Rule {
             },
         },
     ],
-    hints: &[Sign {
-        what: "the client lost the connection while it logged in",
-        seen: |evidence| {
-            let moment = evidence.client.as_ref()?.moment?;
-            matches!(moment, ClientMoment::Connecting | ClientMoment::Login).then(|| {
-                "the client lost the connection while it connected or logged in".to_owned()
-            })
+    hints: &[
+        Sign {
+            what: "the error log says that the connection closed without authentication, as those of health checks do (MariaDB)",
+            seen: |evidence| evidence.aborted(&[Aborted::Unauthenticated]),
         },
-    }],
+        Sign {
+            what: "the client lost the connection while it logged in",
+            seen: |evidence| {
+                let moment = evidence.client.as_ref()?.moment?;
+                matches!(moment, ClientMoment::Connecting | ClientMoment::Login).then(|| {
+                    "the client lost the connection while it connected or logged in".to_owned()
+                })
+            },
+        },
+    ],
     brings: &[],
     question: "Do Aborted_connects (on MariaDB also Aborted_connects_preauth) move when it happens, and is the client's host \
                overloaded at that time?",

@@ -26,10 +26,17 @@ pub(super) const RULE: Rule = Rule {
     ],
     refutations: &[
         CLIENT_ENDED,
-        RESTARTED,
-        SPOKE,
-        WAS_CLOSED,
-        OTHERS_WERE_GREETED,
+        Sign {
+            what: "the server was restarted or ended the connection, and its error log tells of no wait",
+            seen: |evidence| {
+                if evidence.logged(|kind| kind == LogKind::LongWait).is_some() {
+                    return None;
+                }
+                [RESTARTED, SPOKE, WAS_CLOSED, OTHERS_WERE_GREETED]
+                    .iter()
+                    .find_map(|sign| (sign.seen)(evidence))
+            },
+        },
         Sign {
             what: "another attempt to connect was refused, or got no answer from the machine either",
             seen: |evidence| match evidence.aside.reach? {
@@ -59,7 +66,7 @@ pub(super) const RULE: Rule = Rule {
             Boot::Restarted(_) => None,
         },
     }],
-    brings: &[Cause::NetworkDrop],
+    brings: &[Cause::NetworkDrop, Cause::Crash, Cause::ProcessKilled],
     question: "Does the server greet a new connection (nc -v HOST 3306), and what does its machine do at that time (top, \
                iostat -x, dmesg)?",
     fix,

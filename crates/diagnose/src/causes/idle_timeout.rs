@@ -143,6 +143,8 @@ pub(super) const RULE: Rule = Rule {
                     Aborted::ErrorReading,
                     Aborted::ErrorWriting,
                     Aborted::Unauthenticated,
+                    Aborted::LoginTimeout,
+                    Aborted::OutOfOrder,
                 ])
             },
         },

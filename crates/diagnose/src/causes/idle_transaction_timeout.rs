@@ -111,6 +111,8 @@ pub(super) const RULE: Rule = Rule {
                     Aborted::ErrorWriting,
                     Aborted::PacketTooLarge,
                     Aborted::Unauthenticated,
+                    Aborted::LoginTimeout,
+                    Aborted::OutOfOrder,
                 ])
             },
         },

@@ -69,6 +69,8 @@ pub(super) const RULE: Rule = Rule {
                     Aborted::TimeoutWriting,
                     Aborted::PacketTooLarge,
                     Aborted::Unauthenticated,
+                    Aborted::LoginTimeout,
+                    Aborted::OutOfOrder,
                 ])
             },
         },

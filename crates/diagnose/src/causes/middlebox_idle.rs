@@ -104,6 +104,8 @@ pub(super) const RULE: Rule = Rule {
                     Aborted::PacketTooLarge,
                     Aborted::TimeoutWriting,
                     Aborted::Unauthenticated,
+                    Aborted::LoginTimeout,
+                    Aborted::OutOfOrder,
                 ])
             },
         },

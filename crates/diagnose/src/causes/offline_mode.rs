@@ -2,6 +2,7 @@
 
 use crate::cause::Cause;
 use crate::evidence::{End, Evidence, Product, Reach};
+use crate::log::LogKind;
 use crate::rule::{Rule, Sign, Step, advise};
 use crate::signs::{CLIENT_ENDED, FELL_SILENT, LEFT_OVER, RESTARTED};
 
@@ -19,6 +20,10 @@ pub(super) const RULE: Rule = Rule {
                     })
                 })
             },
+        },
+        Sign {
+            what: "the error log says that the server was set into offline mode",
+            seen: |evidence| evidence.logged(|kind| kind == LogKind::Offline),
         },
         Sign {
             what: "the server ended the connection without a word, and offline_mode is ON",

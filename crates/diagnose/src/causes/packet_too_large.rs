@@ -20,6 +20,15 @@ pub(super) const RULE: Rule = Rule {
             seen: |evidence| evidence.told_any(&[1153, 2020]),
         },
         Sign {
+            what: "the client says that a packet was larger than max_allowed_packet",
+            seen: |evidence| {
+                let client = evidence.client.as_ref()?;
+                client
+                    .too_large
+                    .then(|| format!("the client says: {}", client.text))
+            },
+        },
+        Sign {
             what: "the error log says that a packet was bigger than max_allowed_packet",
             seen: |evidence| evidence.aborted(&[Aborted::PacketTooLarge]),
         },
@@ -98,6 +107,8 @@ pub(super) const RULE: Rule = Rule {
                     Aborted::TimeoutReading,
                     Aborted::TimeoutWriting,
                     Aborted::Unauthenticated,
+                    Aborted::LoginTimeout,
+                    Aborted::OutOfOrder,
                 ])
             },
         },

@@ -2,6 +2,7 @@
 
 use crate::cause::Cause;
 use crate::evidence::{End, Evidence};
+use crate::log::Aborted;
 use crate::rule::{Rule, Sign, Step, advise};
 use crate::signs::{FELL_SILENT, RESTARTED, SURVIVED, WORDLESS};
 
@@ -16,6 +17,10 @@ pub(super) const RULE: Rule = Rule {
         Sign {
             what: "the server said 1156 (packets out of order), 1157, 1047 or 1835",
             seen: |evidence| evidence.told_any(CODES),
+        },
+        Sign {
+            what: "the error log says that packets were out of order",
+            seen: |evidence| evidence.aborted(&[Aborted::OutOfOrder]),
         },
         Sign {
             what: "what came on the connection was not the protocol",

@@ -61,6 +61,8 @@ pub(super) const RULE: Rule = Rule {
                     Aborted::TimeoutReading,
                     Aborted::TimeoutWriting,
                     Aborted::Unauthenticated,
+                    Aborted::LoginTimeout,
+                    Aborted::OutOfOrder,
                 ])
             },
         },

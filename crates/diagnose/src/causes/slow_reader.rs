@@ -88,6 +88,8 @@ pub(super) const RULE: Rule = Rule {
                     Aborted::TimeoutReading,
                     Aborted::PacketTooLarge,
                     Aborted::Unauthenticated,
+                    Aborted::LoginTimeout,
+                    Aborted::OutOfOrder,
                 ])
             },
         },

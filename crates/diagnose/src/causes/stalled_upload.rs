@@ -95,6 +95,8 @@ pub(super) const RULE: Rule = Rule {
                     Aborted::ErrorReading,
                     Aborted::PacketTooLarge,
                     Aborted::Unauthenticated,
+                    Aborted::LoginTimeout,
+                    Aborted::OutOfOrder,
                 ])
             },
         },
