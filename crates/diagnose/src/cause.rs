@@ -135,6 +135,20 @@ impl Cause {
         }
     }
 
+    /// Whether it can end the server's process.
+    pub fn ends_server(self) -> bool {
+        matches!(
+            self,
+            Self::OutOfMemory
+                | Self::Crash
+                | Self::Corruption
+                | Self::DiskFull
+                | Self::Shutdown
+                | Self::ProcessKilled
+                | Self::Hang
+        )
+    }
+
     /// The cause of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|cause| cause.name() == name)

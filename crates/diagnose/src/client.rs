@@ -7,6 +7,7 @@
 use core::time::Duration;
 use std::sync::LazyLock;
 
+use aho_corasick::AhoCorasick;
 use regex::Regex;
 
 use crate::log::MAX_LINE;
@@ -264,7 +265,38 @@ const LOSSES: &[&str] = &[
     "socket error",
     "connection unexpectedly terminated",
     "trilogy_closed_connection",
+    "milliseconds ago",
 ];
+
+/// Finds the text that may be a message among much that is not.
+#[expect(
+    clippy::unwrap_used,
+    reason = "the phrases are constants, and the tests build the automaton"
+)]
+static INTERESTING: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    let lists = [
+        GAVE_UP,
+        LOGIN,
+        CONNECTING,
+        SENDING,
+        WAITING,
+        READING,
+        OUT_OF_ORDER,
+        PROXIES,
+        TOO_LARGE,
+        LOSSES,
+    ];
+    let words = OS_WORDS.iter().map(|(word, _)| (*word).to_owned());
+    let phrases = lists
+        .into_iter()
+        .flatten()
+        .map(|phrase| (*phrase).to_owned());
+    let codes = CODES.iter().map(u16::to_string);
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build(phrases.chain(words).chain(codes))
+        .unwrap()
+});
 
 impl ClientMessage {
     /// What a paste says of a lost or refused connection; `None`: nothing. The paste may hold other lines too, be cut or
@@ -277,6 +309,9 @@ impl ClientMessage {
         // Wrapped lines are joined again.
         let text: Vec<&str> = paste[..end].split_whitespace().collect();
         let text = text.join(" ");
+        if !INTERESTING.is_match(&text) {
+            return None;
+        }
         let lower = text.to_lowercase();
         let says = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));
         let code = code(&text, &lower);

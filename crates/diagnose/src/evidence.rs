@@ -169,8 +169,8 @@ pub enum Reach {
 pub enum Boot {
     /// The same one, running for so long.
     Same(Duration),
-    /// Another one, which began so long after the loss that it cannot be the same; running for so long.
-    Restarted(Duration),
+    /// Another one; running for so long, if that is known.
+    Restarted(Option<Duration>),
 }
 
 /// A lost connection in the server's process list.

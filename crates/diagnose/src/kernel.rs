@@ -2,6 +2,10 @@
 //!
 //! Texts are those of Linux 2.6.32 to 6.x, as dmesg, journalctl and syslog print them.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
 use crate::log::{MAX_LINE, cut};
 
 /// A line that tells something.
@@ -61,10 +65,36 @@ const PHRASES: &[(&str, KernelKind)] = &[
 /// The names of servers' processes, cut to the kernel's 15 bytes.
 const SERVERS: &[&str] = &["mysqld", "mariadbd", "mysqld-debug", "mysqld_safe"];
 
+/// What ends a process.
+const ENDS: &[&str] = &[
+    "killed process ",
+    "kill process ",
+    "oom-kill:constraint",
+    "segfault at",
+    "general protection",
+    "trap invalid opcode",
+    "trap divide error",
+];
+
+/// Finds the lines that are worth a look among many that are not.
+#[expect(
+    clippy::unwrap_used,
+    reason = "the phrases are constants, and the tests build the automaton"
+)]
+static INTERESTING: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build(PHRASES.iter().map(|(phrase, _)| phrase).chain(ENDS))
+        .unwrap()
+});
+
 impl KernelEvent {
     /// What a line tells; `None`: nothing about lost connections.
     pub fn read(line: &[u8]) -> Option<Self> {
         let line = &line[..line.len().min(4 << 10)];
+        if !INTERESTING.is_match(line) {
+            return None;
+        }
         let text = String::from_utf8_lossy(line);
         let lower = text.to_ascii_lowercase();
         let kind = kind(&lower)?;

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::cause::Cause;
 use crate::client::ClientMoment;
 use crate::evidence::{Boot, End, Evidence, Leftover, Moment, Product, Reach, Side, Wire};
 use crate::log::{Aborted, LogKind};
@@ -21,6 +22,51 @@ pub(crate) const SHORTEST_MIDDLEBOX: Duration = Duration::from_secs(10);
 /// Whether `quiet` is what a timer of `limit` leaves.
 pub(crate) fn matches_timer(quiet: Duration, limit: Duration) -> bool {
     quiet + EARLY >= limit && quiet <= limit + LATE
+}
+
+impl Aborted {
+    /// Whether a connection that was lost for this cause may have this reason in the error log.
+    pub(crate) fn allows(self, cause: Cause) -> bool {
+        let causes: &[Cause] = match self {
+            Self::TimeoutReading => &[
+                Cause::IdleTimeout,
+                Cause::IdleTransactionTimeout,
+                Cause::StalledUpload,
+                // The server does not know that nothing can reach it any more, and its timer runs.
+                Cause::MiddleboxIdle,
+                Cause::NetworkDrop,
+            ],
+            Self::TimeoutWriting => &[Cause::SlowReader, Cause::NetworkDrop],
+            Self::ErrorReading => &[
+                Cause::ClientGone,
+                Cause::ClientTimeout,
+                Cause::ProxyTimeout,
+                Cause::MiddleboxIdle,
+                Cause::NetworkDrop,
+            ],
+            // MariaDB says so of a timeout too.
+            Self::ErrorWriting => &[
+                Cause::SlowReader,
+                Cause::ClientGone,
+                Cause::ClientTimeout,
+                Cause::ProxyTimeout,
+                Cause::NetworkDrop,
+            ],
+            Self::PacketTooLarge => &[Cause::PacketTooLarge],
+            Self::OutOfOrder => &[Cause::ProtocolMisuse],
+            Self::Inactivity => &[Cause::IdleTimeout],
+            Self::Killed => &[Cause::Killed, Cause::Shutdown],
+            Self::LoginTimeout => &[Cause::HandshakeTimeout],
+            Self::Unauthenticated => &[
+                Cause::HandshakeTimeout,
+                Cause::ClientGone,
+                Cause::NetworkDrop,
+                Cause::ProxyTimeout,
+            ],
+            Self::Normally | Self::Other => return true,
+        };
+        causes.contains(&cause)
+    }
 }
 
 impl Evidence {
@@ -55,6 +101,17 @@ impl Evidence {
                 if wanted.contains(&why) && log.thread.is_none_or(|ours| ours == thread) =>
             {
                 Some(format!("the server's error log says: {}", event.line))
+            }
+            _ => None,
+        })
+    }
+
+    /// The reason that the error log gives for this connection's end, and its line.
+    pub(crate) fn logged_reason(&self) -> Option<(Aborted, &str)> {
+        let log = self.log.as_ref()?;
+        log.events.iter().find_map(|event| match event.kind {
+            LogKind::Aborted { thread, why } if log.thread.is_none_or(|ours| ours == thread) => {
+                Some((why, event.line.as_str()))
             }
             _ => None,
         })
@@ -115,14 +172,15 @@ impl Evidence {
     }
 }
 
-/// Against everything for which the server has to live on.
+/// Against everything that does not end the server's process ([`Cause::ends_server`]).
 pub(crate) const RESTARTED: Sign = Sign {
     what: "the server was restarted: its uptime began again",
     seen: |evidence| match evidence.aside.boot? {
-        Boot::Restarted(up) => Some(format!(
+        Boot::Restarted(Some(up)) => Some(format!(
             "the server was restarted: it has been up for {} only",
             time(up)
         )),
+        Boot::Restarted(None) => Some("the server was restarted".to_owned()),
         Boot::Same(_) => None,
     },
 };
@@ -235,6 +293,16 @@ pub(crate) const SPOKE: Sign = Sign {
     seen: |evidence| match evidence.server_end()? {
         End::Said { code, message, .. } => Some(format!("the server said {code}: {message}")),
         _ => None,
+    },
+};
+
+/// Against what ends a statement and keeps the connection.
+pub(crate) const LOST_IT: Sign = Sign {
+    what: "the client lost its connection, which this does not end",
+    seen: |evidence| {
+        let client = evidence.client.as_ref()?;
+        let lost = client.code.is_some_and(|code| (2000..2100).contains(&code));
+        (lost && !client.proxy).then(|| format!("the client lost its connection: {}", client.text))
     },
 };
 

@@ -6,6 +6,7 @@ use crate::cause::{Cause, Class};
 use crate::causes::RULES;
 use crate::evidence::Evidence;
 use crate::rule::{Rule, Step};
+use crate::signs::RESTARTED;
 
 /// The answer to why a connection was lost.
 #[derive(Clone, PartialEq, Debug)]
@@ -163,10 +164,19 @@ impl Look {
                 .filter_map(|sign| (sign.seen)(evidence))
                 .collect()
         };
+        let mut against: Vec<String> = seen(rule.refutations);
+        if !rule.cause.ends_server() {
+            against.extend((RESTARTED.seen)(evidence));
+        }
+        if let Some((why, line)) = evidence.logged_reason()
+            && !why.allows(rule.cause)
+        {
+            against.push(format!("the server's error log says: {line}"));
+        }
         Self {
             rule,
             proofs: seen(rule.proofs),
-            against: seen(rule.refutations),
+            against,
             hints: seen(rule.hints),
         }
     }

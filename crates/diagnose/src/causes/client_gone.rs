@@ -4,7 +4,7 @@ use crate::cause::Cause;
 use crate::evidence::{Evidence, Moment, Side};
 use crate::log::Aborted;
 use crate::rule::{Rule, Sign, Step, advise};
-use crate::signs::{RESTARTED, SERVER_ENDED, SHORTEST_MIDDLEBOX, SPOKE, SURVIVED};
+use crate::signs::{SERVER_ENDED, SHORTEST_MIDDLEBOX, SPOKE, SURVIVED};
 use crate::words::time;
 
 pub(super) const RULE: Rule = Rule {
@@ -28,7 +28,6 @@ pub(super) const RULE: Rule = Rule {
     }],
     refutations: &[
         SERVER_ENDED,
-        RESTARTED,
         SPOKE,
         SURVIVED,
         Sign {
@@ -36,21 +35,6 @@ pub(super) const RULE: Rule = Rule {
             seen: |evidence| {
                 let client = evidence.client.as_ref()?;
                 Some(format!("the client is there, and says: {}", client.text))
-            },
-        },
-        Sign {
-            what: "the error log says that the server ended the connection",
-            seen: |evidence| {
-                evidence.aborted(&[
-                    Aborted::Inactivity,
-                    Aborted::Killed,
-                    Aborted::PacketTooLarge,
-                    Aborted::TimeoutReading,
-                    Aborted::TimeoutWriting,
-                    Aborted::Unauthenticated,
-                    Aborted::LoginTimeout,
-                    Aborted::OutOfOrder,
-                ])
             },
         },
     ],

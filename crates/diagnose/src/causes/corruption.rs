@@ -5,7 +5,7 @@ use crate::evidence::Evidence;
 use crate::kernel::KernelKind;
 use crate::log::LogKind;
 use crate::rule::{Rule, Sign, Step, advise};
-use crate::signs::{CLIENT_ENDED, SHUT_DOWN_IN_ORDER, WORDLESS};
+use crate::signs::{CLIENT_ENDED, SHUT_DOWN_IN_ORDER};
 
 /// Errors that tell of damaged tables or indexes, on both servers.
 const CODES: &[u16] = &[126, 127, 134, 144, 145, 1034, 1035, 1194, 1195, 1712, 1877];
@@ -37,15 +37,14 @@ pub(super) const RULE: Rule = Rule {
             },
         },
         Sign {
-            what: "the error log was read, and tells of nothing damaged",
+            what: "the error log was read, and tells of nothing damaged, nor did the server",
             seen: |evidence| {
                 evidence.log.as_ref()?;
-                evidence
-                    .logged(|kind| kind == LogKind::Corruption)
-                    .is_none()
-                    .then(|| (WORDLESS.seen)(evidence))
-                    .flatten()
-                    .map(|_| "the server's error log tells of nothing damaged".to_owned())
+                let told = evidence.told_any(CODES).is_some()
+                    || evidence
+                        .logged(|kind| kind == LogKind::Corruption)
+                        .is_some();
+                (!told).then(|| "the server's error log tells of nothing damaged".to_owned())
             },
         },
     ],
@@ -92,7 +91,7 @@ mod tests {
     #[test]
     fn a_damaged_page_explains_the_crash() {
         let mut evidence = of_server(mysql(), wire(Moment::Waiting, End::Fin));
-        evidence.aside.boot = Some(Boot::Restarted(Duration::from_secs(3)));
+        evidence.aside.boot = Some(Boot::Restarted(Some(Duration::from_secs(3))));
         let event = |line: &str, kind| LogEvent {
             at: String::new(),
             line: line.to_owned(),

@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn the_server_reports_its_own_end() {
         let mut evidence = of_server(mariadb(), wire(Moment::Waiting, End::Fin));
-        evidence.aside.boot = Some(Boot::Restarted(Duration::from_secs(3)));
+        evidence.aside.boot = Some(Boot::Restarted(Some(Duration::from_secs(3))));
         evidence.log = Some(Log {
             events: vec![
                 LogEvent {

@@ -4,7 +4,7 @@ use crate::cause::Cause;
 use crate::evidence::{End, Evidence};
 use crate::log::LogKind;
 use crate::rule::{Rule, Sign, Step, advise};
-use crate::signs::{CLIENT_ENDED, WORDLESS};
+use crate::signs::{CLIENT_ENDED, LOST_IT, WORDLESS};
 
 /// Read-only by an option, by replication, by its group; a replica that takes no writes.
 const CODES: &[u16] = &[1836, 3100, 4222];
@@ -29,6 +29,7 @@ pub(super) const RULE: Rule = Rule {
     refutations: &[
         CLIENT_ENDED,
         WORDLESS,
+        LOST_IT,
         Sign {
             what: "the server said something else",
             seen: |evidence| match &evidence.wire.as_ref()?.end {

@@ -55,12 +55,12 @@ pub(super) const RULE: Rule = Rule {
             },
         },
         Sign {
-            what: "the error log was read, and tells of no full disk",
+            what: "the error log was read, and tells of no full disk, nor did the server",
             seen: |evidence| {
                 evidence.log.as_ref()?;
-                let full = matches!(evidence.server_end()?, End::Said { code, .. } if CODES.contains(code));
-                (!full && evidence.logged(|kind| kind == LogKind::DiskFull).is_none())
-                    .then(|| "the server's error log tells of no full disk".to_owned())
+                let told = matches!(evidence.server_end(), Some(End::Said { code, .. }) if CODES.contains(code))
+                    || evidence.logged(|kind| kind == LogKind::DiskFull).is_some();
+                (!told).then(|| "the server's error log tells of no full disk".to_owned())
             },
         },
     ],
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_full_disk_explains_the_end_of_the_server() {
         let mut evidence = of_server(mariadb(), wire(Moment::Waiting, End::Fin));
-        evidence.aside.boot = Some(Boot::Restarted(Duration::from_secs(3)));
+        evidence.aside.boot = Some(Boot::Restarted(Some(Duration::from_secs(3))));
         evidence.log = Some(Log {
             events: vec![LogEvent {
                 at: String::new(),

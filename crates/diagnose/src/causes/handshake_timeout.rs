@@ -5,7 +5,7 @@ use crate::client::ClientMoment;
 use crate::evidence::{End, Evidence, Moment};
 use crate::log::Aborted;
 use crate::rule::{Rule, Setting, Sign, Step, advise};
-use crate::signs::{EARLY, LATE, LOGGED_IN, RESTARTED, SURVIVED};
+use crate::signs::{EARLY, LATE, LOGGED_IN, SURVIVED};
 use crate::words::time;
 
 pub(super) const RULE: Rule = Rule {
@@ -44,7 +44,6 @@ pub(super) const RULE: Rule = Rule {
     ],
     refutations: &[
         LOGGED_IN,
-        RESTARTED,
         SURVIVED,
         Sign {
             what: "the login had taken less than connect_timeout",

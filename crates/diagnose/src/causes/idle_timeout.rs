@@ -7,8 +7,7 @@ use crate::evidence::{End, Evidence, Moment, Product};
 use crate::log::{Aborted, LogKind};
 use crate::rule::{Rule, Setting, Sign, Step, advise};
 use crate::signs::{
-    BUSY, CLIENT_ENDED, EARLY, FELL_SILENT, LEFT_OVER, NOT_LOGGED_IN, RESTARTED, SURVIVED,
-    matches_timer,
+    BUSY, CLIENT_ENDED, EARLY, FELL_SILENT, LEFT_OVER, NOT_LOGGED_IN, SURVIVED, matches_timer,
 };
 use crate::words::time;
 
@@ -79,7 +78,6 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
-        RESTARTED,
         CLIENT_ENDED,
         NOT_LOGGED_IN,
         BUSY,
@@ -131,21 +129,6 @@ pub(super) const RULE: Rule = Rule {
                     && limit < evidence.idle_limit()?
                     && matches_timer(wire.quiet, limit))
                 .then(|| format!("a transaction was open, and {name} is {}", time(limit)))
-            },
-        },
-        Sign {
-            what: "the error log gives another reason for this connection's end",
-            seen: |evidence| {
-                evidence.aborted(&[
-                    Aborted::Killed,
-                    Aborted::PacketTooLarge,
-                    Aborted::TimeoutWriting,
-                    Aborted::ErrorReading,
-                    Aborted::ErrorWriting,
-                    Aborted::Unauthenticated,
-                    Aborted::LoginTimeout,
-                    Aborted::OutOfOrder,
-                ])
             },
         },
     ],

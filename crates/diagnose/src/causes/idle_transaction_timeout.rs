@@ -5,7 +5,7 @@ use crate::evidence::{End, Evidence, Moment, Product};
 use crate::log::Aborted;
 use crate::rule::{Rule, Setting, Sign, Step, advise};
 use crate::signs::{
-    BUSY, CLIENT_ENDED, EARLY, FELL_SILENT, LEFT_OVER, NOT_LOGGED_IN, RESTARTED, SPOKE, SURVIVED,
+    BUSY, CLIENT_ENDED, EARLY, FELL_SILENT, LEFT_OVER, NOT_LOGGED_IN, SPOKE, SURVIVED,
     matches_timer,
 };
 use crate::words::time;
@@ -47,7 +47,6 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
-        RESTARTED,
         CLIENT_ENDED,
         NOT_LOGGED_IN,
         BUSY,
@@ -100,20 +99,6 @@ pub(super) const RULE: Rule = Rule {
                 (evidence.server_end()? == &End::Fin).then(|| {
                     "the connection was closed with FIN; a timeout of MariaDB resets it".to_owned()
                 })
-            },
-        },
-        Sign {
-            what: "the error log gives another reason for this connection's end",
-            seen: |evidence| {
-                evidence.aborted(&[
-                    Aborted::Killed,
-                    Aborted::ErrorReading,
-                    Aborted::ErrorWriting,
-                    Aborted::PacketTooLarge,
-                    Aborted::Unauthenticated,
-                    Aborted::LoginTimeout,
-                    Aborted::OutOfOrder,
-                ])
             },
         },
     ],

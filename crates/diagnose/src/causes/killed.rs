@@ -4,7 +4,7 @@ use crate::cause::Cause;
 use crate::evidence::{Boot, End, Evidence, Moment};
 use crate::log::Aborted;
 use crate::rule::{Rule, Sign, Step, advise};
-use crate::signs::{CLIENT_ENDED, FELL_SILENT, LEFT_OVER, NOT_LOGGED_IN, RESTARTED, SURVIVED};
+use crate::signs::{CLIENT_ENDED, FELL_SILENT, LEFT_OVER, NOT_LOGGED_IN, SURVIVED};
 
 pub(super) const RULE: Rule = Rule {
     cause: Cause::Killed,
@@ -32,7 +32,6 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
-        RESTARTED,
         CLIENT_ENDED,
         NOT_LOGGED_IN,
         FELL_SILENT,
@@ -58,20 +57,6 @@ pub(super) const RULE: Rule = Rule {
                     Some(format!("the server said {code}: {message}"))
                 }
                 _ => None,
-            },
-        },
-        Sign {
-            what: "the error log gives another reason for this connection's end",
-            seen: |evidence| {
-                evidence.aborted(&[
-                    Aborted::Inactivity,
-                    Aborted::TimeoutReading,
-                    Aborted::TimeoutWriting,
-                    Aborted::PacketTooLarge,
-                    Aborted::Unauthenticated,
-                    Aborted::LoginTimeout,
-                    Aborted::OutOfOrder,
-                ])
             },
         },
     ],

@@ -4,9 +4,7 @@ use crate::cause::Cause;
 use crate::evidence::{End, Evidence, Leftover, Moment, Reach};
 use crate::log::Aborted;
 use crate::rule::{Rule, Sign, Step, advise};
-use crate::signs::{
-    CLIENT_ENDED, IDLE, NOT_LOGGED_IN, RESTARTED, SHORTEST_MIDDLEBOX, SPOKE, SURVIVED,
-};
+use crate::signs::{CLIENT_ENDED, IDLE, NOT_LOGGED_IN, SHORTEST_MIDDLEBOX, SPOKE, SURVIVED};
 use crate::words::time;
 
 pub(super) const RULE: Rule = Rule {
@@ -53,12 +51,20 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
-        RESTARTED,
         CLIENT_ENDED,
         NOT_LOGGED_IN,
         IDLE,
         SPOKE,
         SURVIVED,
+        Sign {
+            what: "the error log says that the server's own timer ran out, and nothing on the connection tells of more",
+            seen: |evidence| {
+                evidence
+                    .wire
+                    .is_none()
+                    .then(|| evidence.aborted(&[Aborted::TimeoutReading]))?
+            },
+        },
         Sign {
             what: "the connection was closed with FIN: who forgets a connection does not close it",
             seen: |evidence| {
@@ -93,20 +99,6 @@ pub(super) const RULE: Rule = Rule {
                 Reach::Mute => Some("another attempt to connect got no greeting".to_owned()),
                 Reach::Silent => Some("another attempt to connect got no answer".to_owned()),
                 Reach::Greeted | Reach::Said(_) => None,
-            },
-        },
-        Sign {
-            what: "the server had ended it itself",
-            seen: |evidence| {
-                evidence.aborted(&[
-                    Aborted::Inactivity,
-                    Aborted::Killed,
-                    Aborted::PacketTooLarge,
-                    Aborted::TimeoutWriting,
-                    Aborted::Unauthenticated,
-                    Aborted::LoginTimeout,
-                    Aborted::OutOfOrder,
-                ])
             },
         },
     ],

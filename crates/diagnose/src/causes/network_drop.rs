@@ -3,8 +3,9 @@
 use crate::cause::Cause;
 use crate::evidence::{Boot, End, Evidence, Leftover, Reach};
 use crate::kernel::KernelKind;
+use crate::log::Aborted;
 use crate::rule::{Rule, Sign, Step, advise};
-use crate::signs::{CLIENT_ENDED, RESTARTED, SHORTEST_MIDDLEBOX, SPOKE};
+use crate::signs::{CLIENT_ENDED, SHORTEST_MIDDLEBOX, SPOKE};
 use crate::words::time;
 
 pub(super) const RULE: Rule = Rule {
@@ -41,8 +42,15 @@ pub(super) const RULE: Rule = Rule {
     ],
     refutations: &[
         CLIENT_ENDED,
-        RESTARTED,
         SPOKE,
+        Sign {
+            what: "the error log says that the server's own timer ran out, and nothing on the connection tells of more",
+            seen: |evidence| {
+                evidence.wire.is_none().then(|| {
+                    evidence.aborted(&[Aborted::TimeoutReading, Aborted::TimeoutWriting])
+                })?
+            },
+        },
         Sign {
             what: "the connection was closed with FIN, which only the other side's kernel sends",
             seen: |evidence| {

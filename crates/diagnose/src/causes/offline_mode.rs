@@ -4,7 +4,7 @@ use crate::cause::Cause;
 use crate::evidence::{End, Evidence, Product, Reach};
 use crate::log::LogKind;
 use crate::rule::{Rule, Sign, Step, advise};
-use crate::signs::{CLIENT_ENDED, FELL_SILENT, LEFT_OVER, RESTARTED};
+use crate::signs::{CLIENT_ENDED, FELL_SILENT, LEFT_OVER};
 
 pub(super) const RULE: Rule = Rule {
     cause: Cause::OfflineMode,
@@ -34,7 +34,6 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
-        RESTARTED,
         CLIENT_ENDED,
         FELL_SILENT,
         LEFT_OVER,

@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn the_kernel_says_it() {
         let mut evidence = of_server(mysql(), wire(Moment::Waiting, End::Fin));
-        evidence.aside.boot = Some(Boot::Restarted(Duration::from_secs(2)));
+        evidence.aside.boot = Some(Boot::Restarted(Some(Duration::from_secs(2))));
         evidence.kernel = Some(Kernel {
             events: vec![KernelEvent {
                 line: "Memory cgroup out of memory: Killed process 4711 (mysqld)".to_owned(),

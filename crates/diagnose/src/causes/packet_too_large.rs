@@ -4,7 +4,7 @@ use crate::cause::Cause;
 use crate::evidence::{End, Evidence, Moment};
 use crate::log::Aborted;
 use crate::rule::{Rule, Setting, Sign, Step, advise};
-use crate::signs::{CLIENT_ENDED, IDLE, LEFT_OVER, RESTARTED};
+use crate::signs::{CLIENT_ENDED, IDLE, LEFT_OVER};
 use crate::words::size;
 
 /// The most that both servers allow.
@@ -55,7 +55,6 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
-        RESTARTED,
         CLIENT_ENDED,
         IDLE,
         LEFT_OVER,
@@ -96,20 +95,6 @@ pub(super) const RULE: Rule = Rule {
             seen: |evidence| {
                 (evidence.server_end()? == &End::Silence)
                     .then(|| "nothing came any more, not even the end of the connection".to_owned())
-            },
-        },
-        Sign {
-            what: "the error log gives another reason for this connection's end",
-            seen: |evidence| {
-                evidence.aborted(&[
-                    Aborted::Killed,
-                    Aborted::Inactivity,
-                    Aborted::TimeoutReading,
-                    Aborted::TimeoutWriting,
-                    Aborted::Unauthenticated,
-                    Aborted::LoginTimeout,
-                    Aborted::OutOfOrder,
-                ])
             },
         },
     ],

@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn an_end_that_nobody_explains_came_from_outside() {
         let mut evidence = of_server(mysql(), wire(Moment::Waiting, End::Fin));
-        evidence.aside.boot = Some(Boot::Restarted(Duration::from_secs(3)));
+        evidence.aside.boot = Some(Boot::Restarted(Some(Duration::from_secs(3))));
         assert_eq!(crate::diagnose(&evidence).answer.name(), "server-restarted");
         evidence.log = Some(Log {
             events: vec![LogEvent {

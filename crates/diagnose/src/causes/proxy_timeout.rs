@@ -5,8 +5,7 @@ use crate::evidence::{End, Evidence, Moment};
 use crate::log::Aborted;
 use crate::rule::{Rule, Sign, Step, advise};
 use crate::signs::{
-    ALL_WERE_LOST, FELL_SILENT, LEFT_OVER, NOT_LOGGED_IN, RESTARTED, SHORTEST_MIDDLEBOX, SPOKE,
-    SURVIVED,
+    ALL_WERE_LOST, FELL_SILENT, LEFT_OVER, NOT_LOGGED_IN, SHORTEST_MIDDLEBOX, SPOKE, SURVIVED,
 };
 use crate::words::time;
 
@@ -36,7 +35,6 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
-        RESTARTED,
         SPOKE,
         FELL_SILENT,
         LEFT_OVER,
@@ -49,21 +47,6 @@ pub(super) const RULE: Rule = Rule {
                 let wire = evidence.wire.as_ref()?;
                 (wire.quiet < SHORTEST_MIDDLEBOX)
                     .then(|| format!("a packet had passed {} before the end", time(wire.quiet)))
-            },
-        },
-        Sign {
-            what: "the error log says that the server ended the connection",
-            seen: |evidence| {
-                evidence.aborted(&[
-                    Aborted::Inactivity,
-                    Aborted::Killed,
-                    Aborted::PacketTooLarge,
-                    Aborted::TimeoutReading,
-                    Aborted::TimeoutWriting,
-                    Aborted::Unauthenticated,
-                    Aborted::LoginTimeout,
-                    Aborted::OutOfOrder,
-                ])
             },
         },
     ],

@@ -4,6 +4,7 @@ use crate::cause::Cause;
 use crate::evidence::Product;
 use crate::evidence::{End, Evidence};
 use crate::rule::{Rule, Setting, Sign, Step, advise};
+use crate::signs::LOST_IT;
 
 /// The limit to a statement's time, on MySQL and on MariaDB.
 const CODES: &[u16] = &[3024, 1969];
@@ -16,14 +17,19 @@ pub(super) const RULE: Rule = Rule {
         what: "the server said 3024 (MySQL) or 1969 (MariaDB)",
         seen: |evidence| evidence.told_any(CODES),
     }],
-    refutations: &[Sign {
-        what: "the connection was lost: a server that ends a statement by its time says so, and keeps the connection",
-        seen: |evidence| match &evidence.wire.as_ref()?.end {
-            End::Said { code, .. } if CODES.contains(code) => None,
-            End::Said { code, message, .. } => Some(format!("the server said {code}: {message}")),
-            _ => Some("the connection itself was lost, not only a statement".to_owned()),
+    refutations: &[
+        LOST_IT,
+        Sign {
+            what: "the connection was lost: a server that ends a statement by its time says so, and keeps the connection",
+            seen: |evidence| match &evidence.wire.as_ref()?.end {
+                End::Said { code, .. } if CODES.contains(code) => None,
+                End::Said { code, message, .. } => {
+                    Some(format!("the server said {code}: {message}"))
+                }
+                _ => Some("the connection itself was lost, not only a statement".to_owned()),
+            },
         },
-    }],
+    ],
     hints: &[],
     brings: &[],
     question: "Which limit to a statement's time does the session have (max_execution_time, max_statement_time)?",

@@ -5,7 +5,7 @@ use crate::evidence::{End, Evidence, Moment, Product};
 use crate::log::Aborted;
 use crate::rule::{Rule, Setting, Sign, Step, advise};
 use crate::signs::{
-    CLIENT_ENDED, EARLY, FELL_SILENT, IDLE, LEFT_OVER, NOT_LOGGED_IN, RESTARTED, SPOKE, SURVIVED,
+    CLIENT_ENDED, EARLY, FELL_SILENT, IDLE, LEFT_OVER, NOT_LOGGED_IN, SPOKE, SURVIVED,
 };
 use crate::words::time;
 
@@ -49,7 +49,6 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
-        RESTARTED,
         CLIENT_ENDED,
         NOT_LOGGED_IN,
         IDLE,
@@ -77,20 +76,6 @@ pub(super) const RULE: Rule = Rule {
                         time(limit)
                     )
                 })
-            },
-        },
-        Sign {
-            what: "the error log gives another reason for this connection's end",
-            seen: |evidence| {
-                evidence.aborted(&[
-                    Aborted::Killed,
-                    Aborted::Inactivity,
-                    Aborted::TimeoutReading,
-                    Aborted::PacketTooLarge,
-                    Aborted::Unauthenticated,
-                    Aborted::LoginTimeout,
-                    Aborted::OutOfOrder,
-                ])
             },
         },
     ],

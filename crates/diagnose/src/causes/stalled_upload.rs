@@ -4,9 +4,7 @@ use crate::cause::Cause;
 use crate::evidence::{End, Evidence, Moment};
 use crate::log::Aborted;
 use crate::rule::{Rule, Setting, Sign, Step, advise};
-use crate::signs::{
-    CLIENT_ENDED, EARLY, FELL_SILENT, IDLE, LEFT_OVER, NOT_LOGGED_IN, RESTARTED, SURVIVED,
-};
+use crate::signs::{CLIENT_ENDED, EARLY, FELL_SILENT, IDLE, LEFT_OVER, NOT_LOGGED_IN, SURVIVED};
 use crate::words::time;
 
 pub(super) const RULE: Rule = Rule {
@@ -48,7 +46,6 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
-        RESTARTED,
         CLIENT_ENDED,
         NOT_LOGGED_IN,
         IDLE,
@@ -84,20 +81,6 @@ pub(super) const RULE: Rule = Rule {
                     Some(format!("the server said {code}: {message}"))
                 }
                 _ => None,
-            },
-        },
-        Sign {
-            what: "the error log gives another reason for this connection's end",
-            seen: |evidence| {
-                evidence.aborted(&[
-                    Aborted::Killed,
-                    Aborted::Inactivity,
-                    Aborted::ErrorReading,
-                    Aborted::PacketTooLarge,
-                    Aborted::Unauthenticated,
-                    Aborted::LoginTimeout,
-                    Aborted::OutOfOrder,
-                ])
             },
         },
     ],

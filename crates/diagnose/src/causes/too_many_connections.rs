@@ -39,6 +39,14 @@ pub(super) const RULE: Rule = Rule {
         LOGGED_IN,
         WORDLESS,
         Sign {
+            what: "the client was told something else",
+            seen: |evidence| {
+                let client = evidence.client.as_ref()?;
+                let code = client.code?;
+                (!(CODES.contains(&code))).then(|| format!("the client says: {}", client.text))
+            },
+        },
+        Sign {
             what: "the server said something else",
             seen: |evidence| match evidence.server_end()? {
                 End::Said { code, message, .. } if !CODES.contains(code) => {
