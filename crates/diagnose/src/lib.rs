@@ -14,11 +14,13 @@ mod dump;
 mod evidence;
 pub mod kernel;
 pub mod log;
+mod page;
 mod reading;
 mod rule;
 mod signs;
 #[cfg(test)]
 mod testing;
+mod told;
 mod verdict;
 mod words;
 
@@ -28,6 +30,8 @@ pub use evidence::{
     Aside, Boot, End, Evidence, Kernel, Leftover, Log, Moment, Others, Product, Reach, Server,
     Side, Variables, Wire,
 };
+pub use page::page;
 pub use reading::{Finding, Reading, by_answer};
 pub use rule::{Rule, Setting, Sign, Step};
+pub use told::{Told, ToldStep};
 pub use verdict::{Answer, Candidate, Certainty, Verdict, diagnose};

@@ -9,6 +9,7 @@ use crate::dump::Dump;
 use crate::evidence::{Boot, Evidence, Kernel, Log, Product, Server, Variables};
 use crate::kernel::{KernelEvent, KernelKind};
 use crate::log::{Aborted, LogEvent, LogKind};
+use crate::told::Told;
 use crate::verdict::{Verdict, diagnose};
 
 /// Findings that are kept; what comes after is only counted.
@@ -73,6 +74,14 @@ enum FoundKind {
     Aborted(LogEvent),
     /// A client said something.
     Client(ClientMessage),
+}
+
+impl Finding {
+    /// What it comes to, in words for its server.
+    pub fn told(&self) -> Told {
+        self.verdict
+            .told(self.evidence.server.map(|server| server.product))
+    }
 }
 
 impl Reading {
