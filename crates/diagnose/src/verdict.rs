@@ -121,14 +121,8 @@ fn left_over(looked: &[Look], evidence: &Evidence) -> Verdict {
         [cause] => Answer::Cause(cause, Certainty::NothingElseFits),
         _ => Class::of(&causes).map_or(Answer::Unknown, Answer::Class),
     };
-    let mut against = Vec::new();
-    for sentence in looked.iter().flat_map(|look| &look.against) {
-        if !against.contains(sentence) {
-            against.push(sentence.clone());
-        }
-    }
     let mut sentences: Vec<String> = open.iter().flat_map(|look| look.hints.clone()).collect();
-    sentences.extend(against);
+    sentences.extend(weightiest(looked));
     let likeliest = open.first().map(|look| look.rule);
     Verdict {
         answer,
@@ -146,6 +140,27 @@ fn left_over(looked: &[Look], evidence: &Evidence) -> Verdict {
             .map(|rule| rule.question),
         fix: likeliest.map_or_else(Vec::new, |rule| (rule.fix)(evidence)),
     }
+}
+
+/// Sentences that tell why something is ruled out, for one answer.
+const MAX_AGAINST: usize = 4;
+
+/// The sentences that rule out most.
+fn weightiest(looked: &[Look]) -> Vec<String> {
+    let mut counted: Vec<(usize, &String)> = Vec::new();
+    for sentence in looked.iter().flat_map(|look| &look.against) {
+        match counted.iter_mut().find(|(_, known)| *known == sentence) {
+            Some((count, _)) => *count += 1,
+            None => counted.push((1, sentence)),
+        }
+    }
+    // A stable sort: among equals, what rules out the likelier causes first.
+    counted.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    counted
+        .into_iter()
+        .take(MAX_AGAINST)
+        .map(|(_, sentence)| sentence.clone())
+        .collect()
 }
 
 /// What the evidence says about one rule.

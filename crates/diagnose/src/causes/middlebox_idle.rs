@@ -136,7 +136,7 @@ pub(super) const RULE: Rule = Rule {
     ],
     brings: &[Cause::NetworkDrop],
     question: "What stands between client and server (firewall, NAT, load balancer, VPN), and after which idle time does it \
-               forget a connection? `steadfast doctor` measures it.",
+               forget a connection?",
     fix,
 };
 

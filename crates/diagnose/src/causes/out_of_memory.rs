@@ -97,7 +97,7 @@ pub(super) const RULE: Rule = Rule {
 fn fix(evidence: &Evidence) -> Vec<Step> {
     let mut steps = vec![advise(
         "Give the server more memory, or let it use less: its buffer pool, and the buffers of each connection times \
-         max_connections, must fit into the limit with a fifth to spare. `steadfast doctor` does the sum.",
+         max_connections, must fit into the limit with a fifth to spare.",
     )];
     if let Some(pool) = evidence.variables.number("innodb_buffer_pool_size") {
         steps.push(Setting::live("innodb_buffer_pool_size", pool / 4 * 3));

@@ -75,9 +75,7 @@ fn fix(evidence: &Evidence) -> Vec<Step> {
              connections than a few times the cores do not make a server faster.",
         ),
         Setting::live("max_connections", limit.saturating_mul(2)),
-        advise(
-            "Each connection needs memory: see `steadfast doctor` for what the server can afford.",
-        ),
+        advise("Each connection needs memory: see that the server can afford them."),
     ]
 }
 
