@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::causes::rule;
 use crate::evidence::Product;
@@ -10,42 +10,42 @@ use crate::rule::Step;
 use crate::verdict::{Answer, Candidate, Certainty, Verdict};
 
 /// A verdict in words.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Told {
     /// The name of the cause, or of the class of causes, or `unknown`.
-    pub answer: &'static str,
+    pub answer: String,
     /// How sure it is; only of a cause.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certainty: Option<Certainty>,
     /// What it means, in one sentence.
-    pub meaning: &'static str,
+    pub meaning: String,
     /// What it rests on.
     pub evidence: Vec<String>,
     /// Causes that are proved as well.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub also: Vec<&'static str>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// Causes that it may have been, the likeliest first; only of what is not one cause.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<Candidate>,
     /// What would decide between them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub question: Option<&'static str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
     /// What to do, in this order: about the answer, else about the likeliest candidate.
     pub fix: Vec<ToldStep>,
 }
 
 /// A step of a fix.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct ToldStep {
     /// What to do, in people's words.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// The statement, by the server's name: `mariadb`, `mysql`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub sql: BTreeMap<&'static str, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sql: BTreeMap<String, String>,
     /// The line for the option file, below `[mysqld]`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub option: BTreeMap<&'static str, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub option: BTreeMap<String, String>,
 }
 
 /// Candidates that are worth telling.
@@ -65,13 +65,17 @@ impl Verdict {
         }
         candidates.truncate(MAX_CANDIDATES);
         Told {
-            answer: self.answer.name(),
+            answer: self.answer.name().to_owned(),
             certainty,
-            meaning,
+            meaning: meaning.to_owned(),
             evidence: self.evidence.clone(),
-            also: self.also.iter().map(|cause| cause.name()).collect(),
+            also: self
+                .also
+                .iter()
+                .map(|cause| cause.name().to_owned())
+                .collect(),
             candidates,
-            question: self.question,
+            question: self.question.map(str::to_owned),
             fix: self.fix.iter().map(|step| step.told(product)).collect(),
         }
     }
@@ -90,10 +94,10 @@ impl Step {
             Self::Set(setting) => {
                 for (product, name) in meant {
                     if let Some(sql) = setting.sql(product) {
-                        told.sql.insert(name, sql);
+                        told.sql.insert(name.to_owned(), sql);
                     }
                     if let Some(line) = setting.option_line(product) {
-                        told.option.insert(name, line);
+                        told.option.insert(name.to_owned(), line);
                     }
                 }
             }
@@ -104,7 +108,7 @@ impl Step {
                         Product::MySql => mysql,
                     };
                     if !sql.is_empty() {
-                        told.sql.insert(name, (*sql).to_owned());
+                        told.sql.insert(name.to_owned(), (*sql).to_owned());
                     }
                 }
             }
@@ -117,6 +121,13 @@ impl Step {
 mod tests {
     use super::*;
     use crate::{Evidence, diagnose};
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let told = diagnose(&Evidence::default()).told(None);
+        let text = serde_json::to_string(&told).unwrap();
+        assert_eq!(serde_json::from_str::<Told>(&text).unwrap(), told);
+    }
 
     #[test]
     fn nothing_known_is_unknown_with_a_question() {

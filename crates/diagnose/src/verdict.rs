@@ -1,6 +1,6 @@
 //! The decision: what is proved, what is refuted, and what is left.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cause::{Cause, Class};
 use crate::causes::RULES;
@@ -57,7 +57,7 @@ impl Answer {
 }
 
 /// How sure an answer is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Certainty {
     /// Something was seen that nothing else brings about.
@@ -67,7 +67,7 @@ pub enum Certainty {
 }
 
 /// A cause that may have been it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Candidate {
     /// The cause.
     pub cause: Cause,

@@ -58,7 +58,7 @@ fn heading(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
 
 /// Writes what a verdict says.
 fn told(out: &mut impl Write, told: &Told) -> io::Result<()> {
-    wrapped(out, "  ", "  ", told.meaning)?;
+    wrapped(out, "  ", "  ", &told.meaning)?;
     if !told.also.is_empty() {
         wrapped(out, "  Also: ", "  ", &told.also.join(", "))?;
     }
@@ -71,7 +71,7 @@ fn told(out: &mut impl Write, told: &Told) -> io::Result<()> {
             .collect();
         wrapped(out, "  May be: ", "  ", &names.join(", "))?;
     }
-    if let Some(question) = told.question {
+    if let Some(question) = &told.question {
         wrapped(out, "  To decide: ", "    ", question)?;
     }
     if told.fix.is_empty() {
