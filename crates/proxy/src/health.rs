@@ -3,16 +3,19 @@
 //! It uses an account that has logged in through Steadfast, because there is no other that it could know, so there is
 //! nothing to check before the first login.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use steadfast_diagnose::{Boot, Reach};
 use steadfast_net::{Login, QueryError, QueryResult, ServerConnection, greet};
 use steadfast_session::ledger::{calls, durability};
 use steadfast_wire::Capabilities;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use crate::around::met;
 use crate::clock;
 use crate::ledger;
 use crate::shared::Shared;
@@ -59,6 +62,12 @@ pub(crate) struct Health {
     /// Counts what may have made what is known of all tables wrong.
     tables: AtomicU64,
     counted: Mutex<Option<Counted>>,
+    /// When each of the server's starts was first heard of, and when it was; the newest are kept.
+    boots: Mutex<VecDeque<(Instant, Instant)>>,
+    /// When its status was told last.
+    told: Mutex<Option<Instant>>,
+    /// Its global settings that a diagnosis can use.
+    variables: Mutex<BTreeMap<String, String>>,
 }
 
 /// Counts, and wakes who waits for it in the order in which they began to. A `watch` wakes in a random order, which a
@@ -102,6 +111,12 @@ struct Counted {
     boot: Instant,
 }
 
+/// Asks for the settings that a diagnosis can use.
+const VARIABLES: &[u8] = b"SHOW GLOBAL VARIABLES WHERE Variable_name IN \
+    ('connect_timeout', 'idle_transaction_timeout', 'interactive_timeout', 'log_error_verbosity', 'log_warnings', \
+    'max_allowed_packet', 'max_connections', 'net_read_timeout', 'net_write_timeout', 'offline_mode', \
+    'open_files_limit', 'read_only', 'super_read_only', 'wait_timeout')";
+
 /// Asks for `Com_kill`, and for what changes tables: on MySQL 9.7 a table keeps its CREATE_TIME when it is renamed, and
 /// on both servers when a trigger is dropped. A statement is counted when it begins.
 pub(crate) const STATUS: &[u8] = b"SHOW GLOBAL STATUS WHERE Variable_name IN \
@@ -119,8 +134,18 @@ impl Default for Health {
             definitions: AtomicU64::new(0),
             tables: AtomicU64::new(0),
             counted: Mutex::default(),
+            boots: Mutex::default(),
+            told: Mutex::default(),
+            variables: Mutex::default(),
         }
     }
+}
+
+/// Starts of the server that are remembered.
+const BOOTS: usize = 8;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Health {
@@ -171,7 +196,8 @@ impl Health {
             all_changes: changes + others.sum::<u64>(),
             boot: boot_of(status)?,
         };
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        self.note_boot(now.boot);
+        let mut counted = lock(&self.counted);
         let before = counted.replace(now);
         let same_boot = before.is_some_and(|before| same_boot(now.boot, before.boot));
         if !same_boot || before.map(|before| before.all_changes) != Some(now.all_changes) {
@@ -188,6 +214,66 @@ impl Health {
             self.definitions.fetch_add(1, Ordering::Relaxed);
         }
         Some(self.definitions())
+    }
+
+    fn note_boot(&self, boot: Instant) {
+        let mut boots = lock(&self.boots);
+        if boots
+            .back()
+            .is_none_or(|(_, known)| !same_boot(*known, boot))
+        {
+            if boots.len() == BOOTS {
+                boots.pop_front();
+            }
+            boots.push_back((Instant::now(), boot));
+        }
+        *lock(&self.told) = Some(Instant::now());
+    }
+
+    /// Whether the server has told its status since.
+    pub(crate) fn has_told_since(&self, lost: Instant) -> bool {
+        lock(&self.told).is_some_and(|told| told > lost)
+    }
+
+    /// Whether the server's process after a loss is the one of before; `None`: it has not told, or had not.
+    pub(crate) fn boot_around(&self, lost: Instant) -> Option<Boot> {
+        if !self.has_told_since(lost) {
+            return None;
+        }
+        let boots = lock(&self.boots);
+        let (_, before) = boots.iter().rev().find(|(heard, _)| *heard <= lost)?;
+        let (_, now) = boots.back()?;
+        let up = now.elapsed();
+        Some(if same_boot(*before, *now) {
+            Boot::Same(up)
+        } else {
+            Boot::Restarted(Some(up))
+        })
+    }
+
+    /// Whether somebody else's KILL was counted around a loss; `None`: there is no sample right before or after it.
+    pub(crate) fn kill_around(&self, lost: Instant) -> Option<bool> {
+        let samples = lock(&self.samples);
+        let after = samples.iter().find(|sample| sample.at > lost)?;
+        let before = last_before(&samples, lost)?;
+        Some(after.has_others_since(before))
+    }
+
+    fn note_variables(&self, shown: &QueryResult) {
+        let text = |value: Option<&Option<Vec<u8>>>| {
+            let value = value?.as_deref()?;
+            Some(String::from_utf8_lossy(value).into_owned())
+        };
+        *lock(&self.variables) = shown
+            .rows
+            .iter()
+            .filter_map(|row| Some((text(row.first())?, text(row.get(1))?)))
+            .collect();
+    }
+
+    /// The server's global settings, as they were when it was last connected to.
+    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
+        lock(&self.variables).clone()
     }
 
     /// Whether somebody's KILL was counted by the server between the last sample before `lost` and now.
@@ -210,17 +296,14 @@ impl Health {
 
     /// `None`: there is no sample after `lost` yet.
     fn kills_around(&self, lost: Instant) -> Option<bool> {
-        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = lock(&self.samples);
         let after = samples.iter().find(|sample| sample.at > lost)?;
-        let before = samples
-            .iter()
-            .rev()
-            .find(|sample| sample.at <= lost && lost - sample.at <= Duration::from_secs(1));
+        let before = last_before(&samples, lost);
         Some(before.is_some_and(|before| after.has_others_since(before)))
     }
 
     fn add(&self, sample: Sample) {
-        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut samples = lock(&self.samples);
         samples.push(sample);
         let old = samples
             .iter()
@@ -233,11 +316,16 @@ impl Health {
 
     /// The server has been restarted, or another one answers: older samples say nothing about it.
     fn forget(&self) {
-        self.samples
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        lock(&self.samples).clear();
     }
+}
+
+/// The last sample before, at most a second older.
+fn last_before(samples: &[Sample], lost: Instant) -> Option<&Sample> {
+    samples
+        .iter()
+        .rev()
+        .find(|sample| sample.at <= lost && lost - sample.at <= Duration::from_secs(1))
 }
 
 /// Looks at the server until the process ends.
@@ -359,9 +447,16 @@ fn silent(shared: &Shared) {
 /// `None`: no account is known yet, or the server cannot be reached.
 async fn connect(shared: &Shared) -> Option<ServerConnection> {
     let (user, password) = shared.vault.any()?;
+    let began = Instant::now();
     let greeted = match greet(&shared.target).await {
-        Ok(greeted) => greeted,
+        Ok(greeted) => {
+            shared.around.reached(began, Reach::Greeted);
+            greeted
+        }
         Err(error) => {
+            if let Some(met) = met(&error) {
+                shared.around.reached(began, met);
+            }
             tracing::debug!("the health check cannot connect: {error}");
             shared.readiness.server_lost();
             return None;
@@ -378,7 +473,19 @@ async fn connect(shared: &Shared) -> Option<ServerConnection> {
         first_plugin: None,
     };
     match greeted.login(&login).await {
-        Ok(connection) => Some(connection),
+        Ok(mut connection) => {
+            match connection.query(VARIABLES).await {
+                Ok(variables) => shared.health.note_variables(&variables),
+                Err(QueryError::Server(error)) => {
+                    tracing::debug!("the server's settings are not known: {error}");
+                }
+                Err(error) => {
+                    tracing::debug!("the health check's connection is gone: {error}");
+                    return None;
+                }
+            }
+            Some(connection)
+        }
         Err(error) => {
             tracing::debug!("the health check cannot log in: {error}");
             // 1045: the password is no longer right. Any other refusal says nothing about it.

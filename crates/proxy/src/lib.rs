@@ -2,6 +2,7 @@
 
 mod accept;
 pub mod admin;
+mod around;
 mod catalogue;
 mod client;
 mod clock;
@@ -30,8 +31,9 @@ mod shared;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod status;
+mod traffic;
 mod vault;
 mod zombie;
 
-pub use incident::Incident;
+pub use incident::{Incident, Step, Store, StoreError, Stored};
 pub use serve::{Listening, ServeError, serve};

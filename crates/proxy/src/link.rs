@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use steadfast_diagnose::Reach;
 use steadfast_net::{LoginError, QueryError, QueryResult, ServerConnection, ServerError, greet};
 use steadfast_session::{Hidden, Inherited, Reason, SessionState};
 use steadfast_sql::{Charset, Dialect, Server};
@@ -11,12 +12,14 @@ use steadfast_wire::auth::Password;
 use steadfast_wire::command::code;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::around::met;
 use crate::catalogue::Tables;
 use crate::clock::CLOCK;
 use crate::health;
 use crate::ledger;
 use crate::relay::Relay;
 use crate::shared::Shared;
+use crate::traffic::Traffic;
 use crate::zombie::{self, Zombie};
 
 /// First pause between two attempts to connect; each further one is twice as long, up to [`MAX_PAUSE`].
@@ -103,6 +106,8 @@ pub(crate) struct Link {
     pub(crate) connection: ServerConnection,
     /// Its responses on their way to the client.
     pub(crate) relay: Relay,
+    /// What passes on it.
+    pub(crate) traffic: Traffic,
     /// No other link has the same.
     pub(crate) number: u64,
     /// What it had of its own.
@@ -251,6 +256,7 @@ pub(crate) async fn set_up(
     Ok(Link {
         relay: Relay::new(client, connection.capabilities),
         connection,
+        traffic: Traffic::new(),
         number: shared.number(),
         own,
         ledger,
@@ -374,8 +380,10 @@ pub(crate) async fn open(
         ));
     };
     let greeted = loop {
+        let began = Instant::now();
         match greet(&shared.target).await {
             Ok(greeted) => {
+                shared.around.reached(began, Reach::Greeted);
                 let id = greeted.greeting.connection_id;
                 if shared.registry.may_use(identity.believed_id, id) {
                     break greeted;
@@ -384,7 +392,12 @@ pub(crate) async fn open(
                 // a restart the server counts from 1 again, so the next id is soon free.
                 greeted.abandon().await;
             }
-            Err(error) => return Err(Attempt::Again(error.to_string())),
+            Err(error) => {
+                if let Some(met) = met(&error) {
+                    shared.around.reached(began, met);
+                }
+                return Err(Attempt::Again(error.to_string()));
+            }
         }
     };
     let login = identity.login(password, schema);

@@ -50,6 +50,8 @@ pub struct Metrics {
     pub bytes: Bytes,
     /// Bytes of commands that are kept for replay now.
     pub journal_bytes: Gauge,
+    /// Incidents that could not be written down, because there were too many at once.
+    pub incidents_dropped: Counter,
     /// Sessions that wait for a server now because theirs was lost.
     pub sessions_held: Gauge,
     logins_refused: Family<Labels<1>, Counter>,
@@ -185,6 +187,7 @@ impl Metrics {
             commits_resolved: Family::default(),
             bytes: Bytes::default(),
             journal_bytes: Gauge::default(),
+            incidents_dropped: Counter::default(),
             sessions_held: Gauge::default(),
             logins_refused: Family::default(),
             losses: Family::default(),
@@ -281,6 +284,11 @@ impl Metrics {
             "journal_bytes",
             "Bytes of commands kept for replay now",
             self.journal_bytes.clone(),
+        );
+        registry.register(
+            "incidents_dropped",
+            "Incidents that could not be written down, because there were too many at once",
+            self.incidents_dropped.clone(),
         );
         registry.register(
             "sessions_held",

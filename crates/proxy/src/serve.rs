@@ -19,6 +19,7 @@ use crate::accept::serve_client;
 use crate::admin::{AdminError, AdminServer};
 use crate::config::{AdminAddress, BackendTls, Certificate, ClientTls, Config};
 use crate::health;
+use crate::incident::look_into;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::registry::Control;
@@ -99,6 +100,10 @@ pub async fn serve(config: Config, ready: oneshot::Sender<Listening>) -> Result<
         ));
     }
     tokio::spawn(health::watch(Arc::clone(&shared)));
+    if let Some(reports) = shared.incidents.open_desk() {
+        let state_dir = config.state_dir.clone();
+        tokio::spawn(look_into(Arc::clone(&shared), reports, state_dir));
+    }
     let workers = Workers::start(&shared, &clients, listeners, config.threads.get())?;
     shared.readiness.accepting();
     if ready.send(listening).is_err() {

@@ -10,6 +10,7 @@ use steadfast_session::Limits;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
+use crate::around::Around;
 use crate::catalogue::Tables;
 use crate::clock::ServerClock;
 use crate::config::Timeouts;
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) readiness: Arc<Readiness>,
     /// The server's clock.
     pub(crate) clock: ServerClock,
+    /// What happens on other connections around a loss.
+    pub(crate) around: Around,
     /// Losses.
     pub(crate) incidents: Incidents,
     /// True once the process is told to end.
@@ -147,6 +150,7 @@ impl Shared {
             metrics: parts.metrics,
             readiness: parts.readiness,
             clock: ServerClock::default(),
+            around: Around::default(),
             incidents: Incidents::default(),
             draining: watch::Sender::new(false),
             own_kills: OwnKills::default(),

@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// The commit ledger on a server: with it no COMMIT is ever in doubt
     #[command(after_help = LEDGER_HELP)]
     Ledger(LedgerArgs),
-    /// Explain lost connections: from logs, dumps and messages
+    /// Explain lost connections: those of this Steadfast, or logs and messages
     #[command(after_help = WHY_HELP)]
     Why(WhyArgs),
 }
@@ -92,27 +92,48 @@ Exit codes:
 
 const WHY_HELP: &str = "\
 Examples:
+  steadfast why
+      The last losses of the Steadfast that runs here, grouped.
+  steadfast why BCDFGH
+      The whole story of one; errors that clients get name it.
+  steadfast why --since 2h --json
+  steadfast why --follow
   steadfast why --from /var/log/mysql/error.log
   steadfast why --from error.log dmesg.txt variables.txt
-      The more it has, the more it can tell apart: the server's error log, the kernel's log (dmesg -T),
-      SHOW GLOBAL VARIABLES, and what the client said, in any mixture, cut or wrapped.
+      Without Steadfast: the more it has, the more it can tell apart: the server's error log, the
+      kernel's log (dmesg -T), SHOW GLOBAL VARIABLES, and what the client said, in any mixture, cut
+      or wrapped.
   pbpaste | steadfast why --from -
 
-Neither a server nor a running Steadfast is needed, and nothing is sent anywhere. What each cause is
-and how it is told from the others is in docs/causes.md.
+Nothing is sent anywhere. What each cause is and how it is told from the others is in docs/causes.md.
 
 Exit codes:
   0  done
-  1  failed: a file cannot be read
+  1  failed: a file cannot be read, or there is no such incident
   2  the command line is wrong";
 
 /// `steadfast why`.
 #[derive(Args, Debug)]
 pub(crate) struct WhyArgs {
-    /// Files to explain, in any mixture of logs, dumps and messages; "-" is the standard input
-    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    /// The incident's id [default: the last ones]
+    #[arg(conflicts_with_all = ["from", "last", "since", "follow"])]
+    pub(crate) id: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) last: u32,
+    /// Not older than this
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) since: Option<Duration>,
+    /// Go on with each that comes, until Ctrl-C
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Explain files instead: logs, dumps and messages in any mixture; "-" is the standard input
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["last", "since", "follow"])]
     pub(crate) from: Vec<PathBuf>,
-    /// Write one JSON object
+    /// Where Steadfast keeps its files [default: ~/.local/state/steadfast]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Write JSON: one object; with --follow one a line
     #[arg(long)]
     pub(crate) json: bool,
 }

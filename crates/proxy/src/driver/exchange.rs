@@ -345,11 +345,15 @@ impl Driver {
         // is there is whether the server has begun the transaction all the same: it looks for a KILL once more when it is
         // done (MariaDB). The answer's status tells.
         let mut alone = false;
+        link.traffic.begin();
         let written = match self.write(&bytes).await? {
             Ok(written) => written,
             Err(end) => return Ok(Exchanged::Lost(end, Sent::Nothing)),
         };
         self.shared.metrics.bytes.server_sent.inc_by(written as u64);
+        if let Some(link) = &mut self.link {
+            link.traffic.sent(written);
+        }
         let end = loop {
             let link = match &mut self.link {
                 Some(link) => link,
@@ -426,7 +430,9 @@ impl Driver {
                         let point = link.relay.client_sequence();
                         self.given = link.relay.mark().map(|mark| (mark, point));
                     }
+                    link.traffic.give();
                     self.client.flush().await.map_err(Exit::ClientGone)?;
+                    link.traffic.taken();
                     continue;
                 }
             }
@@ -436,7 +442,7 @@ impl Driver {
                 biased;
                 read = connection.stream.read_buf(&mut connection.inbound) => match read {
                     Ok(0) => break End::Fin,
-                    Ok(_) => {}
+                    Ok(count) => link.traffic.received(count),
                     Err(error) => break end_of_io(&error),
                 },
                 read = self.client.fill(), if ahead => match read {

@@ -8,6 +8,7 @@
 //! - `before`: what goes before a command to the server;
 //! - `commit`: what is committed with a mark in the ledger, and what its loss comes to;
 //! - `exchange`: one command to the server and its response to the client;
+//! - `account`: what the session itself knows of a loss;
 //! - `outage`: a loss, and what is counted and told of it;
 //! - `recover`: another server connection, the replay of a transaction;
 //! - `track`: what the session is, so that it can be restored;
@@ -17,6 +18,7 @@
 //! - `aftermath`: what a statement leaves for the next one to ask, where hidden work has replaced it;
 //! - `hidden`: what is asked and set on the server connection without the client's noticing.
 
+mod account;
 mod aftermath;
 mod before;
 mod by_name;
@@ -49,6 +51,7 @@ use steadfast_wire::{Capabilities, StatusFlags};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
+use self::account::Account;
 use self::aftermath::Aftermath;
 use self::commit::HeldAnswer;
 use self::insert_id::{Arrival, Drawn};
@@ -218,6 +221,8 @@ pub(crate) struct Driver {
     /// The recovery in which this session last replayed.
     wave: Option<u64>,
     outage: Option<Outage>,
+    /// What is known of the last loss.
+    account: Option<Rc<Account>>,
     /// Sequence id of the first packet of the running command's response.
     reply_from: u8,
     /// Sequence id of the next packet to the client.
@@ -295,6 +300,7 @@ impl Driver {
             turn: None,
             wave: None,
             outage: None,
+            account: None,
             reply_from: 0,
             sequence: 0,
             mark: None,

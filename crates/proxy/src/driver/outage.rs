@@ -1,12 +1,16 @@
 //! A loss from its moment to what the client got: counted once, and told once as an incident.
 
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+use steadfast_diagnose::Told;
 use steadfast_session::{End, Event, Failure, Loss, Sent};
 use tokio::time::Instant;
 
 use super::{Driver, Exit, MAX_ZOMBIES};
-use crate::incident::{Incident, IncidentId, closed_text, end_text, failure_text, millis};
+use crate::incident::{
+    Incident, IncidentId, Report, Step, closed_text, end_text, failure_text, millis,
+};
 use crate::metrics::{Phase, Recovery};
 
 /// A loss that is being recovered from, or is to be when the next command comes.
@@ -60,6 +64,10 @@ impl Driver {
             killed: end == End::Said(1927)
                 || self.last_server_id().is_some_and(|id| killed.means(id)),
         };
+        if self.outage.is_none() {
+            self.shared.around.lost(lost_at);
+            self.account = Some(Rc::new(self.account(loss, lost_at)));
+        }
         if let Some(link) = self.link.take() {
             self.shared.metrics.server_connections.dec();
             if self.zombies.len() < MAX_ZOMBIES {
@@ -125,17 +133,47 @@ impl Driver {
 
     pub(super) fn record(&self, outage: &Outage, outcome: String, error: u16, waited: Duration) {
         let (at_ms, waited_ms) = millis(outage.at, waited);
-        self.shared.incidents.record(Incident {
-            id: outage.incident.to_string(),
-            at_ms,
-            user: String::from_utf8_lossy(&self.identity.user).into_owned(),
-            client: self.peer.clone(),
-            connection: self.claim.id(),
-            phase: outage.phase.name(),
-            end: end_text(outage.loss.end),
-            outcome,
-            error,
-            waited_ms,
+        let Some(account) = self.account.as_deref() else {
+            // Every outage has one.
+            return;
+        };
+        let since = i64::try_from(account.lost.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let mut story = account.story.clone();
+        let end = end_text(outage.loss.end);
+        story.push(Step {
+            ms: 0,
+            what: end.clone(),
+        });
+        story.push(Step {
+            ms: since,
+            what: outcome.clone(),
+        });
+        let mut evidence = account.evidence.clone();
+        // Asked after the account was written.
+        if outage.loss.killed {
+            evidence.aside.foreign_kill = Some(true);
+        }
+        let schema = self.state.schema();
+        self.shared.incidents.record(Report {
+            incident: Incident {
+                id: outage.incident.to_string(),
+                at_ms,
+                user: String::from_utf8_lossy(&self.identity.user).into_owned(),
+                schema: schema.map(|name| String::from_utf8_lossy(name).into_owned()),
+                client: self.peer.clone(),
+                connection: self.claim.id(),
+                server_connection: account.server_connection,
+                statement: account.statement.clone(),
+                phase: outage.phase.name().to_owned(),
+                end,
+                outcome,
+                error,
+                waited_ms,
+                why: Told::default(),
+                story,
+            },
+            lost: account.lost,
+            evidence,
         });
     }
 

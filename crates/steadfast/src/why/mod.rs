@@ -1,25 +1,33 @@
 //! `steadfast why`: lost connections, explained.
 
+mod from;
+mod list;
+mod story;
 mod text;
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::Serialize;
-use steadfast_diagnose::{Finding, Reading, Told};
+use steadfast_proxy::config::default_state_dir;
+use steadfast_proxy::{Incident, Store, Stored};
 
 use crate::FAILED;
 use crate::cli::WhyArgs;
 
-/// Bytes of a line that are taken; the rest of it is passed over.
-const MAX_LINE: u64 = 64 << 10;
+/// How often new incidents are looked for.
+const FOLLOW: Duration = Duration::from_millis(300);
 
 /// Runs the command. Errors are one line on the standard error stream.
 pub(crate) fn run(args: &WhyArgs) -> ExitCode {
-    match explain(args) {
+    let done = if args.from.is_empty() {
+        of_steadfast(args)
+    } else {
+        from::explain(args)
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads it has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -36,75 +44,101 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-fn explain(args: &WhyArgs) -> anyhow::Result<()> {
-    let mut reading = Reading::default();
-    for path in &args.from {
-        read(path, &mut reading)?;
-        reading.end_of_file();
-    }
-    let (findings, more) = reading.finish();
+/// `--json`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    incidents: Vec<&'a Incident>,
+}
+
+/// The incidents of the Steadfast that runs here, or ran.
+fn of_steadfast(args: &WhyArgs) -> anyhow::Result<()> {
+    let state_dir = match &args.state_dir {
+        Some(dir) => dir.clone(),
+        None => default_state_dir()?,
+    };
+    let store = Store::read(&state_dir)?;
     let mut out = io::stdout().lock();
+    if let Some(id) = &args.id {
+        let id = id.to_ascii_uppercase();
+        let found = match &store {
+            Some(store) => store.of_id(&id)?,
+            None => None,
+        };
+        let Some(found) = found else {
+            bail!(
+                "no incident {id} is known in {}: give --state-dir where Steadfast keeps its files elsewhere; of very \
+                 many it keeps the last 20,000",
+                state_dir.display()
+            );
+        };
+        return one(&mut out, &found.incident, args.json);
+    }
+    let since = args
+        .since
+        .map_or(0, |span| now_ms().saturating_sub(span.as_millis() as u64));
+    let found = match &store {
+        Some(store) => store.since(since, 0, args.last)?,
+        None => Vec::new(),
+    };
+    if args.follow {
+        return follow(&mut out, args, store, &state_dir, found);
+    }
     if args.json {
-        let findings = findings.iter().map(Explained::new).collect();
-        serde_json::to_writer_pretty(&mut out, &Answer { findings, more })?;
+        let incidents = found.iter().map(|stored| &stored.incident).collect();
+        serde_json::to_writer_pretty(&mut out, &Answer { incidents })?;
         writeln!(out)?;
     } else {
-        text::write(&mut out, &findings, more)?;
+        list::write(&mut out, &found)?;
     }
-    out.flush()?;
     Ok(())
 }
 
-/// The lines of a file, or of the standard input; `-` is that one.
-fn read(path: &Path, reading: &mut Reading) -> anyhow::Result<()> {
-    if path == Path::new("-") {
-        return lines(io::stdin().lock(), reading).context("the standard input cannot be read");
+fn one(out: &mut impl Write, incident: &Incident, json: bool) -> anyhow::Result<()> {
+    if json {
+        serde_json::to_writer_pretty(&mut *out, incident)?;
+        writeln!(out)?;
+    } else {
+        story::write(out, incident)?;
     }
-    let cannot = || format!("{} cannot be read", path.display());
-    let file = File::open(path).with_context(cannot)?;
-    lines(BufReader::with_capacity(1 << 20, file), reading).with_context(cannot)
+    Ok(())
 }
 
-fn lines(mut from: impl BufRead, reading: &mut Reading) -> io::Result<()> {
-    let mut line = Vec::new();
+/// Writes each as it comes.
+fn follow(
+    out: &mut impl Write,
+    args: &WhyArgs,
+    mut store: Option<Store>,
+    state_dir: &std::path::Path,
+    found: Vec<Stored>,
+) -> anyhow::Result<()> {
+    let mut after = 0;
+    let mut found = found;
     loop {
-        line.clear();
-        if from.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
-            return Ok(());
+        for stored in &found {
+            after = stored.number;
+            if args.json {
+                serde_json::to_writer(&mut *out, &stored.incident)?;
+                writeln!(out)?;
+            } else {
+                list::line(out, &stored.incident)?;
+            }
         }
-        if line.len() as u64 == MAX_LINE && !line.ends_with(b"\n") {
-            from.skip_until(b'\n')?;
+        out.flush()?;
+        std::thread::sleep(FOLLOW);
+        if store.is_none() {
+            store = Store::read(state_dir)?;
         }
-        reading.line(&line);
+        found = match &store {
+            Some(store) => store
+                .since(0, after, u32::MAX)
+                .context("new incidents cannot be read")?,
+            None => Vec::new(),
+        };
     }
 }
 
-/// `--json`.
-#[derive(Serialize)]
-struct Answer {
-    findings: Vec<Explained>,
-    /// Findings that are not among them.
-    more: u64,
-}
-
-#[derive(Serialize)]
-struct Explained {
-    count: u64,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    first: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    last: String,
-    #[serde(flatten)]
-    told: Told,
-}
-
-impl Explained {
-    fn new(finding: &Finding) -> Self {
-        Self {
-            count: finding.count,
-            first: finding.first.clone(),
-            last: finding.last.clone(),
-            told: finding.told(),
-        }
-    }
+fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
 }

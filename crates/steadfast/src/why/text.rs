@@ -1,63 +1,17 @@
-//! Findings for people.
+//! A verdict for people.
 
 use std::io::{self, Write};
 
-use steadfast_diagnose::{Finding, Told, ToldStep};
+use steadfast_diagnose::{Told, ToldStep};
 
 /// Columns of a line.
 const WIDTH: usize = 100;
 
-/// Findings that are told in full; of the rest only what they come to.
-const IN_FULL: usize = 20;
-
-/// Writes them.
+/// Writes what a verdict says.
 ///
 /// # Errors
 /// Those of `out`.
-pub(super) fn write(out: &mut impl Write, findings: &[Finding], more: u64) -> io::Result<()> {
-    if findings.is_empty() {
-        return writeln!(
-            out,
-            "Nothing here tells of a lost connection. The server's error log, the kernel's log, SHOW GLOBAL VARIABLES and\n\
-             the client's message would help; `steadfast why --help` has examples."
-        );
-    }
-    for finding in findings.iter().take(IN_FULL) {
-        heading(out, finding)?;
-        told(out, &finding.told())?;
-        writeln!(out)?;
-    }
-    let rest = findings.len().saturating_sub(IN_FULL) as u64 + more;
-    if rest > 0 {
-        writeln!(
-            out,
-            "{rest} more; --json has the first {} of all.",
-            findings.len()
-        )?;
-    }
-    if findings.len() > 1 {
-        writeln!(out, "In all:")?;
-        for (answer, count) in steadfast_diagnose::by_answer(findings) {
-            writeln!(out, "  {count:>6}  {answer}")?;
-        }
-    }
-    Ok(())
-}
-
-fn heading(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
-    write!(out, "{}", finding.verdict.answer.name())?;
-    if finding.count > 1 {
-        write!(out, ", {} times", finding.count)?;
-    }
-    match (finding.first.as_str(), finding.last.as_str()) {
-        ("", _) => writeln!(out),
-        (first, last) if first == last => writeln!(out, ", {first}"),
-        (first, last) => writeln!(out, ", {first} to {last}"),
-    }
-}
-
-/// Writes what a verdict says.
-fn told(out: &mut impl Write, told: &Told) -> io::Result<()> {
+pub(super) fn told(out: &mut impl Write, told: &Told) -> io::Result<()> {
     wrapped(out, "  ", "  ", &told.meaning)?;
     if !told.also.is_empty() {
         wrapped(out, "  Also: ", "  ", &told.also.join(", "))?;
@@ -129,7 +83,10 @@ fn product(name: &str) -> &str {
 }
 
 /// Writes `text` in lines of at most [`WIDTH`] columns, where its words are short enough.
-fn wrapped(out: &mut impl Write, first: &str, then: &str, text: &str) -> io::Result<()> {
+///
+/// # Errors
+/// Those of `out`.
+pub(super) fn wrapped(out: &mut impl Write, first: &str, then: &str, text: &str) -> io::Result<()> {
     let mut line = first.to_owned();
     let mut empty = true;
     for word in text.split_whitespace() {

@@ -1,12 +1,22 @@
 //! One incident per loss: what happened, to whom, what the client saw.
 
+mod desk;
+mod store;
+
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use steadfast_diagnose::{Evidence, Told, diagnose};
 use steadfast_session::{End, Failure};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::Instant;
 
+pub(crate) use self::desk::look_into;
+pub use self::store::{Store, StoreError, Stored};
 use crate::metrics::Recovery;
 
 /// Names an incident: shown in errors and in the log, as six letters.
@@ -28,20 +38,29 @@ impl fmt::Display for IncidentId {
 }
 
 /// What a loss came to.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Incident {
-    /// Its id.
+    /// Its id, which the client's error names too.
     pub id: String,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
     /// The user.
     pub user: String,
+    /// The default schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
     /// Where the client is.
     pub client: String,
     /// The connection id that the client knows.
     pub connection: u32,
+    /// The server's id of the connection that was lost, as its logs have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_connection: Option<u32>,
+    /// The statement in flight, without its literals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
     /// What the session was doing: idle, transaction, command, response, recovery.
-    pub phase: &'static str,
+    pub phase: String,
     /// How the connection ended, in people's words.
     pub end: String,
     /// What became of it, in people's words.
@@ -50,13 +69,41 @@ pub struct Incident {
     pub error: u16,
     /// For how long the client waited, in milliseconds.
     pub waited_ms: u64,
+    /// Why, on what evidence, and what to do.
+    pub why: Told,
+    /// What happened, in its order.
+    pub story: Vec<Step>,
 }
 
-/// Names incidents and writes them to the log.
+/// A step of an incident's story.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// Milliseconds since the loss; before it, less than 0.
+    pub ms: i64,
+    /// What happened.
+    pub what: String,
+}
+
+/// A loss, to be looked into.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// All that is known of it but why.
+    pub(crate) incident: Incident,
+    /// When it was seen.
+    pub(crate) lost: Instant,
+    /// What is known of it so far.
+    pub(crate) evidence: Evidence,
+}
+
+/// Names incidents, and has them looked into and written down.
 #[derive(Debug)]
 pub(crate) struct Incidents {
     next: AtomicU32,
+    desk: OnceLock<mpsc::Sender<Report>>,
 }
+
+/// Losses that may wait to be looked into.
+const WAITING: usize = 4096;
 
 impl Default for Incidents {
     fn default() -> Self {
@@ -73,6 +120,7 @@ impl Incidents {
     pub(crate) fn beginning_at(start: u32) -> Self {
         Self {
             next: AtomicU32::new(start & 0x00ff_ffff),
+            desk: OnceLock::new(),
         }
     }
 
@@ -81,17 +129,45 @@ impl Incidents {
         IncidentId(self.next.fetch_add(1, Ordering::Relaxed) & 0x00ff_ffff)
     }
 
-    /// Writes an incident to the log.
-    pub(crate) fn record(&self, incident: Incident) {
-        let line = format!(
-            "{}@{} (connection {}): {}; {}",
-            incident.user, incident.client, incident.connection, incident.end, incident.outcome
-        );
-        if incident.error == 0 {
-            tracing::info!(incident = %incident.id, waited_ms = incident.waited_ms, "{line}");
-        } else {
-            tracing::warn!(incident = %incident.id, waited_ms = incident.waited_ms, error = incident.error, "{line}");
-        }
+    /// From now on incidents come to this receiver, to be looked into; at once or never. `None`: they do already.
+    pub(crate) fn open_desk(&self) -> Option<mpsc::Receiver<Report>> {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        self.desk.set(sender).ok()?;
+        Some(receiver)
+    }
+
+    /// Has a loss looked into, or, where nobody does that, judges by what is known and writes it to the log.
+    pub(crate) fn record(&self, report: Report) {
+        let report = match self.desk.get() {
+            Some(desk) => match desk.try_send(report) {
+                Ok(()) => return,
+                // More at once than can be looked into.
+                Err(TrySendError::Full(report) | TrySendError::Closed(report)) => report,
+            },
+            None => report,
+        };
+        let mut incident = report.incident;
+        incident.why = why(&report.evidence);
+        log(&incident);
+    }
+}
+
+/// What the evidence comes to, in words.
+pub(crate) fn why(evidence: &Evidence) -> Told {
+    diagnose(evidence).told(evidence.server.map(|server| server.product))
+}
+
+/// Writes an incident to the log.
+pub(crate) fn log(incident: &Incident) {
+    let line = format!(
+        "{}@{} (connection {}): {}; {}",
+        incident.user, incident.client, incident.connection, incident.end, incident.outcome
+    );
+    let cause = &incident.why.answer;
+    if incident.error == 0 {
+        tracing::info!(incident = %incident.id, cause, waited_ms = incident.waited_ms, "{line}");
+    } else {
+        tracing::warn!(incident = %incident.id, cause, waited_ms = incident.waited_ms, error = incident.error, "{line}");
     }
 }
 
@@ -150,6 +226,30 @@ pub(crate) fn millis(time: SystemTime, waited: Duration) -> (u64, u64) {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_millis() as u64);
     (at, waited.as_millis() as u64)
+}
+
+#[cfg(test)]
+impl Incident {
+    /// One that nothing is remarkable about.
+    pub(crate) fn example() -> Self {
+        Self {
+            id: "BCDFGH".to_owned(),
+            at_ms: 0,
+            user: "app".to_owned(),
+            schema: None,
+            client: "127.0.0.1:1".to_owned(),
+            connection: 7,
+            server_connection: Some(9),
+            statement: None,
+            phase: "idle".to_owned(),
+            end: "the server closed the connection".to_owned(),
+            outcome: "the session was idle, the client saw nothing".to_owned(),
+            error: 0,
+            waited_ms: 0,
+            why: why(&Evidence::default()),
+            story: Vec::new(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,113 @@
+//! What happened around a loss on other connections: attempts to connect, and other losses. Touched by losses and
+//! attempts only, never by a query.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use steadfast_diagnose::{Others, Reach};
+use steadfast_net::{ConnectError, ConnectStage, LossKind};
+use tokio::time::Instant;
+
+/// Losses, and attempts, that are remembered.
+const REMEMBERED: usize = 1024;
+
+/// Losses within this time before and after count as one event.
+const TOGETHER: Duration = Duration::from_secs(1);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Around {
+    reached: Mutex<VecDeque<(Instant, Reach)>>,
+    lost: Mutex<VecDeque<Instant>>,
+}
+
+fn remember<T>(queue: &Mutex<VecDeque<T>>, value: T) {
+    let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+    if queue.len() == REMEMBERED {
+        queue.pop_front();
+    }
+    queue.push_back(value);
+}
+
+impl Around {
+    /// An attempt to connect that began then has met this.
+    pub(crate) fn reached(&self, began: Instant, reach: Reach) {
+        remember(&self.reached, (began, reach));
+    }
+
+    /// A session's server connection is lost.
+    pub(crate) fn lost(&self, at: Instant) {
+        remember(&self.lost, at);
+    }
+
+    /// What the first attempt met that was begun after a loss, if it came to an end.
+    pub(crate) fn reach_after(&self, lost: Instant) -> Option<Reach> {
+        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        reached
+            .iter()
+            .filter(|(began, _)| *began >= lost)
+            .min_by_key(|(began, _)| *began)
+            .map(|(_, reach)| *reach)
+    }
+
+    /// What became of the other connections at the time of a loss; `open` are open now, or are about to be again.
+    pub(crate) fn others(&self, lost: Instant, open: usize) -> Others {
+        let known = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let together = known
+            .iter()
+            .filter(|at| lost.max(**at) - lost.min(**at) <= TOGETHER)
+            .count();
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Others {
+            lost: count(together.saturating_sub(1)),
+            kept: count(open.saturating_sub(together)),
+        }
+    }
+}
+
+/// What a failed attempt to connect met; `None`: nothing that tells of the server.
+pub(crate) fn met(error: &ConnectError) -> Option<Reach> {
+    match error {
+        ConnectError::Refused(error) => Some(Reach::Said(error.code)),
+        ConnectError::Timeout {
+            stage: ConnectStage::Greeting,
+            ..
+        } => Some(Reach::Mute),
+        ConnectError::Timeout {
+            stage: ConnectStage::Connecting,
+            ..
+        } => Some(Reach::Silent),
+        ConnectError::Io(LossKind::Refused, _) => Some(Reach::Refused),
+        ConnectError::Io(LossKind::Silence | LossKind::Unreachable, _) => Some(Reach::Silent),
+        ConnectError::Timeout { .. } | ConnectError::Io(..) | ConnectError::Nonsense(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_of_the_same_second_are_counted_together() {
+        let around = Around::default();
+        let at = Instant::now();
+        for millis in [0, 300, 900, 5_000] {
+            around.lost(at + Duration::from_millis(millis));
+        }
+        assert_eq!(around.others(at, 10), Others { lost: 2, kept: 7 });
+        assert_eq!(around.others(at, 3), Others { lost: 2, kept: 0 });
+    }
+
+    #[test]
+    fn only_what_was_tried_after_the_loss_tells_of_it() {
+        let around = Around::default();
+        let at = Instant::now();
+        let after = |millis| at + Duration::from_millis(millis);
+        around.reached(after(0), Reach::Greeted);
+        assert_eq!(around.reach_after(after(1)), None);
+        around.reached(after(900), Reach::Greeted);
+        around.reached(after(100), Reach::Refused);
+        assert_eq!(around.reach_after(after(1)), Some(Reach::Refused));
+    }
+}

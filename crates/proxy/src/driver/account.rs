@@ -1,0 +1,211 @@
+//! What the session itself knows of a loss when it sees it: for the incident.
+
+use std::time::Duration;
+
+use steadfast_diagnose as diagnose;
+use steadfast_diagnose::{Evidence, Moment, Product, Server, Side, Variables, Wire};
+use steadfast_session::{End, Hidden, Loss, Sent};
+use steadfast_wire::command::code;
+use tokio::time::Instant;
+
+use super::Driver;
+use crate::incident::Step;
+use crate::link::Link;
+use crate::traffic::Seen;
+
+/// Bytes of a statement, without its literals, that an incident keeps.
+const MAX_STATEMENT: usize = 500;
+
+/// A reset that comes this soon after a command was sent is its answer.
+const IN_ANSWER: Duration = Duration::from_secs(2);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Account {
+    /// When the loss was seen.
+    pub(super) lost: Instant,
+    pub(super) evidence: Evidence,
+    pub(super) server_connection: Option<u32>,
+    pub(super) statement: Option<String>,
+    pub(super) story: Vec<Step>,
+}
+
+impl Driver {
+    /// Of the connection that is lost, as long as it is there.
+    pub(super) fn account(&self, loss: Loss, lost: Instant) -> Account {
+        let link = self.link.as_ref();
+        let seen = link.map(|link| link.traffic.seen(lost)).unwrap_or_default();
+        let moment = self.moment(loss, seen);
+        let statement = (!self.core.is_idle())
+            .then(|| self.statement_in_flight())
+            .flatten();
+        let mut evidence = Evidence {
+            server: link.map(server),
+            wire: Some(Wire {
+                side: Side::Server,
+                moment,
+                end: end(loss.end, moment, seen),
+                quiet: seen.quiet,
+                quiet_before: seen.quiet_before,
+                waited: if moment == Moment::Idle {
+                    Duration::ZERO
+                } else {
+                    seen.waited
+                },
+                sent: seen.sent,
+                received: seen.received,
+                stalled: seen.stalled,
+                in_transaction: self.core.transaction().is_open(),
+            }),
+            variables: link.map(in_force).unwrap_or_default(),
+            ..Evidence::default()
+        };
+        evidence.aside.foreign_kill = loss.killed.then_some(true);
+        Account {
+            lost,
+            evidence,
+            server_connection: link.map(Link::id),
+            story: story(moment, seen, statement.as_deref()),
+            statement,
+        }
+    }
+
+    fn moment(&self, loss: Loss, seen: Seen) -> Moment {
+        if self.core.is_idle() {
+            return Moment::Idle;
+        }
+        match loss.sent {
+            // The connection was lost before it was used.
+            Sent::Nothing => Moment::Idle,
+            Sent::Part => Moment::Uploading,
+            Sent::All if seen.received > 0 => Moment::Downloading,
+            Sent::All => Moment::Waiting,
+        }
+    }
+
+    /// The text of the command in flight without its literals; `None`: it has none.
+    fn statement_in_flight(&self) -> Option<String> {
+        let stored = self.store.get(&self.next_handle.checked_sub(1)?)?;
+        let mut out = String::new();
+        let (text, dialect) = match &stored.prepared {
+            Some(prepared) => (&prepared.text()[..], prepared.dialect()),
+            None if matches!(
+                stored.payload.first(),
+                Some(&(code::QUERY | code::STMT_PREPARE))
+            ) =>
+            {
+                (stored.payload.get(1..)?, self.dialect)
+            }
+            None => return None,
+        };
+        steadfast_sql::normalize(text, dialect, &mut out, MAX_STATEMENT);
+        (!out.is_empty()).then_some(out)
+    }
+}
+
+fn server(link: &Link) -> Server {
+    Server {
+        product: if link.connection.greeting.is_mariadb() {
+            Product::MariaDb
+        } else {
+            Product::MySql
+        },
+        version: link.dialect().version,
+    }
+}
+
+/// What limits the connection: Steadfast's own settings, not the client's.
+fn in_force(link: &Link) -> Variables {
+    let mut variables = Variables::default();
+    let hidden = Hidden::SETTINGS
+        .iter()
+        .filter(|(name, _)| name.ends_with("_timeout"));
+    for (name, value) in hidden {
+        variables.0.insert((*name).to_owned(), (*value).to_owned());
+        if *name == "wait_timeout" {
+            // What a session waits for is the one or the other.
+            let name = "interactive_timeout".to_owned();
+            variables.0.insert(name, (*value).to_owned());
+        }
+    }
+    variables.0.insert(
+        "max_allowed_packet".to_owned(),
+        link.own.max_allowed_packet.to_string(),
+    );
+    variables
+}
+
+fn end(end: End, moment: Moment, seen: Seen) -> diagnose::End {
+    match end {
+        End::Fin => diagnose::End::Fin,
+        End::Rst => {
+            let busy = matches!(moment, Moment::Waiting | Moment::Uploading);
+            if busy && seen.waited < IN_ANSWER {
+                diagnose::End::ResetInAnswer
+            } else {
+                diagnose::End::Reset
+            }
+        }
+        End::Silence => diagnose::End::Silence,
+        End::Said(code) => diagnose::End::Said {
+            code,
+            message: said(code).to_owned(),
+            survives: false,
+        },
+        End::Nonsense => diagnose::End::Nonsense,
+    }
+}
+
+/// The server's words for the errors behind which it ends a connection.
+fn said(code: u16) -> &'static str {
+    match code {
+        1053 => "Server shutdown in progress",
+        1153 => "Got a packet bigger than 'max_allowed_packet' bytes",
+        1156 => "Got packets out of order",
+        1159 => "Got timeout reading communication packets",
+        1290 => "The server is running with the --read-only option",
+        1836 => "Running in read-only mode",
+        1927 => "Connection was killed",
+        4031 => "The client was disconnected by the server because of inactivity",
+        _ => "",
+    }
+}
+
+/// What went before the loss.
+fn story(moment: Moment, seen: Seen, statement: Option<&str>) -> Vec<Step> {
+    let before = |span: Duration| -i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    let mut story = Vec::new();
+    if moment == Moment::Idle {
+        story.push(Step {
+            ms: before(seen.quiet),
+            what: "the last packet passed; the session was idle from then on".to_owned(),
+        });
+        return story;
+    }
+    if seen.quiet_before > Duration::from_secs(1) {
+        story.push(Step {
+            ms: before(seen.waited + seen.quiet_before),
+            what: "the last packet before the command passed".to_owned(),
+        });
+    }
+    story.push(Step {
+        ms: before(seen.waited),
+        what: match statement {
+            Some(text) => format!("the command was begun: {text}"),
+            None => "the command was begun".to_owned(),
+        },
+    });
+    if seen.received > 0 {
+        story.push(Step {
+            ms: before(seen.quiet),
+            what: format!("byte {} of its response came, the last one", seen.received),
+        });
+    }
+    if !seen.stalled.is_zero() {
+        story.push(Step {
+            ms: before(seen.stalled),
+            what: "the client stopped taking its result".to_owned(),
+        });
+    }
+    story
+}

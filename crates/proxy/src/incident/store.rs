@@ -1,0 +1,346 @@
+//! Incidents on disk: a SQLite database in the state directory, of bounded size, that anybody may read.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+
+use super::Incident;
+
+/// The file's name in the state directory.
+const FILE: &str = "incidents.db";
+
+/// Incidents that are kept; the oldest make way.
+const MAX_INCIDENTS: i64 = 20_000;
+
+/// Bytes that the database may take, without the log of its last transactions.
+const MAX_BYTES: i64 = 256 << 20;
+
+/// How long a reader and the writer wait for each other.
+const BUSY: Duration = Duration::from_secs(2);
+
+/// The layout of the tables; another one is of another version of Steadfast.
+const VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+    CREATE TABLE incident (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        answer TEXT NOT NULL,
+        user TEXT NOT NULL,
+        error INTEGER NOT NULL,
+        incident TEXT NOT NULL
+    );
+    CREATE INDEX incident_id ON incident (id);
+    CREATE INDEX incident_at ON incident (at_ms);
+";
+
+/// The database could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file is not what it should be, or the disk refuses.
+    #[error("{path}: {error}")]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: rusqlite::Error,
+    },
+    /// It is of another version.
+    #[error(
+        "{path} was written by another version of Steadfast (layout {found}, not {VERSION}): move it away"
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its layout.
+        found: i64,
+    },
+    /// The directory cannot be made.
+    #[error("{path}: {error}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+    /// An incident cannot be written as text, or what is there is none.
+    #[error("{path}: an incident in it makes no sense: {error}")]
+    Incident {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: serde_json::Error,
+    },
+}
+
+/// An incident in the database.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stored {
+    /// Its number: later ones have larger numbers.
+    pub number: i64,
+    /// It.
+    pub incident: Incident,
+}
+
+/// The incidents of a state directory.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl Store {
+    /// Opens it for writing, and makes it where it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(state_dir: &Path) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(state_dir).map_err(|error| StoreError::Directory {
+            path: state_dir.to_owned(),
+            error,
+        })?;
+        let path = state_dir.join(FILE);
+        let failed = |error| StoreError::Sqlite {
+            path: path.clone(),
+            error,
+        };
+        let connection = Connection::open(&path).map_err(failed)?;
+        connection.busy_timeout(BUSY).map_err(failed)?;
+        // Incidents are written one by one: an fsync for each would cost more than the last ones are worth when the
+        // machine goes down.
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
+            .map_err(failed)?;
+        let size: i64 = connection
+            .pragma_query_value(None, "page_size", |row| row.get(0))
+            .map_err(failed)?;
+        connection
+            .pragma_update(None, "max_page_count", MAX_BYTES / size.max(1))
+            .map_err(failed)?;
+        let store = Self { path, connection };
+        match store.version()? {
+            VERSION => {}
+            0 => {
+                let schema = format!("BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;");
+                store
+                    .connection
+                    .execute_batch(&schema)
+                    .map_err(|error| store.failed(error))?;
+            }
+            found => {
+                return Err(StoreError::Version {
+                    path: store.path,
+                    found,
+                });
+            }
+        }
+        Ok(store)
+    }
+
+    /// Opens it for reading; `None`: there is none yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn read(state_dir: &Path) -> Result<Option<Self>, StoreError> {
+        let path = state_dir.join(FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let failed = |error| StoreError::Sqlite {
+            path: path.clone(),
+            error,
+        };
+        let connection =
+            Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+        connection.busy_timeout(BUSY).map_err(failed)?;
+        let store = Self { path, connection };
+        match store.version()? {
+            VERSION => Ok(Some(store)),
+            // It is being made.
+            0 => Ok(None),
+            found => Err(StoreError::Version {
+                path: store.path,
+                found,
+            }),
+        }
+    }
+
+    fn version(&self) -> Result<i64, StoreError> {
+        self.connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: rusqlite::Error) -> StoreError {
+        StoreError::Sqlite {
+            path: self.path.clone(),
+            error,
+        }
+    }
+
+    /// Adds incidents; the oldest make way for them.
+    ///
+    /// # Errors
+    /// [`StoreError`]; none of them is added.
+    pub fn add(&mut self, incidents: &[Incident]) -> Result<(), StoreError> {
+        let path = &self.path;
+        let failed = |error| StoreError::Sqlite {
+            path: path.clone(),
+            error,
+        };
+        let transaction = self.connection.transaction().map_err(failed)?;
+        for incident in incidents {
+            let text = serde_json::to_string(incident).map_err(|error| StoreError::Incident {
+                path: path.clone(),
+                error,
+            })?;
+            transaction
+                .prepare_cached(
+                    "INSERT INTO incident (id, at_ms, answer, user, error, incident) VALUES (?, ?, ?, ?, ?, ?)",
+                )
+                .and_then(|mut insert| {
+                    insert.execute(params![
+                        incident.id,
+                        incident.at_ms,
+                        incident.why.answer,
+                        incident.user,
+                        incident.error,
+                        text
+                    ])
+                })
+                .map_err(failed)?;
+        }
+        transaction
+            .execute(
+                "DELETE FROM incident WHERE number <= (SELECT MAX(number) FROM incident) - ?",
+                [MAX_INCIDENTS],
+            )
+            .map_err(failed)?;
+        transaction.commit().map_err(failed)
+    }
+
+    /// The last incident of this id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn of_id(&self, id: &str) -> Result<Option<Stored>, StoreError> {
+        let found = self
+            .connection
+            .query_row(
+                "SELECT number, incident FROM incident WHERE id = ? ORDER BY number DESC LIMIT 1",
+                [id],
+                row,
+            )
+            .optional()
+            .map_err(|error| self.failed(error))?;
+        found.map(|found| self.stored(found)).transpose()
+    }
+
+    /// Incidents from that time on (milliseconds since 1970) with a larger number than `after`, the oldest first; of more
+    /// than `limit` the newest.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn since(&self, at_ms: u64, after: i64, limit: u32) -> Result<Vec<Stored>, StoreError> {
+        let found = || -> rusqlite::Result<Vec<(i64, String)>> {
+            let mut query = self.connection.prepare(
+                "SELECT number, incident FROM incident WHERE at_ms >= ? AND number > ? ORDER BY number DESC LIMIT ?",
+            )?;
+            let rows = query.query_map(params![at_ms, after, limit], row)?;
+            rows.collect()
+        };
+        let found = found().map_err(|error| self.failed(error))?;
+        found
+            .into_iter()
+            .rev()
+            .map(|found| self.stored(found))
+            .collect()
+    }
+
+    fn stored(&self, (number, text): (i64, String)) -> Result<Stored, StoreError> {
+        let incident = serde_json::from_str(&text).map_err(|error| StoreError::Incident {
+            path: self.path.clone(),
+            error,
+        })?;
+        Ok(Stored { number, incident })
+    }
+}
+
+fn row(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
+    Ok((row.get(0)?, row.get(1)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn incident(id: &str, at_ms: u64) -> Incident {
+        Incident {
+            id: id.to_owned(),
+            at_ms,
+            ..Incident::example()
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read_by_another() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Store::read(dir.path()).unwrap().is_none());
+        let mut store = Store::open(&dir.path().join("new")).unwrap();
+        store
+            .add(&[incident("AAAAAA", 1), incident("BBBBBB", 2)])
+            .unwrap();
+        let reader = Store::read(&dir.path().join("new")).unwrap().unwrap();
+        let found = reader.of_id("BBBBBB").unwrap().unwrap();
+        assert_eq!(found.incident, incident("BBBBBB", 2));
+        assert_eq!(reader.of_id("CCCCCC").unwrap(), None);
+        let since: Vec<String> = reader
+            .since(1, found.number - 1, 10)
+            .unwrap()
+            .into_iter()
+            .map(|stored| stored.incident.id)
+            .collect();
+        assert_eq!(since, ["BBBBBB"]);
+        assert_eq!(reader.since(0, 0, 1).unwrap()[0].incident.id, "BBBBBB");
+    }
+
+    #[test]
+    fn the_oldest_make_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path()).unwrap();
+        let many: Vec<Incident> = (0..MAX_INCIDENTS as u64 + 50)
+            .map(|at| incident("DDDDDD", at))
+            .collect();
+        store.add(&many).unwrap();
+        let kept = store.since(0, 0, u32::MAX).unwrap();
+        assert_eq!(kept.len() as i64, MAX_INCIDENTS);
+        assert_eq!(kept[0].incident.at_ms, 50);
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), vec![b'x'; 8192]).unwrap();
+        for error in [
+            Store::open(dir.path()).unwrap_err(),
+            Store::read(dir.path()).unwrap_err(),
+        ] {
+            assert!(error.to_string().contains(FILE), "{error}");
+        }
+    }
+
+    #[test]
+    fn another_versions_file_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Store::open(dir.path()).unwrap());
+        let connection = Connection::open(dir.path().join(FILE)).unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        let error = Store::open(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("another version"), "{error}");
+    }
+}
