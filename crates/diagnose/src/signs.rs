@@ -185,6 +185,16 @@ pub(crate) const RESTARTED: Sign = Sign {
     },
 };
 
+/// Against everything that leaves the server running.
+pub(crate) const DOWN: Sign = Sign {
+    what: "nobody listened at the server's address right after, though somebody had",
+    seen: |evidence| {
+        let was_there = (LOGGED_IN.seen)(evidence)?;
+        (evidence.aside.reach? == Reach::Refused)
+            .then(|| format!("nobody listened at the server's address right after; {was_there}"))
+    },
+};
+
 /// Against everything that ends the server.
 pub(crate) const SAME_BOOT: Sign = Sign {
     what: "the server was not restarted: its uptime went on",
@@ -251,7 +261,7 @@ pub(crate) const LOGGED_IN: Sign = Sign {
     what: "the connection had been made, and its login had ended",
     seen: |evidence| match evidence.moment()? {
         Moment::Connecting | Moment::Login => None,
-        _ => Some("the login had ended long before".to_owned()),
+        _ => Some("the login had ended before".to_owned()),
     },
 };
 

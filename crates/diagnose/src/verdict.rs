@@ -6,7 +6,7 @@ use crate::cause::{Cause, Class};
 use crate::causes::RULES;
 use crate::evidence::Evidence;
 use crate::rule::{Rule, Step};
-use crate::signs::RESTARTED;
+use crate::signs::{DOWN, RESTARTED};
 
 /// The answer to why a connection was lost.
 #[derive(Clone, PartialEq, Debug)]
@@ -182,6 +182,7 @@ impl Look {
         let mut against: Vec<String> = seen(rule.refutations);
         if !rule.cause.ends_server() {
             against.extend((RESTARTED.seen)(evidence));
+            against.extend((DOWN.seen)(evidence));
         }
         if let Some((why, line)) = evidence.logged_reason()
             && !why.allows(rule.cause)

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use steadfast_diagnose::{Boot, Reach};
+use steadfast_diagnose::log::LogEvent;
+use steadfast_diagnose::{Boot, Kernel, Reach};
 use steadfast_net::{Login, QueryError, QueryResult, ServerConnection, greet};
 use steadfast_session::ledger::{calls, durability};
 use steadfast_wire::Capabilities;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::around::met;
 use crate::clock;
+use crate::host::{BEFORE, Host};
 use crate::ledger;
 use crate::shared::Shared;
 use crate::status::{boot_of, number, same_boot, setting, value};
@@ -68,6 +70,8 @@ pub(crate) struct Health {
     told: Mutex<Option<Instant>>,
     /// Its global settings that a diagnosis can use.
     variables: Mutex<BTreeMap<String, String>>,
+    /// Its machine.
+    host: Mutex<Host>,
 }
 
 /// Counts, and wakes who waits for it in the order in which they began to. A `watch` wakes in a random order, which a
@@ -113,9 +117,9 @@ struct Counted {
 
 /// Asks for the settings that a diagnosis can use.
 const VARIABLES: &[u8] = b"SHOW GLOBAL VARIABLES WHERE Variable_name IN \
-    ('connect_timeout', 'idle_transaction_timeout', 'interactive_timeout', 'log_error_verbosity', 'log_warnings', \
-    'max_allowed_packet', 'max_connections', 'net_read_timeout', 'net_write_timeout', 'offline_mode', \
-    'open_files_limit', 'read_only', 'super_read_only', 'wait_timeout')";
+    ('connect_timeout', 'datadir', 'hostname', 'idle_transaction_timeout', 'interactive_timeout', 'log_error', \
+    'log_error_verbosity', 'log_warnings', 'max_allowed_packet', 'max_connections', 'net_read_timeout', \
+    'net_write_timeout', 'offline_mode', 'open_files_limit', 'pid_file', 'read_only', 'super_read_only', 'wait_timeout')";
 
 /// Asks for `Com_kill`, and for what changes tables: on MySQL 9.7 a table keeps its CREATE_TIME when it is renamed, and
 /// on both servers when a trigger is dropped. A statement is counted when it begins.
@@ -137,6 +141,7 @@ impl Default for Health {
             boots: Mutex::default(),
             told: Mutex::default(),
             variables: Mutex::default(),
+            host: Mutex::default(),
         }
     }
 }
@@ -264,11 +269,31 @@ impl Health {
             let value = value?.as_deref()?;
             Some(String::from_utf8_lossy(value).into_owned())
         };
-        *lock(&self.variables) = shown
+        let variables = shown
             .rows
             .iter()
             .filter_map(|row| Some((text(row.first())?, text(row.get(1))?)))
             .collect();
+        // While it is the same server, what its logs had come to is still of use.
+        let mut host = lock(&self.host);
+        if *lock(&self.variables) != variables || !host.is_here() {
+            *host = Host::of(&variables);
+            *lock(&self.variables) = variables;
+        }
+    }
+
+    /// What the server's machine has told around a loss.
+    pub(crate) fn told_around(&self, lost: Instant) -> (Option<Vec<LogEvent>>, Option<Kernel>) {
+        let then = lost.checked_sub(BEFORE).unwrap_or(lost);
+        let mut host = lock(&self.host);
+        let group_kills = host.group_kills_since(then);
+        let events = host.kernel_since(then);
+        // Without the kernel's log, its count of the group is enough to tell that nothing was killed.
+        let kernel = (events.is_some() || group_kills.is_some()).then(|| Kernel {
+            events: events.unwrap_or_default(),
+            group_kills,
+        });
+        (host.logged_since(then), kernel)
     }
 
     /// The server's global settings, as they were when it was last connected to.
@@ -349,6 +374,7 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
             continue;
         };
         let own_at_least = shared.own_kills.ended();
+        lock(&shared.health.host).note();
         let before = Instant::now();
         let asked = look(open, &shared, before);
         match timeout(shared.timeouts.dead_after, asked).await {

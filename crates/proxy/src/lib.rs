@@ -11,6 +11,7 @@ pub mod config;
 mod driver;
 mod gate;
 mod health;
+mod host;
 mod incident;
 mod ledger;
 mod link;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
+use steadfast_diagnose::Log;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::{Incident, Report, Step, Store, log, why};
 use crate::shared::Shared;
@@ -18,11 +19,27 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 /// How often it is looked whether the server has told it.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// The same, of losses that have been judged without the server because it could not be asked.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// For how long such a loss may be judged again.
+const AGAIN: Duration = Duration::from_secs(600);
+
+/// Losses that may be judged again.
+const MAX_AGAIN: usize = 1024;
+
 /// Incidents on their way to the disk.
 const TO_DISK: usize = 4_096;
 
 /// Incidents that are written in one transaction.
 const TOGETHER: usize = 256;
+
+/// What goes to the disk.
+enum Write {
+    New(Incident),
+    /// It has come to something else.
+    Revised(Incident),
+}
 
 /// Looks into losses until the process ends.
 pub(crate) async fn look_into(
@@ -30,68 +47,127 @@ pub(crate) async fn look_into(
     mut reports: mpsc::Receiver<Report>,
     state_dir: PathBuf,
 ) {
-    let disk = to_disk(state_dir);
-    let mut waiting: Vec<(Instant, Report)> = Vec::new();
+    let mut desk = Desk {
+        disk: to_disk(state_dir),
+        shared,
+        waiting: Vec::new(),
+        again: Vec::new(),
+    };
     loop {
-        if waiting.is_empty() {
-            let Some(report) = reports.recv().await else {
-                return;
-            };
-            waiting.push((Instant::now() + PATIENCE, report));
-        }
-        while let Ok(report) = reports.try_recv() {
-            waiting.push((Instant::now() + PATIENCE, report));
-        }
-        let now = Instant::now();
-        let ready = |(due, report): &(Instant, Report)| {
-            now >= *due || shared.health.has_told_since(report.lost)
+        let rest = desk.rest();
+        let report = match rest {
+            None => reports.recv().await,
+            Some(rest) => tokio::select! {
+                biased;
+                report = reports.recv() => report,
+                () = sleep(rest) => {
+                    desk.look();
+                    continue;
+                }
+            },
         };
-        let (done, still): (Vec<_>, Vec<_>) = waiting.into_iter().partition(ready);
-        waiting = still;
-        for (_, report) in done {
-            let incident = judge(&shared, report);
-            log(&incident);
-            if let Some(disk) = &disk
-                && let Err(TrySendError::Full(_)) = disk.try_send(incident)
-            {
-                shared.metrics.incidents_dropped.inc();
+        let Some(report) = report else {
+            return;
+        };
+        desk.waiting.push((Instant::now() + PATIENCE, report));
+        desk.look();
+    }
+}
+
+/// Losses that are being looked into.
+struct Desk {
+    shared: Arc<Shared>,
+    disk: Option<SyncSender<Write>>,
+    /// With the time at which they are judged by what is known.
+    waiting: Vec<(Instant, Report)>,
+    /// They were judged while the server could not be asked.
+    again: Vec<Report>,
+}
+
+impl Desk {
+    /// Until when there is nothing to look at; `None`: until there is another loss.
+    fn rest(&self) -> Option<Duration> {
+        if !self.waiting.is_empty() {
+            Some(LOOK)
+        } else if !self.again.is_empty() {
+            Some(LOOK_AGAIN)
+        } else {
+            None
+        }
+    }
+
+    fn look(&mut self) {
+        let now = Instant::now();
+        let told = |report: &Report| self.shared.health.has_told_since(report.lost);
+        let (done, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|(due, report)| now >= *due || told(report));
+        let (back, again): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.again).into_iter().partition(told);
+        self.waiting = waiting;
+        self.again = again;
+        self.again.retain(|report| report.lost.elapsed() < AGAIN);
+        for (_, mut report) in done {
+            judge(&self.shared, &mut report);
+            log(&report.incident);
+            self.write(Write::New(report.incident.clone()));
+            if report.evidence.aside.boot.is_none() && self.again.len() < MAX_AGAIN {
+                self.again.push(report);
             }
         }
-        if !waiting.is_empty() {
-            sleep_until(now + LOOK).await;
+        for mut report in back {
+            let before = report.incident.why.answer.clone();
+            judge(&self.shared, &mut report);
+            if report.incident.why.answer != before {
+                log(&report.incident);
+                self.write(Write::Revised(report.incident));
+            }
+        }
+    }
+
+    fn write(&self, what: Write) {
+        if let Some(disk) = &self.disk
+            && let Err(TrySendError::Full(_)) = disk.try_send(what)
+        {
+            self.shared.metrics.incidents_dropped.inc();
         }
     }
 }
 
 /// What is known by now, and what it comes to.
-fn judge(shared: &Shared, report: Report) -> Incident {
+fn judge(shared: &Shared, report: &mut Report) {
     let Report {
-        mut incident,
+        incident,
         lost,
-        mut evidence,
+        evidence,
     } = report;
     let aside = &mut evidence.aside;
-    aside.reach = shared.around.reach_after(lost).or(aside.reach);
-    aside.others = Some(shared.around.others(lost, shared.registry.len()));
-    aside.boot = shared.health.boot_around(lost);
+    aside.reach = shared.around.reach_after(*lost).or(aside.reach);
+    aside.others = Some(shared.around.others(*lost, shared.registry.len()));
+    aside.boot = shared.health.boot_around(*lost);
     // A KILL that came through Steadfast is none of another's, and a KILL all the same.
     aside.foreign_kill = aside
         .foreign_kill
-        .or_else(|| shared.health.kill_around(lost));
+        .or_else(|| shared.health.kill_around(*lost));
+    let (log, kernel) = shared.health.told_around(*lost);
+    evidence.log = log.map(|events| Log {
+        events,
+        thread: incident.server_connection.map(u64::from),
+    });
+    evidence.kernel = kernel;
     for (name, value) in shared.health.variables() {
         evidence.variables.0.entry(name).or_insert(value);
     }
-    incident.why = why(&evidence);
+    incident.why = why(evidence);
     incident.story.push(Step {
         ms: i64::try_from(lost.elapsed().as_millis()).unwrap_or(i64::MAX),
         what: format!("judged: {}", incident.why.answer),
     });
     incident.story.sort_by_key(|step| step.ms);
-    incident
 }
 
 /// A thread that writes incidents to the disk; `None`: it cannot, and has said so.
-fn to_disk(state_dir: PathBuf) -> Option<SyncSender<Incident>> {
+fn to_disk(state_dir: PathBuf) -> Option<SyncSender<Write>> {
     let mut store = match Store::open(&state_dir) {
         Ok(store) => store,
         Err(error) => {
@@ -112,12 +188,24 @@ fn to_disk(state_dir: PathBuf) -> Option<SyncSender<Incident>> {
     }
 }
 
-fn write(store: &mut Store, incidents: &Receiver<Incident>) {
+fn write(store: &mut Store, incidents: &Receiver<Write>) {
     while let Ok(first) = incidents.recv() {
-        let mut together = vec![first];
-        together.extend(incidents.try_iter().take(TOGETHER - 1));
-        if let Err(error) = store.add(&together) {
-            tracing::warn!("{} incidents are in the log only: {error}", together.len());
+        let mut new = Vec::new();
+        let mut revised = Vec::new();
+        for what in std::iter::once(first).chain(incidents.try_iter().take(TOGETHER - 1)) {
+            match what {
+                Write::New(incident) => new.push(incident),
+                Write::Revised(incident) => revised.push(incident),
+            }
+        }
+        let written = store.add(&new).and_then(|()| {
+            revised
+                .iter()
+                .try_for_each(|incident| store.revise(incident))
+        });
+        if let Err(error) = written {
+            let count = new.len() + revised.len();
+            tracing::warn!("{count} incidents are in the log only: {error}");
         }
     }
 }

@@ -224,6 +224,24 @@ impl Store {
         transaction.commit().map_err(failed)
     }
 
+    /// Writes what an incident has come to instead of what it was before. One that is not there any more stays away.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn revise(&mut self, incident: &Incident) -> Result<(), StoreError> {
+        let text = serde_json::to_string(incident).map_err(|error| StoreError::Incident {
+            path: self.path.clone(),
+            error,
+        })?;
+        self.connection
+            .execute(
+                "UPDATE incident SET answer = ?, incident = ? WHERE id = ? AND at_ms = ?",
+                params![incident.why.answer, text, incident.id, incident.at_ms],
+            )
+            .map(drop)
+            .map_err(|error| self.failed(error))
+    }
+
     /// The last incident of this id.
     ///
     /// # Errors
