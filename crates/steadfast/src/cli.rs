@@ -38,6 +38,9 @@ pub(crate) enum Command {
     /// The commit ledger on a server: with it no COMMIT is ever in doubt
     #[command(after_help = LEDGER_HELP)]
     Ledger(LedgerArgs),
+    /// Explain lost connections: from logs, dumps and messages
+    #[command(after_help = WHY_HELP)]
+    Why(WhyArgs),
 }
 
 const SERVE_HELP: &str = "\
@@ -86,6 +89,33 @@ Exit codes:
   0  done; status: it is installed, as this version has it
   1  failed; status: it is not installed, or not as this version has it
   2  the command line is wrong, or there is no password";
+
+const WHY_HELP: &str = "\
+Examples:
+  steadfast why --from /var/log/mysql/error.log
+  steadfast why --from error.log dmesg.txt variables.txt
+      The more it has, the more it can tell apart: the server's error log, the kernel's log (dmesg -T),
+      SHOW GLOBAL VARIABLES, and what the client said, in any mixture, cut or wrapped.
+  pbpaste | steadfast why --from -
+
+Neither a server nor a running Steadfast is needed, and nothing is sent anywhere. What each cause is
+and how it is told from the others is in docs/causes.md.
+
+Exit codes:
+  0  done
+  1  failed: a file cannot be read
+  2  the command line is wrong";
+
+/// `steadfast why`.
+#[derive(Args, Debug)]
+pub(crate) struct WhyArgs {
+    /// Files to explain, in any mixture of logs, dumps and messages; "-" is the standard input
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub(crate) from: Vec<PathBuf>,
+    /// Write one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// `steadfast serve`.
 #[derive(Args, Debug)]

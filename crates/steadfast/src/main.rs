@@ -4,6 +4,7 @@ mod cli;
 mod demo;
 mod ledger;
 mod serve;
+mod why;
 
 use std::process::ExitCode;
 
@@ -21,5 +22,6 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(*args),
         Command::Demo(args) => demo::run(args),
         Command::Ledger(args) => ledger::run(args),
+        Command::Why(args) => why::run(&args),
     }
 }

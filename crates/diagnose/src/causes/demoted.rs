@@ -1,0 +1,103 @@
+//! The server became read-only.
+
+use crate::cause::Cause;
+use crate::evidence::{End, Evidence};
+use crate::log::LogKind;
+use crate::rule::{Rule, Sign, Step, advise};
+use crate::signs::{CLIENT_ENDED, LOST_IT, WORDLESS};
+
+/// Read-only by an option, by replication, by its group; a replica that takes no writes.
+const CODES: &[u16] = &[1836, 3100, 4222];
+
+pub(super) const RULE: Rule = Rule {
+    cause: Cause::Demoted,
+    meaning: "The server takes writes no more: a failover or a switch made another one the primary, and this one read-only.",
+    proofs: &[
+        Sign {
+            what: "the server said 1836 or 3100, or 1290 with --read-only or --super-read-only",
+            seen: |evidence| {
+                evidence
+                    .told_any(CODES)
+                    .or_else(|| read_only_1290(evidence))
+            },
+        },
+        Sign {
+            what: "the error log tells that the server was made read-only or left its group",
+            seen: |evidence| evidence.logged(|kind| kind == LogKind::Demoted),
+        },
+    ],
+    refutations: &[
+        CLIENT_ENDED,
+        WORDLESS,
+        LOST_IT,
+        Sign {
+            what: "the server said something else",
+            seen: |evidence| match &evidence.wire.as_ref()?.end {
+                End::Said { code, message, .. }
+                    if !CODES.contains(code) && read_only_1290(evidence).is_none() =>
+                {
+                    Some(format!("the server said {code}: {message}"))
+                }
+                _ => None,
+            },
+        },
+        Sign {
+            what: "the server is not read-only",
+            seen: |evidence| {
+                let read_only = evidence.variables.is_on("read_only")?;
+                (!read_only).then(|| "read_only is OFF".to_owned())
+            },
+        },
+    ],
+    hints: &[],
+    brings: &[],
+    question: "Is read_only or super_read_only ON, and was there a failover or a switch at that time?",
+    fix,
+};
+
+fn read_only_1290(evidence: &Evidence) -> Option<String> {
+    match &evidence.wire.as_ref()?.end {
+        End::Said {
+            code: 1290,
+            message,
+            ..
+        } if message.contains("read-only") => Some(format!("the server said 1290: {message}")),
+        _ => None,
+    }
+}
+
+fn fix(_evidence: &Evidence) -> Vec<Step> {
+    vec![
+        advise(
+            "Point the clients, or Steadfast's backend.address, at the primary: by a name or an address that the failover \
+             moves.",
+        ),
+        Step::Sql {
+            mariadb: "SELECT @@read_only; SHOW REPLICA STATUS;  -- where the primary is, if this one is its replica",
+            mysql: "SELECT @@read_only, @@super_read_only; SHOW REPLICA STATUS; \
+                    SELECT MEMBER_HOST, MEMBER_ROLE FROM performance_schema.replication_group_members;",
+        },
+        advise("If nobody meant it, and no other server takes writes: SET GLOBAL read_only = OFF."),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::Moment;
+    use crate::testing::{certain, mysql, of_server, wire};
+
+    #[test]
+    fn it_says_that_it_is_read_only() {
+        let said = End::Said {
+            code: 1290,
+            message: "The MySQL server is running with the --read-only option so it cannot execute this statement"
+                .to_owned(),
+            survives: true,
+        };
+        certain(
+            &of_server(mysql(), wire(Moment::Waiting, said)),
+            Cause::Demoted,
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! No file descriptor left.
+
+use crate::cause::Cause;
+use crate::evidence::{End, Evidence};
+use crate::log::LogKind;
+use crate::rule::{Rule, Setting, Sign, Step, advise};
+use crate::signs::CLIENT_ENDED;
+
+/// Out of resources when opening a file; cannot open a file.
+const CODES: &[u16] = &[23, 24];
+
+pub(super) const RULE: Rule = Rule {
+    cause: Cause::OpenFilesLimit,
+    meaning: "The server has as many files and sockets open as it may (open_files_limit): it cannot open a table, or not even \
+              take another connection.",
+    proofs: &[
+        Sign {
+            what: "the error log says that too many files are open",
+            seen: |evidence| evidence.logged(|kind| kind == LogKind::OpenFiles),
+        },
+        Sign {
+            what: "the server said 23 or 24, or another error with the error number 24",
+            seen: |evidence| {
+                evidence
+                    .told_any(CODES)
+                    .or_else(|| match &evidence.wire.as_ref()?.end {
+                        End::Said { code, message, .. } if is_files(message) => {
+                            Some(format!("the server said {code}: {message}"))
+                        }
+                        _ => None,
+                    })
+            },
+        },
+        Sign {
+            what: "the server's counter of connections that it could not accept moved (Connection_errors_accept)",
+            seen: |evidence| {
+                (evidence.moved("Connection_errors_accept")? > 0).then(|| {
+                    "the server counted connections that it could not accept (Connection_errors_accept)".to_owned()
+                })
+            },
+        },
+    ],
+    refutations: &[
+        CLIENT_ENDED,
+        Sign {
+            what: "the login had ended, and no error spoke of files",
+            seen: |evidence| {
+                let spoke = matches!(&evidence.wire.as_ref()?.end, End::Said { code, message, .. } if CODES.contains(code) || is_files(message));
+                (!spoke).then(|| (crate::signs::LOGGED_IN.seen)(evidence))?
+            },
+        },
+        Sign {
+            what: "the server said something else",
+            seen: |evidence| match evidence.server_end()? {
+                End::Said { code, message, .. } if !CODES.contains(code) && !is_files(message) => {
+                    Some(format!("the server said {code}: {message}"))
+                }
+                End::Refused => Some("nobody listened at the address".to_owned()),
+                _ => None,
+            },
+        },
+    ],
+    hints: &[],
+    brings: &[],
+    question: "How near are Open_files and the number of connections to open_files_limit?",
+    fix,
+};
+
+fn is_files(message: &str) -> bool {
+    message.contains("Too many open files")
+        || message.contains("rrno: 24")
+        || message.contains("rrcode: 24")
+}
+
+fn fix(evidence: &Evidence) -> Vec<Step> {
+    let limit = evidence
+        .variables
+        .number("open_files_limit")
+        .unwrap_or(32_768);
+    vec![
+        Setting::at_start(
+            "open_files_limit",
+            limit.saturating_mul(4).clamp(65_535, 1_048_576),
+        ),
+        advise(
+            "With systemd the unit decides: systemctl edit mariadb (or mysql), LimitNOFILE=1048576; then restart.",
+        ),
+        advise("Or let it need less: table_open_cache, max_connections."),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::Moment;
+    use crate::testing::{certain, mysql, of_server, wire};
+
+    #[test]
+    fn the_error_number_tells_it() {
+        let said = End::Said {
+            code: 1016,
+            message: "Can't open file: './shop/orders.frm' (errno: 24 - Too many open files)"
+                .to_owned(),
+            survives: true,
+        };
+        certain(
+            &of_server(mysql(), wire(Moment::Waiting, said)),
+            Cause::OpenFilesLimit,
+        );
+    }
+}

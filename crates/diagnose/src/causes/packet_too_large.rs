@@ -1,0 +1,168 @@
+//! `max_allowed_packet`.
+
+use crate::cause::Cause;
+use crate::evidence::{End, Evidence, Moment};
+use crate::log::Aborted;
+use crate::rule::{Rule, Setting, Sign, Step, advise};
+use crate::signs::{CLIENT_ENDED, IDLE, LEFT_OVER};
+use crate::words::size;
+
+/// The most that both servers allow.
+const MOST: u64 = 1 << 30;
+
+pub(super) const RULE: Rule = Rule {
+    cause: Cause::PacketTooLarge,
+    meaning: "A statement, a row or a value was larger than max_allowed_packet on the server or the client, and the server \
+              ended the connection; many drivers show it as 2006, 2013 or a broken pipe.",
+    proofs: &[
+        Sign {
+            what: "the server said 1153, or the client library 2020",
+            seen: |evidence| evidence.told_any(&[1153, 2020]),
+        },
+        Sign {
+            what: "the client says that a packet was larger than max_allowed_packet",
+            seen: |evidence| {
+                let client = evidence.client.as_ref()?;
+                client
+                    .too_large
+                    .then(|| format!("the client says: {}", client.text))
+            },
+        },
+        Sign {
+            what: "the error log says that a packet was bigger than max_allowed_packet",
+            seen: |evidence| evidence.aborted(&[Aborted::PacketTooLarge]),
+        },
+        Sign {
+            what: "the server reset the connection when more than max_allowed_packet of a command had been sent",
+            seen: |evidence| {
+                let wire = evidence.wire.as_ref()?;
+                let limit = evidence.variables.number("max_allowed_packet")?;
+                let reset = matches!(
+                    evidence.server_end()?,
+                    End::Reset | End::ResetInAnswer | End::Fin
+                );
+                (reset
+                    && matches!(wire.moment, Moment::Uploading | Moment::Waiting)
+                    && wire.sent >= limit)
+                    .then(|| {
+                        format!(
+                            "{} of a command had been sent, and max_allowed_packet is {}",
+                            size(wire.sent),
+                            size(limit)
+                        )
+                    })
+            },
+        },
+    ],
+    refutations: &[
+        CLIENT_ENDED,
+        IDLE,
+        LEFT_OVER,
+        Sign {
+            what: "what was sent was smaller than max_allowed_packet",
+            seen: |evidence| {
+                let wire = evidence.wire.as_ref()?;
+                let limit = evidence.variables.number("max_allowed_packet")?;
+                (wire.moment != Moment::Uploading && wire.sent < limit).then(|| {
+                    format!(
+                        "the command had {}, and max_allowed_packet is {}",
+                        size(wire.sent),
+                        size(limit)
+                    )
+                })
+            },
+        },
+        Sign {
+            what: "a part of the response had come, and the server said nothing of a packet's size",
+            seen: |evidence| {
+                let wire = evidence.wire.as_ref()?;
+                let wordless = !matches!(wire.end, End::Said { .. });
+                (wire.moment == Moment::Downloading && wordless)
+                    .then(|| "a part of the response had come".to_owned())
+            },
+        },
+        Sign {
+            what: "the server said something else",
+            seen: |evidence| match evidence.server_end()? {
+                End::Said { code, message, .. } if *code != 1153 => {
+                    Some(format!("the server said {code}: {message}"))
+                }
+                _ => None,
+            },
+        },
+        Sign {
+            what: "nothing came any more: a server that refuses a packet ends the connection",
+            seen: |evidence| {
+                (evidence.server_end()? == &End::Silence)
+                    .then(|| "nothing came any more, not even the end of the connection".to_owned())
+            },
+        },
+    ],
+    hints: &[Sign {
+        what: "the connection broke while the client was sending a statement",
+        seen: |evidence| {
+            let broken_pipe = evidence.client.as_ref()?.os_error == Some(32);
+            broken_pipe
+                .then(|| "the client could not send all of its statement (broken pipe)".to_owned())
+        },
+    }],
+    brings: &[],
+    question: "How large was the statement or the row, and what is max_allowed_packet on the server and in the client?",
+    fix,
+};
+
+fn fix(evidence: &Evidence) -> Vec<Step> {
+    let limit = evidence.variables.number("max_allowed_packet");
+    let needed = evidence.wire.as_ref().map_or(0, |wire| wire.sent);
+    let wanted = needed
+        .max(limit.unwrap_or(16 << 20))
+        .saturating_add(1)
+        .next_power_of_two()
+        .clamp(64 << 20, MOST);
+    vec![
+        Setting::live("max_allowed_packet", wanted),
+        advise(
+            "Give the client at least as much (--max-allowed-packet of the mysql and mysqldump programs, maxAllowedPacket \
+             of Connector/J), and connect anew: a session keeps the limit that it began with. A replica needs it too.",
+        ),
+        advise(
+            "Or send less at once: fewer rows in one INSERT (--net-buffer-length of mysqldump), LOAD DATA, or large values \
+             in parts with mysql_stmt_send_long_data.",
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{certain, mariadb, mysql, of_server, wire};
+
+    #[test]
+    fn more_than_the_limit_was_sent() {
+        let mut seen = wire(Moment::Uploading, End::Reset);
+        seen.sent = 20 << 20;
+        let mut evidence = of_server(mariadb(), seen);
+        evidence
+            .variables
+            .0
+            .insert("max_allowed_packet".to_owned(), (16 << 20).to_string());
+        certain(&evidence, Cause::PacketTooLarge);
+        assert_eq!(
+            fix(&evidence)[0],
+            Setting::live("max_allowed_packet", 64 << 20)
+        );
+    }
+
+    #[test]
+    fn the_server_says_it() {
+        let said = End::Said {
+            code: 1153,
+            message: "Got a packet bigger than 'max_allowed_packet' bytes".to_owned(),
+            survives: false,
+        };
+        certain(
+            &of_server(mysql(), wire(Moment::Uploading, said)),
+            Cause::PacketTooLarge,
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! A shutdown in order.
+
+use crate::cause::Cause;
+use crate::evidence::{End, Evidence, Reach};
+use crate::log::LogKind;
+use crate::rule::{Rule, Sign, Step, advise};
+use crate::signs::{CLIENT_ENDED, SAME_BOOT, SURVIVED};
+
+pub(super) const RULE: Rule = Rule {
+    cause: Cause::Shutdown,
+    meaning: "The server was shut down or restarted in order: by an administrator, an update, its service manager or its \
+              platform.",
+    proofs: &[
+        Sign {
+            what: "the error log tells of a shutdown",
+            seen: |evidence| evidence.logged(|kind| kind == LogKind::ShutdownAsked),
+        },
+        Sign {
+            what: "the server said 1053, on the connection or to a new one",
+            seen: |evidence| {
+                evidence.told(1053).or_else(|| {
+                    (evidence.aside.reach? == Reach::Said(1053)).then(|| {
+                        "a new connection was told 1053: the server is shutting down".to_owned()
+                    })
+                })
+            },
+        },
+    ],
+    refutations: &[
+        SAME_BOOT,
+        CLIENT_ENDED,
+        SURVIVED,
+        Sign {
+            what: "the server recovered from an abnormal end when it began again, or reported one",
+            seen: |evidence| {
+                let asked = evidence.logged(|kind| kind == LogKind::ShutdownAsked);
+                asked.is_none().then(|| {
+                    evidence.logged(|kind| {
+                        matches!(
+                            kind,
+                            LogKind::Recovers
+                                | LogKind::Signal(_)
+                                | LogKind::Assertion
+                                | LogKind::OomKilled
+                                | LogKind::KilledBySignal9
+                        )
+                    })
+                })?
+            },
+        },
+        Sign {
+            what: "the server said something else",
+            seen: |evidence| match evidence.server_end()? {
+                End::Said { code, message, .. } if *code != 1053 => {
+                    Some(format!("the server said {code}: {message}"))
+                }
+                End::Reset => Some("the connection was reset, which no shutdown does".to_owned()),
+                _ => None,
+            },
+        },
+    ],
+    hints: &[],
+    brings: &[],
+    question: "Who restarted the server at that time: an administrator, an update (unattended-upgrades), the service manager, a \
+               failing liveness probe?",
+    fix,
+};
+
+fn fix(_evidence: &Evidence) -> Vec<Step> {
+    vec![
+        advise(
+            "Nothing is broken. See who did it (journalctl -u mariadb -u mysql, the provider's event log); plan restarts for \
+             quiet hours.",
+        ),
+        advise(
+            "Through Steadfast clients do not notice a restart that is shorter than timeouts.hold; raise it for servers that \
+             take longer.",
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::Moment;
+    use crate::testing::{certain, mariadb, wire};
+
+    #[test]
+    fn the_server_says_it() {
+        let said = End::Said {
+            code: 1053,
+            message: "Server shutdown in progress".to_owned(),
+            survives: false,
+        };
+        let evidence = Evidence {
+            server: Some(mariadb()),
+            wire: Some(wire(Moment::Waiting, said)),
+            ..Evidence::default()
+        };
+        certain(&evidence, Cause::Shutdown);
+    }
+}

@@ -1,0 +1,248 @@
+//! What is known about one loss. Everything may be unknown: `None` always means that nobody looked, or could.
+
+use std::collections::BTreeMap;
+
+use core::time::Duration;
+
+use crate::client::ClientMessage;
+use crate::kernel::KernelEvent;
+use crate::log::LogEvent;
+
+/// All that is known about one loss.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Evidence {
+    /// Which server it was.
+    pub server: Option<Server>,
+    /// What was seen on the connection itself.
+    pub wire: Option<Wire>,
+    /// What the server looked like from the side, right after.
+    pub aside: Aside,
+    /// System variables: as the session had them where it could have its own, else the global ones.
+    pub variables: Variables,
+    /// The server's error log around the loss.
+    pub log: Option<Log>,
+    /// The kernel's log around the loss, and the memory control group of the server.
+    pub kernel: Option<Kernel>,
+    /// What the client said.
+    pub client: Option<ClientMessage>,
+}
+
+/// Which server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Server {
+    /// Its family.
+    pub product: Product,
+    /// 10.11.19 is 101119, 9.7.4 is 90704; 0: unknown.
+    pub version: u32,
+}
+
+/// The two families of servers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Product {
+    /// MariaDB.
+    MariaDb,
+    /// MySQL, and Percona Server.
+    MySql,
+}
+
+impl Product {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MariaDb => "MariaDB",
+            Self::MySql => "MySQL",
+        }
+    }
+}
+
+/// What was seen on the connection that ended.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Wire {
+    /// Whose side ended it, as seen from where one looked.
+    pub side: Side,
+    /// What it was doing.
+    pub moment: Moment,
+    /// How it ended.
+    pub end: End,
+    /// For how long no byte had passed in either direction.
+    pub quiet: Duration,
+    /// For how long nothing had passed when the command in flight was begun; zero if none was.
+    pub quiet_before: Duration,
+    /// Since the command in flight, the login or the attempt to connect was begun; zero if there was none.
+    pub waited: Duration,
+    /// Bytes of the command in flight that were sent.
+    pub sent: u64,
+    /// Bytes of its response that were received.
+    pub received: u64,
+    /// For how long the reader of the response had taken nothing, or the writer of the command had sent nothing.
+    pub stalled: Duration,
+    /// A transaction was open.
+    pub in_transaction: bool,
+}
+
+/// A side of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// The server's, or what stands before it.
+    Server,
+    /// The client's, or what stands before it.
+    Client,
+}
+
+/// What a connection was doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Moment {
+    /// It was being made: no greeting yet.
+    Connecting,
+    /// The greeting had come, the login had not ended.
+    Login,
+    /// Nothing was in flight.
+    Idle,
+    /// A command was begun and not sent to its end.
+    Uploading,
+    /// A command was sent, nothing of its response had come.
+    Waiting,
+    /// A part of the response had come.
+    Downloading,
+}
+
+/// How a connection ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum End {
+    /// Nobody listens: the attempt was refused.
+    Refused,
+    /// In order, without a word.
+    Fin,
+    /// It was reset, while nothing was on its way to the other side.
+    Reset,
+    /// It was reset in answer to what was sent on it.
+    ResetInAnswer,
+    /// Nothing came any more, not even acknowledgements or an answer to a probe.
+    Silence,
+    /// An error of the server's, after which it ended the connection, or the statement only.
+    Said {
+        /// Its number.
+        code: u16,
+        /// Its text.
+        message: String,
+        /// The connection went on: only the statement was ended.
+        survives: bool,
+    },
+    /// What came was not the protocol.
+    Nonsense,
+}
+
+/// What the server looked like from the side, right after the loss.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Aside {
+    /// What another attempt to connect met first.
+    pub reach: Option<Reach>,
+    /// Whether the server's process is the one of before.
+    pub boot: Option<Boot>,
+    /// What its counters (SHOW GLOBAL STATUS) moved by, from just before the loss until just after it.
+    pub moved: Option<BTreeMap<String, u64>>,
+    /// Of the KILLs that the server counted around the loss, whether one was not Steadfast's own.
+    pub foreign_kill: Option<bool>,
+    /// The lost connection in the server's process list, after the loss.
+    pub leftover: Option<Leftover>,
+    /// Other connections to this server that were lost within a second of this one, of so many in all.
+    pub others: Option<Others>,
+}
+
+/// What an attempt to connect met.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// The server's greeting.
+    Greeted,
+    /// An error instead of a greeting, or instead of the login's end.
+    Said(u16),
+    /// Nobody listens.
+    Refused,
+    /// It connects, and no greeting comes.
+    Mute,
+    /// Not even a connection.
+    Silent,
+}
+
+/// Whether the server's process is the one of before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Boot {
+    /// The same one, running for so long.
+    Same(Duration),
+    /// Another one; running for so long, if that is known.
+    Restarted(Option<Duration>),
+}
+
+/// A lost connection in the server's process list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leftover {
+    /// It is not there.
+    Gone,
+    /// It is there and does nothing.
+    Sleeps,
+    /// It is there and its statement runs on.
+    Runs,
+}
+
+/// Other connections at the time of the loss.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Others {
+    /// Those that were lost too.
+    pub lost: u32,
+    /// Those that were not.
+    pub kept: u32,
+}
+
+/// System variables by name, lower case.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Variables(pub BTreeMap<String, String>);
+
+impl Variables {
+    /// A variable's text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// A number.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.text(name)?.trim().parse().ok()
+    }
+
+    /// A number of seconds, whole or with a fraction.
+    pub fn seconds(&self, name: &str) -> Option<Duration> {
+        let seconds: f64 = self.text(name)?.trim().parse().ok()?;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+
+    /// A number of seconds; `None` also where 0 means that there is no limit.
+    pub fn limit(&self, name: &str) -> Option<Duration> {
+        self.seconds(name).filter(|limit| !limit.is_zero())
+    }
+
+    /// ON or OFF.
+    pub fn is_on(&self, name: &str) -> Option<bool> {
+        match self.text(name)?.trim().to_ascii_uppercase().as_str() {
+            "ON" | "1" | "YES" | "TRUE" => Some(true),
+            "OFF" | "0" | "NO" | "FALSE" => Some(false),
+            _ => None,
+        }
+    }
+}
+
+/// What the server's error log holds around the loss.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Log {
+    /// What it tells, in its order.
+    pub events: Vec<LogEvent>,
+    /// The server's id of the lost connection, if it is known: what the log says of others is not about this loss.
+    pub thread: Option<u64>,
+}
+
+/// What the kernel tells around the loss.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Kernel {
+    /// Its log, in its order.
+    pub events: Vec<KernelEvent>,
+    /// Processes of the server's memory control group that were killed for memory, since just before the loss.
+    pub group_kills: Option<u64>,
+}

@@ -1,0 +1,613 @@
+//! The server's error log, line by line: what it tells about lost connections.
+//!
+//! Texts are those of MySQL 5.7 to 9.7 and MariaDB 10.3 to 11.8 (the servers' message files and sources), in any of the
+//! formats that their logs have, and with whatever a collector put before them: a line is looked at for what it says, not
+//! for how it begins.
+
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use regex::Regex;
+
+/// A line that tells something.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogEvent {
+    /// Its time, as it was written; empty: it has none.
+    pub at: String,
+    /// The line from its time on, at most [`MAX_LINE`] bytes.
+    pub line: String,
+    /// What it tells.
+    pub kind: LogKind,
+}
+
+/// Bytes of a line that are kept.
+pub const MAX_LINE: usize = 400;
+
+/// Bytes of a line that are looked at.
+const MAX_LOOK: usize = 4 << 10;
+
+/// What a line of the error log tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogKind {
+    /// `Aborted connection N …`.
+    Aborted {
+        /// The server's id of the connection; 0: the line does not name it.
+        thread: u64,
+        /// Why.
+        why: Aborted,
+    },
+    /// `A connection from … was closed by the server due to a timeout`, or its older wordings (MySQL).
+    ClosedByTimeout,
+    /// A shutdown was asked for, or has begun.
+    ShutdownAsked,
+    /// The server's last word in a shutdown.
+    ShutDown,
+    /// The server began.
+    Started,
+    /// The server takes connections.
+    Ready,
+    /// `got signal N`.
+    Signal(u8),
+    /// An assertion failed, or the server gave up by itself.
+    Assertion,
+    /// The server had not been shut down: it recovers.
+    Recovers,
+    /// Memory was refused.
+    OutOfMemory,
+    /// A disk was full.
+    DiskFull,
+    /// Stored data is damaged, or could not be read.
+    Corruption,
+    /// A thread has waited for a lock inside the server for minutes.
+    LongWait,
+    /// No connection was free.
+    TooManyConnections,
+    /// A host was blocked.
+    HostBlocked,
+    /// No file could be opened any more.
+    OpenFiles,
+    /// A connection used more memory than it may.
+    MemoryLimit,
+    /// The server was made read-only, left its group, or is no primary any more.
+    Demoted,
+    /// The server was made to refuse connections.
+    Offline,
+    /// The service manager says that the process was killed with SIGKILL.
+    KilledBySignal9,
+    /// The service manager, the container's, or the kernel says that the process was killed for memory.
+    OomKilled,
+}
+
+/// Why the log says that a connection was aborted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Aborted {
+    /// `Got timeout reading communication packets`, after the login.
+    TimeoutReading,
+    /// `Got timeout writing communication packets`.
+    TimeoutWriting,
+    /// `Got an error reading communication packets`.
+    ErrorReading,
+    /// `Got an error writing communication packets`.
+    ErrorWriting,
+    /// `Got a packet bigger than 'max_allowed_packet' bytes`.
+    PacketTooLarge,
+    /// `Got packets out of order`, or bytes that could not be uncompressed.
+    OutOfOrder,
+    /// `The client was disconnected by the server because of inactivity.`
+    Inactivity,
+    /// `KILLED`.
+    Killed,
+    /// The login took too long.
+    LoginTimeout,
+    /// `This connection closed normally without authentication`: a login that took too long on MariaDB, and a health
+    /// check too.
+    Unauthenticated,
+    /// `This connection closed normally`, RELEASE.
+    Normally,
+    /// Something else.
+    Other,
+}
+
+/// What a phrase tells.
+#[derive(Clone, Copy)]
+enum Tells {
+    Kind(LogKind),
+    /// A reason follows.
+    Aborted,
+    /// A number follows.
+    Signal,
+    /// The operating system's error number follows.
+    OsError,
+    /// Whatever else the line has in it is not about the server itself.
+    Noise,
+    /// What follows is a statement's text.
+    Statement,
+}
+
+use LogKind as K;
+use Tells::{Kind, Noise, OsError, Statement};
+
+/// Phrases, and what they tell; where several are in a line, the one that stands first here counts.
+const PHRASES: &[(&str, Tells)] = &[
+    // Lines with the texts of others in them.
+    ("event scheduler:", Noise),
+    ("slave i/o", Noise),
+    ("replica i/o", Noise),
+    ("slave sql", Noise),
+    ("replica sql", Noise),
+    ("reconnecting to master", Noise),
+    ("found a zombie dump thread", Noise),
+    ("is deprecated", Noise),
+    ("x plugin ready for connections", Noise),
+    ("admin interface ready for connections", Noise),
+    ("physically writing the file full", Noise),
+    ("invoked oom-killer", Noise),
+    (" statement: ", Statement),
+    ("aborted connection", Tells::Aborted),
+    // Login failures of MySQL 8: the reason alone.
+    ("[my-010914]", Tells::Aborted),
+    (
+        "was closed by the server due to a timeout",
+        Kind(K::ClosedByTimeout),
+    ),
+    ("'wait_timeout' period of", Kind(K::ClosedByTimeout)),
+    ("wait_timeout period was exceeded", Kind(K::ClosedByTimeout)),
+    // What ends the process.
+    ("got signal ", Tells::Signal),
+    ("got exception 0x", Kind(K::Assertion)),
+    ("assertion failure", Kind(K::Assertion)),
+    ("failing assertion", Kind(K::Assertion)),
+    ("terminate called after", Kind(K::Assertion)),
+    ("killed by the oom killer", Kind(K::OomKilled)),
+    ("result 'oom-kill'", Kind(K::OomKilled)),
+    ("oomkilled", Kind(K::OomKilled)),
+    ("memory cgroup out of memory: kill", Kind(K::OomKilled)),
+    ("out of memory: kill", Kind(K::OomKilled)),
+    ("oom-kill:constraint", Kind(K::OomKilled)),
+    ("status=9/kill", Kind(K::KilledBySignal9)),
+    ("exit code 137", Kind(K::KilledBySignal9)),
+    ("received shutdown from user", Kind(K::ShutdownAsked)),
+    ("received restart from user", Kind(K::ShutdownAsked)),
+    ("normal shutdown", Kind(K::ShutdownAsked)),
+    (
+        "client threads a chance to die gracefully",
+        Kind(K::ShutdownAsked),
+    ),
+    ("forcing close of thread", Kind(K::ShutdownAsked)),
+    ("forcefully disconnecting", Kind(K::ShutdownAsked)),
+    ("starting shutdown", Kind(K::ShutdownAsked)),
+    ("closing connections - start", Kind(K::ShutdownAsked)),
+    ("shutdown complete", Kind(K::ShutDown)),
+    ("mysql server - end.", Kind(K::ShutDown)),
+    // Why it ends, or stands still.
+    ("semaphore wait has lasted", Kind(K::LongWait)),
+    ("a long semaphore wait", Kind(K::LongWait)),
+    ("long wait (", Kind(K::LongWait)),
+    (
+        "innodb_fatal_semaphore_wait_threshold was exceeded",
+        Kind(K::LongWait),
+    ),
+    ("threadpool has been blocked", Kind(K::LongWait)),
+    ("disk is full", Kind(K::DiskFull)),
+    ("disk full (", Kind(K::DiskFull)),
+    ("no space left on device", Kind(K::DiskFull)),
+    ("out of disk space", Kind(K::DiskFull)),
+    ("as disk is full", Kind(K::DiskFull)),
+    ("page corruption", Kind(K::Corruption)),
+    ("is marked as crashed", Kind(K::Corruption)),
+    ("is marked as corrupted", Kind(K::Corruption)),
+    ("is corrupted", Kind(K::Corruption)),
+    ("is corrupt; try to repair", Kind(K::Corruption)),
+    ("incorrect key file for table", Kind(K::Corruption)),
+    ("corrupted page", Kind(K::Corruption)),
+    ("apparent corruption", Kind(K::Corruption)),
+    ("corrupt log record", Kind(K::Corruption)),
+    ("checksum mismatch", Kind(K::Corruption)),
+    ("failed to read page", Kind(K::Corruption)),
+    ("unable to read page", Kind(K::Corruption)),
+    (
+        "is missing, corrupt or contains bad data",
+        Kind(K::Corruption),
+    ),
+    ("returned eio", Kind(K::Corruption)),
+    ("input/output error", Kind(K::Corruption)),
+    ("too many open files", Kind(K::OpenFiles)),
+    ("error in accept", Kind(K::OpenFiles)),
+    ("out of memory", Kind(K::OutOfMemory)),
+    ("cannot allocate memory", Kind(K::OutOfMemory)),
+    ("due to out-of-memory", Kind(K::OutOfMemory)),
+    ("std::bad_alloc", Kind(K::OutOfMemory)),
+    ("connection memory limit", Kind(K::MemoryLimit)),
+    ("too many connections", Kind(K::TooManyConnections)),
+    ("max_user_connections' active", Kind(K::TooManyConnections)),
+    (
+        "is blocked because of many connection errors",
+        Kind(K::HostBlocked),
+    ),
+    ("set into offline mode", Kind(K::Offline)),
+    ("setting super_read_only=on", Kind(K::Demoted)),
+    ("setting super_read_only mode on", Kind(K::Demoted)),
+    ("set into read only mode", Kind(K::Demoted)),
+    ("member was expelled from the group", Kind(K::Demoted)),
+    ("this member has left the group", Kind(K::Demoted)),
+    ("will now leave the group", Kind(K::Demoted)),
+    ("received non-primary", Kind(K::Demoted)),
+    ("shifting synced -> open", Kind(K::Demoted)),
+    ("node consistency compromi", Kind(K::Demoted)),
+    ("setting wsrep_ready to false", Kind(K::Demoted)),
+    ("error number ", OsError),
+    ("operating system error ", OsError),
+    ("errno: ", OsError),
+    ("errno= ", OsError),
+    ("errno ", OsError),
+    ("errcode: ", OsError),
+    // How it begins again. XA recovery is announced at clean starts too.
+    ("not shutdown normally", Kind(K::Recovers)),
+    ("starting crash recovery", Kind(K::Recovers)),
+    ("recovering after a crash", Kind(K::Recovers)),
+    ("doing recovery: scanned up to", Kind(K::Recovers)),
+    ("starting as process", Kind(K::Started)),
+    ("source revision", Kind(K::Started)),
+    ("mysql server - start", Kind(K::Started)),
+    ("ready for connections", Kind(K::Ready)),
+];
+
+#[expect(
+    clippy::unwrap_used,
+    reason = "the phrases are constants, and the tests build the automaton"
+)]
+static AUTOMATON: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::Standard)
+        .build(PHRASES.iter().map(|(phrase, _)| phrase))
+        .unwrap()
+});
+
+#[expect(
+    clippy::unwrap_used,
+    reason = "the pattern is a constant, and the tests compile it"
+)]
+static TIME: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r"\d{4}-\d\d-\d\d[T ] ?\d{1,2}:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?|\b\d{6} {1,2}\d{1,2}:\d\d:\d\d|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d",
+    )
+    .unwrap()
+});
+
+impl LogEvent {
+    /// What a line tells; `None`: nothing about lost connections. Of a line of more than 4 KiB the first are looked at;
+    /// bytes that are not UTF-8 do not matter.
+    pub fn read(line: &[u8]) -> Option<Self> {
+        let line = &line[..line.len().min(MAX_LOOK)];
+        let kind = kind(line)?;
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end();
+        // A collector may have put its own time before the server's.
+        let head = cut(text, 0, 160);
+        let (at, rest) = match TIME.find_iter(head).last() {
+            Some(found) => (found.as_str(), &text[found.end()..]),
+            None => ("", text),
+        };
+        Some(Self {
+            at: at.to_owned(),
+            line: cut(rest.trim_start(), 0, MAX_LINE).to_owned(),
+            kind,
+        })
+    }
+}
+
+fn kind(line: &[u8]) -> Option<LogKind> {
+    let mut first: Option<(usize, usize)> = None;
+    for found in AUTOMATON.find_overlapping_iter(line) {
+        let phrase = found.pattern().as_usize();
+        if matches!(PHRASES[phrase].1, Statement) {
+            break;
+        }
+        if first.is_none_or(|(known, _)| phrase < known)
+            && tells(phrase, line, found.end()).is_some()
+        {
+            first = Some((phrase, found.end()));
+        }
+    }
+    let (phrase, end) = first?;
+    tells(phrase, line, end)?
+}
+
+/// What this phrase, which ends there, tells: `None`: nothing after all; `Some(None)`: that the line is none of ours.
+fn tells(phrase: usize, line: &[u8], end: usize) -> Option<Option<LogKind>> {
+    let rest = &line[end..];
+    match PHRASES[phrase].1 {
+        Noise => Some(None),
+        Statement => None,
+        // A temporary table whose directory is full reads as a damaged index.
+        Kind(K::Corruption) if contains(line, b"#sql") && contains(line, b"tmp") => {
+            Some(Some(K::DiskFull))
+        }
+        // A program that comes and goes, not a limit.
+        Kind(K::OpenFiles)
+            if contains(line, b"in accept") && !contains(line, b"many open files") =>
+        {
+            None
+        }
+        Kind(kind) => Some(Some(kind)),
+        Tells::Signal => Some(Some(K::Signal(u8::try_from(number(rest)?).ok()?))),
+        OsError => match number(rest)? {
+            5 => Some(Some(K::Corruption)),
+            12 => Some(Some(K::OutOfMemory)),
+            23 | 24 => Some(Some(K::OpenFiles)),
+            28 | 122 => Some(Some(K::DiskFull)),
+            _ => None,
+        },
+        Tells::Aborted => Some(aborted(line, rest)),
+    }
+}
+
+/// What is behind `Aborted connection`, or the reason alone.
+fn aborted(line: &[u8], rest: &[u8]) -> Option<LogKind> {
+    const REASONS: &[(&[u8], Aborted)] = &[
+        (b"Got timeout reading", Aborted::TimeoutReading),
+        (b"Got timeout writing", Aborted::TimeoutWriting),
+        (b"Got an error reading", Aborted::ErrorReading),
+        (b"Got an error writing", Aborted::ErrorWriting),
+        (b"max_allowed_packet", Aborted::PacketTooLarge),
+        (b"packets out of order", Aborted::OutOfOrder),
+        (b"uncompress communication", Aborted::OutOfOrder),
+        (b"because of inactivity", Aborted::Inactivity),
+        (b"KILLED", Aborted::Killed),
+        (b"Connection was killed", Aborted::Killed),
+        (b"without authentication", Aborted::Unauthenticated),
+        (b"closed normally", Aborted::Normally),
+        (b"RELEASE", Aborted::Normally),
+    ];
+    if contains(rest, b"Too many connections") {
+        return Some(K::TooManyConnections);
+    }
+    if contains(rest, b"connection memory limit") || contains(rest, b"Connection memory limit") {
+        return Some(K::MemoryLimit);
+    }
+    let why = REASONS
+        .iter()
+        .find(|(reason, _)| contains(rest, reason))
+        .map_or(Aborted::Other, |(_, why)| *why);
+    let alone = !contains(line, b"borted connection");
+    let unauthenticated = alone || contains(rest, b"'unauthenticated'");
+    let why = match why {
+        Aborted::TimeoutReading if unauthenticated => Aborted::LoginTimeout,
+        Aborted::ErrorReading if unauthenticated => Aborted::Unauthenticated,
+        why => why,
+    };
+    Some(K::Aborted {
+        thread: number(rest).filter(|_| !alone).unwrap_or(0),
+        why,
+    })
+}
+
+fn contains(line: &[u8], wanted: &[u8]) -> bool {
+    line.windows(wanted.len()).any(|window| window == wanted)
+}
+
+/// The number with which these bytes begin, after white space.
+fn number(rest: &[u8]) -> Option<u64> {
+    let rest = rest.trim_ascii_start();
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
+}
+
+/// At most `limit` bytes of `text` from `at` on, at whole characters.
+pub(crate) fn cut(text: &str, at: usize, limit: usize) -> &str {
+    let mut start = at.min(text.len());
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    let mut end = (start + limit).min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[start..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind_of(line: &str) -> Option<LogKind> {
+        LogEvent::read(line.as_bytes()).map(|event| event.kind)
+    }
+
+    fn of(thread: u64, why: Aborted) -> Option<LogKind> {
+        Some(LogKind::Aborted { thread, why })
+    }
+
+    #[test]
+    fn aborted_connections_have_their_reason_and_their_id() {
+        let cases = [
+            (
+                "2026-11-02  3:04:05 1234 [Warning] Aborted connection 1234 to db: 'shop' user: 'app' host: '10.0.0.7' (Got timeout reading communication packets)",
+                of(1234, Aborted::TimeoutReading),
+            ),
+            (
+                "2026-11-02T03:04:05.123456Z 1234 [Note] [MY-010914] [Server] Aborted connection 1234 to db: 'shop' user: 'app' host: 'web1' (The client was disconnected by the server because of inactivity.).",
+                of(1234, Aborted::Inactivity),
+            ),
+            (
+                "2026-11-02T03:04:05.123456+02:00 7 [Note] Aborted connection 7 to db: 'unconnected' user: 'app' host: 'web1' (Got an error reading communication packets)",
+                of(7, Aborted::ErrorReading),
+            ),
+            (
+                "Nov  2 03:04:05 db1 mariadbd[815]: 2026-11-02  3:04:05 9 [Warning] Aborted connection 9 to db: 'shop' user: 'app' host: 'x' (KILLED)",
+                of(9, Aborted::Killed),
+            ),
+            (
+                "2026-11-02 13:04:05 12 [Warning] Aborted connection 12 to db: 'unconnected' user: 'unauthenticated' host: '10.0.0.7' (This connection closed normally without authentication)",
+                of(12, Aborted::Unauthenticated),
+            ),
+            (
+                "2026-11-02 13:04:05 12 [Warning] Aborted connection 12 to db: 'unconnected' user: 'unauthenticated' host: '10.0.0.7' (Got timeout reading communication packets)",
+                of(12, Aborted::LoginTimeout),
+            ),
+            (
+                "2026-11-02T03:04:05.123456Z 8 [Note] [MY-010914] [Server] Got timeout reading communication packets",
+                of(0, Aborted::LoginTimeout),
+            ),
+            (
+                "2026-11-02 13:04:05 12 [Warning] Aborted connection 12 to db: 'unconnected' user: 'unauthenticated' host: 'connecting host' (Too many connections)",
+                Some(LogKind::TooManyConnections),
+            ),
+            (
+                r#"{ "prio" : 3, "err_code" : 10914, "subsystem" : "Server", "msg" : "Aborted connection 55 to db: 'shop' user: 'app' host: 'x' (Got timeout writing communication packets).", "time" : "2026-11-02T03:04:05.123456Z" }"#,
+                of(55, Aborted::TimeoutWriting),
+            ),
+        ];
+        for (line, kind) in cases {
+            assert_eq!(kind_of(line), kind, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_ends_and_begins_a_server_is_told_apart() {
+        let cases = [
+            (
+                "2026-11-02T03:04:05.1Z 0 [System] [MY-013172] [Server] Received SHUTDOWN from user <via user signal>. Shutting down mysqld (Version: 9.7.4).",
+                LogKind::ShutdownAsked,
+            ),
+            (
+                "2026-11-02  3:04:05 0 [Note] /usr/sbin/mariadbd (initiated by: unknown): Normal shutdown",
+                LogKind::ShutdownAsked,
+            ),
+            (
+                "2026-11-02T03:04:05.1Z 0 [Warning] [MY-010909] [Server] /usr/sbin/mysqld: Forcing close of thread 12  user: 'app'.",
+                LogKind::ShutdownAsked,
+            ),
+            (
+                "2026-11-02  3:04:05 0 [Note] /usr/sbin/mariadbd: Shutdown complete",
+                LogKind::ShutDown,
+            ),
+            ("03:04:05 UTC - mysqld got signal 11 ;", LogKind::Signal(11)),
+            (
+                "261102  3:04:05 [ERROR] /usr/sbin/mariadbd got signal 6 ;",
+                LogKind::Signal(6),
+            ),
+            (
+                "2026-11-02T03:04:05.1Z 1 [ERROR] [MY-013183] [InnoDB] Assertion failure: fil0fil.cc:100:x == y thread 139",
+                LogKind::Assertion,
+            ),
+            (
+                "2026-11-02T03:04:05.1Z 1 [Note] [MY-012551] [InnoDB] Database was not shutdown normally!",
+                LogKind::Recovers,
+            ),
+            (
+                "2026-11-02  3:04:05 0 [Note] InnoDB: Starting crash recovery from checkpoint LSN=45056",
+                LogKind::Recovers,
+            ),
+            (
+                "2026-11-02  3:04:05 0 [Note] Starting MariaDB 10.11.19-MariaDB source revision abc as process 4711",
+                LogKind::Started,
+            ),
+            (
+                "2026-11-02T03:04:05.1Z 0 [System] [MY-010931] [Server] /usr/sbin/mysqld: ready for connections. Version: '9.7.4'",
+                LogKind::Ready,
+            ),
+            (
+                "mariadb.service: Main process exited, code=killed, status=9/KILL",
+                LogKind::KilledBySignal9,
+            ),
+            (
+                "mariadb.service: Failed with result 'oom-kill'.",
+                LogKind::OomKilled,
+            ),
+        ];
+        for (line, kind) in cases {
+            assert_eq!(kind_of(line), Some(kind), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_full_damaged_or_stuck_is_told_apart() {
+        let cases = [
+            (
+                "[ERROR] mysqld: Disk is full writing './binlog.000003' (Errcode: 28 \"No space left on device\"). Waiting for someone to free space...",
+                LogKind::DiskFull,
+            ),
+            (
+                "[ERROR] [MY-012639] [InnoDB] Write to file ./ibdata1 failed at offset 0, 1 bytes should have been written, only 0 were written. Operating system error number 28.",
+                LogKind::DiskFull,
+            ),
+            (
+                "[ERROR] [FATAL] InnoDB: pwrite(\"ib_logfile0\") returned -1, operating system error 28",
+                LogKind::DiskFull,
+            ),
+            (
+                "[ERROR] Incorrect key file for table '/tmp/#sql_1a2_0.MAI'; try to repair it",
+                LogKind::DiskFull,
+            ),
+            (
+                "[ERROR] mysqld: Table './shop/orders' is marked as crashed and should be repaired",
+                LogKind::Corruption,
+            ),
+            (
+                "[ERROR] [MY-011906] [InnoDB] Database page corruption on disk or a failed file read of page [page id: space=5]",
+                LogKind::Corruption,
+            ),
+            (
+                "[Warning] [MY-012985] [InnoDB] A long semaphore wait:",
+                LogKind::LongWait,
+            ),
+            (
+                "[ERROR] Error in accept: Too many open files",
+                LogKind::OpenFiles,
+            ),
+            (
+                "[ERROR] Can't open file: './shop/orders.frm' (errno: 24)",
+                LogKind::OpenFiles,
+            ),
+            (
+                "[ERROR] mysqld: Out of memory (Needed 128917 bytes)",
+                LogKind::OutOfMemory,
+            ),
+            (
+                "[ERROR] [MY-013833] [Server] Connection closed. Connection memory limit 2097152 bytes exceeded. Consumed 2105344 bytes.",
+                LogKind::MemoryLimit,
+            ),
+            (
+                "[System] [MY-011565] [Repl] Plugin group_replication reported: 'Setting super_read_only=ON.'",
+                LogKind::Demoted,
+            ),
+        ];
+        for (line, kind) in cases {
+            assert_eq!(kind_of(line), Some(kind), "{line}");
+        }
+    }
+
+    #[test]
+    fn others_texts_tell_nothing() {
+        for line in [
+            "",
+            "2026-11-02 03:04:05 0 [Note] InnoDB: Buffer pool(s) load completed at 261102  3:04:05",
+            "[Warning] Unsafe statement written to the binary log using statement format. Statement: INSERT INTO t VALUES ('mysqld got signal 11')",
+            "[Note] Event Scheduler: [app].[shop.clean] Disk is full",
+            "[ERROR] Slave I/O: error reconnecting to master 'repl@db:3306' - Too many connections, Internal MariaDB error code: 1040",
+            "[System] [MY-010229] [Server] Starting XA crash recovery...",
+            "[System] [MY-011323] [Server] X Plugin ready for connections.",
+            "[Note] InnoDB: Setting file './ibtmp1' size to 12 MB. Physically writing the file full; Please wait ...",
+            "[ERROR] Error in accept: Bad file descriptor",
+            "[ERROR] Operating system error number 2 in a file operation.",
+            "mysqld invoked oom-killer: gfp_mask=0x100cca",
+        ] {
+            assert_eq!(kind_of(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_servers_own_time_is_kept() {
+        let event = LogEvent::read(
+            b"Nov  2 03:04:09 db1 mariadbd[815]: 2026-11-02  3:04:05 0 [Note] mariadbd: Shutdown complete\r",
+        )
+        .unwrap();
+        assert_eq!(event.at, "2026-11-02  3:04:05");
+        assert_eq!(event.line, "0 [Note] mariadbd: Shutdown complete");
+        let long = format!("Aborted connection 1 to db ({})", "x".repeat(1 << 20));
+        assert!(LogEvent::read(long.as_bytes()).unwrap().line.len() <= MAX_LINE);
+        assert!(LogEvent::read(b"\xff\xfe got signal 11 \xff").is_some());
+    }
+}

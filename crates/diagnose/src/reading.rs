@@ -1,0 +1,497 @@
+//! Files that people have: error logs, kernel logs, dumps and clients' messages, in any mixture, as findings.
+//!
+//! Lines are taken one by one, and what they take of memory is bounded, however long the files are.
+
+use std::collections::BTreeMap;
+
+use crate::client::ClientMessage;
+use crate::dump::Dump;
+use crate::evidence::{Boot, Evidence, Kernel, Log, Product, Server, Variables};
+use crate::kernel::{KernelEvent, KernelKind};
+use crate::log::{Aborted, LogEvent, LogKind};
+use crate::told::Told;
+use crate::verdict::{Verdict, diagnose};
+
+/// Findings that are kept; what comes after is only counted.
+const MAX_FINDINGS: usize = 1000;
+
+/// Lines of one end of a server that are kept.
+const MAX_EVENTS: usize = 32;
+
+/// Lines of the kernel's log that are kept.
+const MAX_KERNEL: usize = 256;
+
+/// Lines that one client's message may be wrapped over.
+const MAX_WRAPPED: usize = 12;
+
+/// Something in the files that was, or explains, a lost connection.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Finding {
+    /// When it was first seen, as the file has it; empty: it does not say.
+    pub first: String,
+    /// When it was last seen.
+    pub last: String,
+    /// How often.
+    pub count: u64,
+    /// What is known about it.
+    pub evidence: Evidence,
+    /// What it comes to.
+    pub verdict: Verdict,
+}
+
+/// Takes lines, gives findings.
+#[derive(Debug, Default)]
+pub struct Reading {
+    server: Option<Server>,
+    variables: Variables,
+    kernel: Vec<KernelEvent>,
+    kernel_seen: bool,
+    log_seen: bool,
+    /// The server ran when the log was last heard of.
+    runs: bool,
+    end: Vec<LogEvent>,
+    ended: bool,
+    found: Vec<Found>,
+    dropped: u64,
+    dump: Dump,
+    wrapped: Vec<String>,
+}
+
+/// A finding in the making.
+#[derive(Debug)]
+struct Found {
+    first: String,
+    last: String,
+    count: u64,
+    kind: FoundKind,
+}
+
+#[derive(Debug)]
+enum FoundKind {
+    /// The server ended, or stood still.
+    End(Vec<LogEvent>),
+    /// One connection ended.
+    Aborted(LogEvent),
+    /// A client said something.
+    Client(ClientMessage),
+}
+
+impl Finding {
+    /// What it comes to, in words for its server.
+    pub fn told(&self) -> Told {
+        self.verdict
+            .told(self.evidence.server.map(|server| server.product))
+    }
+}
+
+impl Reading {
+    /// Takes the next line of a file, with or without its end.
+    pub fn line(&mut self, line: &[u8]) {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        self.look_for_server(line);
+        if let Some(event) = KernelEvent::read(line) {
+            self.unwrap_message();
+            self.kernel_seen = true;
+            if self.kernel.len() < MAX_KERNEL {
+                self.kernel.push(event);
+            }
+            return;
+        }
+        if let Some(event) = LogEvent::read(line) {
+            self.unwrap_message();
+            self.log_seen = true;
+            self.log_event(event);
+            return;
+        }
+        let text = String::from_utf8_lossy(&line[..line.len().min(8 << 10)]);
+        if let Some((name, value)) = self.dump.read(&text) {
+            self.unwrap_message();
+            self.variables.0.insert(name.to_owned(), value);
+            return;
+        }
+        self.message_line(&text);
+    }
+
+    /// A file ends: what comes next does not belong to its last line.
+    pub fn end_of_file(&mut self) {
+        self.unwrap_message();
+        self.close_end();
+        self.runs = false;
+    }
+
+    /// All that was found, in the order in which it was first seen, and how much more was not kept.
+    pub fn finish(mut self) -> (Vec<Finding>, u64) {
+        self.end_of_file();
+        let found = std::mem::take(&mut self.found);
+        let unexplained = found
+            .iter()
+            .filter(
+                |found| matches!(&found.kind, FoundKind::End(events) if !explains_itself(events)),
+            )
+            .count();
+        let findings = found
+            .into_iter()
+            .map(|found| self.finding(found, unexplained == 1))
+            .collect();
+        (findings, self.dropped)
+    }
+
+    fn finding(&self, found: Found, only_end: bool) -> Finding {
+        let mut evidence = Evidence {
+            server: self.server,
+            variables: self.variables.clone(),
+            ..Evidence::default()
+        };
+        match found.kind {
+            FoundKind::End(events) => {
+                let lives = !events.iter().any(|event| ends_process(event.kind));
+                if !lives {
+                    evidence.aside.boot = Some(Boot::Restarted(None));
+                }
+                // The kernel's log may be of another day: it is only taken for an end that nothing else explains.
+                if self.kernel_seen && only_end && !explains_itself(&events) {
+                    evidence.kernel = Some(Kernel {
+                        events: self.kernel.clone(),
+                        group_kills: None,
+                    });
+                }
+                evidence.log = Some(Log {
+                    events,
+                    thread: None,
+                });
+            }
+            FoundKind::Aborted(event) => {
+                evidence.log = Some(Log {
+                    events: vec![event],
+                    thread: None,
+                });
+            }
+            FoundKind::Client(message) => evidence.client = Some(message),
+        }
+        Finding {
+            first: found.first,
+            last: found.last,
+            count: found.count,
+            verdict: diagnose(&evidence),
+            evidence,
+        }
+    }
+
+    fn log_event(&mut self, event: LogEvent) {
+        match event.kind {
+            LogKind::Aborted { why, .. } => {
+                if !matches!(why, Aborted::Normally | Aborted::Other) {
+                    self.count_aborted(event);
+                }
+            }
+            LogKind::Ready => {
+                self.close_end();
+                self.runs = true;
+            }
+            LogKind::Started => {
+                if self.runs && !self.ended {
+                    // It runs in the log, and begins anew: nothing was written at its end.
+                    self.push_end(LogEvent {
+                        kind: LogKind::Recovers,
+                        line: format!("{} (and no end of the server before it)", event.line),
+                        ..event
+                    });
+                }
+                self.runs = false;
+                self.ended = false;
+            }
+            LogKind::ShutDown => {
+                self.ended = true;
+                self.runs = false;
+                self.push_end(event);
+            }
+            LogKind::ClosedByTimeout => self.count_aborted(event),
+            LogKind::TooManyConnections
+            | LogKind::HostBlocked
+            | LogKind::MemoryLimit
+            | LogKind::OpenFiles => self.count_aborted(event),
+            kind => {
+                self.ended |= ends_process(kind) && kind != LogKind::Recovers;
+                self.push_end(event);
+            }
+        }
+    }
+
+    /// Something that ends the server, or belongs to its end.
+    fn push_end(&mut self, event: LogEvent) {
+        let known = self.end.iter().any(|known| known.kind == event.kind);
+        if !known && self.end.len() < MAX_EVENTS {
+            self.end.push(event);
+        }
+    }
+
+    /// The server runs again, or the file ends: what was gathered about its end is a finding.
+    fn close_end(&mut self) {
+        let events = std::mem::take(&mut self.end);
+        self.ended = false;
+        // A last word without anything before it is the rest of an older shutdown.
+        if events.iter().all(|event| event.kind == LogKind::ShutDown) {
+            return;
+        }
+        let (first, last) = match (events.first(), events.last()) {
+            (Some(first), Some(last)) => (first.at.clone(), last.at.clone()),
+            _ => return,
+        };
+        self.keep(Found {
+            first,
+            last,
+            count: 1,
+            kind: FoundKind::End(events),
+        });
+    }
+
+    /// One more connection with this reason.
+    fn count_aborted(&mut self, event: LogEvent) {
+        let same = self.found.iter_mut().find(|found| match &found.kind {
+            FoundKind::Aborted(known) => same_reason(known.kind, event.kind),
+            _ => false,
+        });
+        match same {
+            Some(found) => {
+                found.count += 1;
+                found.last = event.at;
+            }
+            None => self.keep(Found {
+                first: event.at.clone(),
+                last: event.at.clone(),
+                count: 1,
+                kind: FoundKind::Aborted(event),
+            }),
+        }
+    }
+
+    /// A line that is none of the others' may be a part of a client's message.
+    fn message_line(&mut self, text: &str) {
+        let text = text.trim();
+        if text.is_empty() {
+            self.unwrap_message();
+            return;
+        }
+        if self.wrapped.len() == MAX_WRAPPED {
+            self.unwrap_message();
+        }
+        self.wrapped.push(text.to_owned());
+    }
+
+    /// The lines gathered so far are one paste.
+    fn unwrap_message(&mut self) {
+        let lines = std::mem::take(&mut self.wrapped);
+        if lines.is_empty() {
+            return;
+        }
+        // Each line by itself, if several of them are messages; else all of them are one.
+        let single: Vec<ClientMessage> = lines
+            .iter()
+            .filter_map(|line| ClientMessage::read(line))
+            .collect();
+        let messages = if single.len() > 1 && single.iter().all(|message| message.code.is_some()) {
+            single
+        } else {
+            ClientMessage::read(&lines.join("\n")).into_iter().collect()
+        };
+        for message in messages {
+            self.count_message(message);
+        }
+    }
+
+    fn count_message(&mut self, message: ClientMessage) {
+        let same = self.found.iter_mut().find(|found| match &found.kind {
+            FoundKind::Client(known) => {
+                (known.code, known.moment, known.timed_out, known.os_error)
+                    == (
+                        message.code,
+                        message.moment,
+                        message.timed_out,
+                        message.os_error,
+                    )
+            }
+            _ => false,
+        });
+        match same {
+            Some(found) => found.count += 1,
+            None => self.keep(Found {
+                first: String::new(),
+                last: String::new(),
+                count: 1,
+                kind: FoundKind::Client(message),
+            }),
+        }
+    }
+
+    fn keep(&mut self, found: Found) {
+        if self.found.len() < MAX_FINDINGS {
+            self.found.push(found);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// Which server writes this.
+    fn look_for_server(&mut self, line: &[u8]) {
+        if self.server.is_some() {
+            return;
+        }
+        let has = |wanted: &[u8]| line.windows(wanted.len()).any(|window| window == wanted);
+        let product = if has(b"MariaDB") || has(b"mariadbd") {
+            Product::MariaDb
+        } else if has(b"[MY-0") || has(b"MySQL Community") || has(b"Percona Server") {
+            Product::MySql
+        } else {
+            return;
+        };
+        self.server = Some(Server {
+            product,
+            version: 0,
+        });
+    }
+}
+
+/// Whether lines of the log are about the same reason.
+fn same_reason(one: LogKind, other: LogKind) -> bool {
+    match (one, other) {
+        (LogKind::Aborted { why, .. }, LogKind::Aborted { why: other, .. }) => why == other,
+        _ => one == other,
+    }
+}
+
+/// Whether a server that writes this is at its end, or has been.
+fn ends_process(kind: LogKind) -> bool {
+    matches!(
+        kind,
+        LogKind::ShutdownAsked
+            | LogKind::ShutDown
+            | LogKind::Signal(_)
+            | LogKind::Assertion
+            | LogKind::Recovers
+            | LogKind::KilledBySignal9
+            | LogKind::OomKilled
+    )
+}
+
+/// Whether the log tells why the server ended.
+fn explains_itself(events: &[LogEvent]) -> bool {
+    events.iter().any(|event| {
+        !matches!(
+            event.kind,
+            LogKind::Recovers | LogKind::ShutDown | LogKind::KilledBySignal9
+        )
+    })
+}
+
+impl Kernel {
+    /// Whether it holds a server's process that was killed for memory.
+    pub fn killed_a_server(&self) -> bool {
+        self.events
+            .iter()
+            .any(|event| event.kind == KernelKind::OomKill { server: true })
+    }
+}
+
+/// Findings by what they come to, those that were seen most often first.
+pub fn by_answer(findings: &[Finding]) -> Vec<(&'static str, u64)> {
+    let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for finding in findings {
+        *counts.entry(finding.verdict.answer.name()).or_default() += finding.count;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(text: &str) -> Vec<(&'static str, u64)> {
+        let mut reading = Reading::default();
+        for line in text.split_inclusive('\n') {
+            reading.line(line.as_bytes());
+        }
+        let (findings, dropped) = reading.finish();
+        assert_eq!(dropped, 0);
+        findings
+            .iter()
+            .map(|finding| (finding.verdict.answer.name(), finding.count))
+            .collect()
+    }
+
+    #[test]
+    fn a_log_of_several_ends_is_several_findings() {
+        let log = "\
+2026-11-02  3:00:00 0 [Note] mariadbd: ready for connections.
+2026-11-02  3:04:05 12 [Warning] Aborted connection 12 to db: 'shop' user: 'app' host: 'x' (Got timeout reading communication packets)
+2026-11-02  3:04:06 13 [Warning] Aborted connection 13 to db: 'shop' user: 'app' host: 'x' (Got timeout reading communication packets)
+2026-11-02  3:05:00 0 [Note] mariadbd (initiated by: unknown): Normal shutdown
+2026-11-02  3:05:01 0 [Note] mariadbd: Shutdown complete
+2026-11-02  3:06:00 0 [Note] Starting MariaDB 10.11.19-MariaDB source revision x as process 1
+2026-11-02  3:06:01 0 [Note] mariadbd: ready for connections.
+261102  3:07:00 [ERROR] mariadbd got signal 11 ;
+2026-11-02  3:07:05 0 [Note] Starting MariaDB 10.11.19-MariaDB source revision x as process 2
+2026-11-02  3:07:05 0 [Note] InnoDB: Starting crash recovery from checkpoint LSN=45056
+2026-11-02  3:07:06 0 [Note] mariadbd: ready for connections.
+2026-11-02  3:08:00 0 [Note] Starting MariaDB 10.11.19-MariaDB source revision x as process 3
+2026-11-02  3:08:01 0 [Note] mariadbd: ready for connections.
+";
+        assert_eq!(
+            answers(log),
+            [
+                ("read-timeout", 2),
+                ("shutdown", 1),
+                ("crash", 1),
+                ("killed-from-outside", 1)
+            ]
+        );
+        let with_windows_ends = log.replace('\n', "\r\n");
+        assert_eq!(answers(&with_windows_ends), answers(log));
+        let kernel =
+            format!("{log}[1.2] Out of memory: Killed process 3 (mariadbd) total-vm:1kB\n");
+        assert_eq!(answers(&kernel).last(), Some(&("out-of-memory", 1)));
+    }
+
+    #[test]
+    fn a_first_start_is_no_finding() {
+        let log = "\
+2026-11-02T03:00:00.0Z 0 [System] [MY-010116] [Server] /usr/sbin/mysqld (mysqld 9.7.4) starting as process 1
+2026-11-02T03:00:01.0Z 0 [System] [MY-010931] [Server] /usr/sbin/mysqld: ready for connections. Version: '9.7.4'
+";
+        assert_eq!(answers(log), []);
+    }
+
+    #[test]
+    fn clients_messages_are_found_between_other_lines() {
+        let paste = "\
+Hello, since yesterday our job fails:
+
+(2013, 'Lost connection to MySQL server during query (timed out)')
+
+What can I do?
+wait_timeout = 28800
+";
+        assert_eq!(answers(paste), [("client-timeout", 1)]);
+        let idle = "com.mysql.cj.jdbc.exceptions.CommunicationsException: The last packet successfully received from the\n\
+            server was 30,000,000 milliseconds ago. The last packet sent successfully to the server was 30,000,001\n\
+            milliseconds ago. is longer than the server configured value of 'wait_timeout'.\n\
+            \n| wait_timeout | 28800 |\n";
+        assert_eq!(answers(idle), [("idle-timeout", 1)]);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut reading = Reading::default();
+        for thread in 0..3_000 {
+            reading.line(format!("x Aborted connection {thread} to db: 'a' user: 'b' host: 'c' (Got an error reading communication packets)").as_bytes());
+            reading.line(b"mysqld got signal 11 ;");
+            reading.line(b"mysqld: ready for connections.");
+            reading.line(b"words that mean nothing");
+        }
+        let (findings, dropped) = reading.finish();
+        assert_eq!(findings.len(), MAX_FINDINGS);
+        assert_eq!(dropped, 3_001 - MAX_FINDINGS as u64);
+    }
+}

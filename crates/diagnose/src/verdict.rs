@@ -1,0 +1,198 @@
+//! The decision: what is proved, what is refuted, and what is left.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cause::{Cause, Class};
+use crate::causes::RULES;
+use crate::evidence::Evidence;
+use crate::rule::{Rule, Step};
+use crate::signs::RESTARTED;
+
+/// The answer to why a connection was lost.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Verdict {
+    /// It.
+    pub answer: Answer,
+    /// What it rests on, in sentences without a full stop.
+    pub evidence: Vec<String>,
+    /// Causes that are proved as well: what the answer brought about, or what came on top.
+    pub also: Vec<Cause>,
+    /// The causes that are neither proved nor refuted, the likeliest first; with a proof, none.
+    pub candidates: Vec<Candidate>,
+    /// What would decide between them.
+    pub question: Option<&'static str>,
+    /// What to do: about the answer, else about the likeliest candidate.
+    pub fix: Vec<Step>,
+}
+
+/// Why a connection was lost, as far as the evidence tells.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Answer {
+    /// This is why.
+    Cause(Cause, Certainty),
+    /// One of these, which this evidence cannot tell apart.
+    Class(&'static Class),
+    /// Nobody can say.
+    Unknown,
+}
+
+impl Answer {
+    /// Its stable name: that of the cause or the class, or `unknown`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cause(cause, _) => cause.name(),
+            Self::Class(class) => class.name,
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether this answer says that it may have been that cause.
+    pub fn allows(self, cause: Cause) -> bool {
+        match self {
+            Self::Cause(answer, _) => answer == cause,
+            Self::Class(class) => class.members.contains(&cause),
+            Self::Unknown => true,
+        }
+    }
+}
+
+/// How sure an answer is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Certainty {
+    /// Something was seen that nothing else brings about.
+    Proved,
+    /// Everything else is refuted.
+    NothingElseFits,
+}
+
+/// A cause that may have been it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The cause.
+    pub cause: Cause,
+    /// What speaks for it, beyond that nothing speaks against it.
+    pub hints: Vec<String>,
+}
+
+/// Why the connection was lost.
+pub fn diagnose(evidence: &Evidence) -> Verdict {
+    let looked: Vec<Look> = RULES.iter().map(|rule| Look::at(rule, evidence)).collect();
+    let proved: Vec<&Look> = looked
+        .iter()
+        .filter(|look| !look.proofs.is_empty() && look.against.is_empty())
+        .collect();
+    let brought = |look: &Look| {
+        proved
+            .iter()
+            .any(|other| other.rule.brings.contains(&look.rule.cause))
+    };
+    let answer = proved
+        .iter()
+        .filter(|look| !brought(look))
+        .max_by_key(|look| look.proofs.len());
+    if let Some(answer) = answer {
+        return Verdict {
+            answer: Answer::Cause(answer.rule.cause, Certainty::Proved),
+            evidence: answer.proofs.clone(),
+            also: proved
+                .iter()
+                .map(|look| look.rule.cause)
+                .filter(|cause| *cause != answer.rule.cause)
+                .collect(),
+            candidates: Vec::new(),
+            question: None,
+            fix: (answer.rule.fix)(evidence),
+        };
+    }
+    left_over(&looked, evidence)
+}
+
+/// Nothing is proved: what is not refuted is left.
+fn left_over(looked: &[Look], evidence: &Evidence) -> Verdict {
+    let mut open: Vec<&Look> = looked
+        .iter()
+        .filter(|look| look.against.is_empty())
+        .collect();
+    open.sort_by_key(|look| (std::cmp::Reverse(look.hints.len()), look.rule.cause));
+    let causes: Vec<Cause> = open.iter().map(|look| look.rule.cause).collect();
+    let answer = match causes[..] {
+        [] => Answer::Unknown,
+        [cause] => Answer::Cause(cause, Certainty::NothingElseFits),
+        _ => Class::of(&causes).map_or(Answer::Unknown, Answer::Class),
+    };
+    let mut sentences: Vec<String> = open.iter().flat_map(|look| look.hints.clone()).collect();
+    sentences.extend(weightiest(looked));
+    let likeliest = open.first().map(|look| look.rule);
+    Verdict {
+        answer,
+        evidence: sentences,
+        also: Vec::new(),
+        candidates: open
+            .iter()
+            .map(|look| Candidate {
+                cause: look.rule.cause,
+                hints: look.hints.clone(),
+            })
+            .collect(),
+        question: likeliest
+            .filter(|_| causes.len() > 1)
+            .map(|rule| rule.question),
+        fix: likeliest.map_or_else(Vec::new, |rule| (rule.fix)(evidence)),
+    }
+}
+
+/// Sentences that tell why something is ruled out, for one answer.
+const MAX_AGAINST: usize = 4;
+
+/// The sentences that rule out most.
+fn weightiest(looked: &[Look]) -> Vec<String> {
+    let mut counted: Vec<(usize, &String)> = Vec::new();
+    for sentence in looked.iter().flat_map(|look| &look.against) {
+        match counted.iter_mut().find(|(_, known)| *known == sentence) {
+            Some((count, _)) => *count += 1,
+            None => counted.push((1, sentence)),
+        }
+    }
+    // A stable sort: among equals, what rules out the likelier causes first.
+    counted.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    counted
+        .into_iter()
+        .take(MAX_AGAINST)
+        .map(|(_, sentence)| sentence.clone())
+        .collect()
+}
+
+/// What the evidence says about one rule.
+struct Look {
+    rule: &'static Rule,
+    proofs: Vec<String>,
+    against: Vec<String>,
+    hints: Vec<String>,
+}
+
+impl Look {
+    fn at(rule: &'static Rule, evidence: &Evidence) -> Self {
+        let seen = |signs: &[crate::rule::Sign]| {
+            signs
+                .iter()
+                .filter_map(|sign| (sign.seen)(evidence))
+                .collect()
+        };
+        let mut against: Vec<String> = seen(rule.refutations);
+        if !rule.cause.ends_server() {
+            against.extend((RESTARTED.seen)(evidence));
+        }
+        if let Some((why, line)) = evidence.logged_reason()
+            && !why.allows(rule.cause)
+        {
+            against.push(format!("the server's error log says: {line}"));
+        }
+        Self {
+            rule,
+            proofs: seen(rule.proofs),
+            against,
+            hints: seen(rule.hints),
+        }
+    }
+}
