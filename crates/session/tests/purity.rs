@@ -9,7 +9,12 @@
 use std::path::Path;
 use std::process::Command;
 
-const PURE: &[&str] = &["steadfast-wire", "steadfast-sql", "steadfast-session"];
+const PURE: &[&str] = &[
+    "steadfast-wire",
+    "steadfast-sql",
+    "steadfast-session",
+    "steadfast-diagnose",
+];
 
 /// Crates that are, or bring, a runtime, sockets or a clock.
 const FORBIDDEN: &[&str] = &[
@@ -60,7 +65,7 @@ fn pure_crates_depend_on_no_runtime_socket_or_clock() {
 
 #[test]
 fn pure_crates_look_at_no_clock_and_draw_no_random_number() {
-    for package in ["wire", "sql", "session"] {
+    for package in ["wire", "sql", "session", "diagnose"] {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("..")
             .join(package)

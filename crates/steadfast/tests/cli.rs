@@ -27,7 +27,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn every_command_has_help_with_an_example_and_exit_codes() {
-    for command in ["serve", "demo", "ledger"] {
+    for command in ["serve", "demo", "ledger", "why"] {
         let help = output(&[command, "--help"]);
         assert_eq!(help.status.code(), Some(0));
         let help = text(&help.stdout);
@@ -47,6 +47,7 @@ fn help_texts() {
         ("demo", &["demo", "--help"]),
         ("ledger", &["ledger", "--help"]),
         ("ledger_install", &["ledger", "install", "--help"]),
+        ("why", &["why", "--help"]),
     ] {
         insta::assert_snapshot!(name, text(&output(args).stdout));
     }
@@ -182,4 +183,64 @@ fn an_address_in_use_is_1_with_the_cure() {
         assert_eq!(got.status.code(), Some(1), "{stderr}");
         assert!(stderr.contains(&taken) && stderr.contains(flag), "{stderr}");
     }
+}
+
+/// Lines of several logs, as somebody would paste them.
+const PASTED: &str = "\
+> Nov  2 03:04:05 db1 mariadbd[815]: 2026-11-02  3:04:05 0 [Note] Starting MariaDB 10.11.19-MariaDB source revision x as process 815\r
+> Nov  2 03:04:06 db1 mariadbd[815]: 2026-11-02  3:04:06 0 [Note] /usr/sbin/mariadbd: ready for connections.\r
+> Nov  2 04:00:00 db1 mariadbd[815]: 2026-11-02  4:00:00 71 [Warning] Aborted connection 71 to db: 'shop' user: 'app' host: '10.0.0.7' (Got a packet bigger than 'max_allowed_packet' bytes)\r
+[64377.426677] Memory cgroup out of memory: Killed process 815 (mariadbd) total-vm:2097152kB, anon-rss:1048576kB\r
+> Nov  2 05:00:09 db1 mariadbd[902]: 2026-11-02  5:00:09 0 [Note] Starting MariaDB 10.11.19-MariaDB source revision x as process 902\r
+> Nov  2 05:00:09 db1 mariadbd[902]: 2026-11-02  5:00:09 0 [Note] InnoDB: Starting crash recovery from checkpoint LSN=45056\r
+> Nov  2 05:00:10 db1 mariadbd[902]: 2026-11-02  5:00:10 0 [Note] /usr/sbin/mariadbd: ready for connections.\r
+";
+
+#[test]
+fn why_explains_what_is_pasted() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pasted.txt");
+    fs::write(&file, PASTED).unwrap();
+    let file = file.to_str().unwrap();
+    let got = output(&["why", "--from", file]);
+    assert_eq!(got.status.code(), Some(0));
+    insta::assert_snapshot!("why_from", text(&got.stdout));
+
+    let got = output(&["why", "--json", "--from", file]);
+    let json: serde_json::Value = serde_json::from_slice(&got.stdout).unwrap();
+    let answers: Vec<&str> = json["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| finding["answer"].as_str().unwrap())
+        .collect();
+    assert_eq!(answers, ["packet-too-large", "out-of-memory"]);
+    assert_eq!(json["findings"][1]["certainty"], "proved");
+}
+
+#[test]
+fn why_reads_the_standard_input_and_says_so_when_nothing_is_in_it() {
+    let mut child = steadfast(&["why", "--from", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"all is well\n\xff\xfe\n").unwrap();
+    drop(stdin);
+    let got = child.wait_with_output().unwrap();
+    assert_eq!(got.status.code(), Some(0));
+    let stdout = text(&got.stdout);
+    assert!(
+        stdout.starts_with("Nothing here tells of a lost connection"),
+        "{stdout}"
+    );
+
+    let got = output(&["why", "--from", "/nowhere/error.log"]);
+    assert_eq!(got.status.code(), Some(1));
+    let stderr = text(&got.stderr);
+    assert!(
+        stderr.starts_with("steadfast: /nowhere/error.log cannot be read"),
+        "{stderr}"
+    );
 }

@@ -134,14 +134,19 @@ impl Tap {
     }
 
     fn request(&mut self, connection: u64, bytes: &[u8]) {
-        if self.armed.contains(&connection) && is_commit(bytes) {
-            self.armed.remove(&connection);
+        for command in commands(bytes) {
+            self.command(connection, command);
+        }
+    }
+
+    fn command(&mut self, connection: u64, command: &[u8]) {
+        if is_commit(command) && self.armed.remove(&connection) {
             self.cut.insert(connection);
         }
-        if bytes.get(4) == Some(&COM_STMT_PREPARE) {
+        if command.first() == Some(&COM_STMT_PREPARE) {
             return;
         }
-        let Some(marker) = markers(bytes).into_iter().next() else {
+        let Some(marker) = markers(command).into_iter().next() else {
             return;
         };
         let Some(case) = Case::of_marker(&marker) else {
@@ -178,9 +183,23 @@ impl Tap {
     }
 }
 
-fn is_commit(bytes: &[u8]) -> bool {
-    bytes
-        .get(5..11)
+/// The commands in bytes that begin with one: COM_STMT_CLOSE, which has no answer, may have come together with the next.
+/// A command that goes on in the next bytes ends with these.
+fn commands(bytes: &[u8]) -> Vec<&[u8]> {
+    let mut found = Vec::new();
+    let mut rest = bytes;
+    while let [a, b, c, _, payload @ ..] = rest {
+        let length = usize::from(*a) | usize::from(*b) << 8 | usize::from(*c) << 16;
+        let (command, next) = payload.split_at(length.min(payload.len()));
+        found.push(command);
+        rest = next;
+    }
+    found
+}
+
+fn is_commit(command: &[u8]) -> bool {
+    command
+        .get(1..7)
         .is_some_and(|text| text.eq_ignore_ascii_case(b"commit"))
 }
 
@@ -214,8 +233,11 @@ impl Counter {
         let seen: Arc<Mutex<BTreeMap<String, u32>>> = Arc::default();
         let sees = Arc::clone(&seen);
         link.set_tap(move |direction, _, bytes| {
-            if direction == Direction::ToServer && bytes.get(4) != Some(&COM_STMT_PREPARE) {
-                for marker in markers(bytes) {
+            if direction == Direction::ToServer {
+                let executed = commands(bytes)
+                    .into_iter()
+                    .filter(|command| command.first() != Some(&COM_STMT_PREPARE));
+                for marker in executed.flat_map(markers) {
                     *lock(&sees).entry(marker).or_default() += 1;
                 }
             }
@@ -244,6 +266,23 @@ mod tests {
         assert_eq!(found, ["retries/commit/a.b/"]);
         assert_eq!(markers(b"\x11retries/write/x/\0\0"), ["retries/write/x/"]);
         assert!(markers(b"retries/commit").is_empty());
+    }
+
+    #[test]
+    fn a_commit_behind_a_command_without_an_answer_is_seen() {
+        let (orders, _taken) = channel();
+        let mut tap = Tap {
+            struck: Arc::default(),
+            orders,
+            armed: BTreeSet::from([1]),
+            cut: BTreeSet::new(),
+        };
+        let close_and_commit = b"\x05\0\0\0\x19\x01\0\0\0\x07\0\0\0\x03commit";
+        tap.look(Direction::ToServer, 1, close_and_commit);
+        assert_eq!(
+            tap.look(Direction::ToClient, 1, b"ok"),
+            Verdict::CutBefore(Cut::Fin)
+        );
     }
 
     #[test]

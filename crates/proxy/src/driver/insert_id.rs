@@ -106,7 +106,11 @@ impl Driver {
             InsertId::Told(handle) => Some(handle),
         };
         let drawn = self.drawn_at_start.clone();
-        Ok(self.right_insert_id(told, drawn).await?.is_some())
+        let right = self.right_insert_id(told, drawn).await?.is_some();
+        if right {
+            self.core.step(Event::InsertIdProved(true));
+        }
+        Ok(right)
     }
 
     /// Before an INSERT is replayed whose id happens to be the one that was restored: afterwards nobody could tell whether

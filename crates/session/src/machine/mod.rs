@@ -124,6 +124,8 @@ pub struct Session {
     insert_id: InsertId,
     /// The same when the open transaction began: where its replay begins.
     insert_id_at_start: InsertId,
+    /// A statement of the last replay has found LAST_INSERT_ID() to be what it was.
+    insert_id_replayed: bool,
     /// How often the open transaction has been replayed.
     replays: u8,
 }
@@ -142,6 +144,7 @@ impl Session {
             stale: Observes::empty(),
             insert_id: InsertId::Known,
             insert_id_at_start: InsertId::Known,
+            insert_id_replayed: false,
             replays: 0,
         }
     }

@@ -37,6 +37,7 @@ impl Session {
         };
         self.attached = true;
         self.stale = self.gone_with_connection();
+        self.insert_id_replayed = false;
         if replay {
             if self.transaction.has_failed_write() && catalogue.journal {
                 // A statement that failed may have written a part that does not roll back.
@@ -101,8 +102,9 @@ impl Session {
                 | Observes::ROW_COUNT
                 | Observes::DIAGNOSTICS;
         }
-        if self.transaction.is_open() && self.insert_id_at_start == InsertId::Known {
-            // The replay began with it and has set it as the first run did.
+        let known = self.insert_id_at_start == InsertId::Known || self.insert_id_replayed;
+        if self.transaction.is_open() && known {
+            // The replay began with it, or came to it, and has set it as the first run did.
             self.stale.remove(Observes::LAST_INSERT_ID);
         }
         actions.push(Action::EndReplay);

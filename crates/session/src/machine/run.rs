@@ -78,8 +78,13 @@ impl Session {
     }
 
     pub(super) fn insert_id_proved(&mut self, proved: bool, actions: &mut Actions) {
-        let Phase::Proving(flight) = self.phase else {
-            return;
+        let flight = match self.phase {
+            Phase::Proving(flight) => flight,
+            Phase::Replaying { .. } => {
+                self.insert_id_replayed = proved;
+                return;
+            }
+            _ => return,
         };
         if proved {
             self.insert_id = InsertId::Known;

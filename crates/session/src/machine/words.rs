@@ -130,7 +130,8 @@ pub enum Event {
     Killed,
     /// The replay ran over its time limit.
     ReplayTimeout,
-    /// Whether LAST_INSERT_ID() is on the new connection what it was on the lost one.
+    /// Whether LAST_INSERT_ID() is on the new connection what it was on the lost one: the answer to
+    /// [`Action::ProveInsertId`], and before a replayed statement that asks for it, where that was found out.
     InsertIdProved(bool),
     /// The server has told that the session holds nothing of this any more. Not while a command is in flight that
     /// takes such a thing.

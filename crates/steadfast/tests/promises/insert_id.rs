@@ -200,36 +200,63 @@ on_both_servers! {
             other => { other.fails(GONE); }
         }
     }
+}
 
-    fn a_replay_writes_down_the_right_id_or_none(case) {
-        case.witness().run(&["CREATE TABLE child (parent BIGINT) ENGINE=InnoDB"]);
-        age();
+// On servers of their own: other cases change tables, which makes ids unknown between one statement and the next.
+mod a_replay_writes_down_the_right_id_or_none {
+    use super::*;
+
+    fn holds(case: &Case) {
+        case.witness()
+            .run(&["CREATE TABLE child (parent BIGINT) ENGINE=InnoDB"]);
         let mut client = case.client();
+        // Steadfast looks at the server from the first login on.
+        age();
         // From before the transaction, drawn.
-        let mut told = String::new();
-        for _ in 0..10 {
-            client.run(&["INSERT INTO t (n) VALUES (1)", "BEGIN", "INSERT INTO child VALUES (LAST_INSERT_ID())"]);
-            case.cut();
-            told = client.query("COMMIT").error();
-            if told == "0" { break; }
-            client.run(&["ROLLBACK"]);
-            sleep(Duration::from_millis(700));
-        }
-        assert_eq!(told, "0");
+        client.run(&[
+            "INSERT INTO t (n) VALUES (1)",
+            "BEGIN",
+            "INSERT INTO child VALUES (LAST_INSERT_ID())",
+        ]);
+        case.cut();
+        client.run(&["COMMIT"]);
         let mut witness = case.witness();
-        assert_eq!(witness.line("SELECT COUNT(*) = 1 AND MAX(parent) = (SELECT MAX(id) FROM t) FROM child"), "1");
+        assert_eq!(
+            witness
+                .line("SELECT COUNT(*) = 1 AND MAX(parent) = (SELECT MAX(id) FROM t) FROM child"),
+            "1"
+        );
         // From before the transaction, given: it cannot be known again.
-        client.run(&["INSERT INTO t (id, n) VALUES (500, 1)", "BEGIN", "INSERT INTO child VALUES (LAST_INSERT_ID())"]);
+        client.run(&[
+            "INSERT INTO t (id, n) VALUES (500, 1)",
+            "BEGIN",
+            "INSERT INTO child VALUES (LAST_INSERT_ID())",
+        ]);
         case.cut();
         client.query("COMMIT").fails(GONE);
         // From the transaction itself.
-        client.run(&["ROLLBACK", "INSERT INTO t (id, n) VALUES (600, 1)", "BEGIN", "INSERT INTO t (n) VALUES (2)",
-            "INSERT INTO child VALUES (LAST_INSERT_ID())"]);
+        client.run(&[
+            "ROLLBACK",
+            "INSERT INTO t (id, n) VALUES (600, 1)",
+            "BEGIN",
+            "INSERT INTO t (n) VALUES (2)",
+            "INSERT INTO child VALUES (LAST_INSERT_ID())",
+        ]);
         case.cut();
         assert_eq!(client.line(ASK), "601");
         client.run(&["COMMIT"]);
         assert_eq!(witness.line("SELECT MAX(parent) FROM child"), "601");
         case.cut();
         assert_eq!(client.line(ASK), "601");
+    }
+
+    #[test]
+    fn mariadb() {
+        holds(&Case::alone(Kind::MariaDb, &[], ""));
+    }
+
+    #[test]
+    fn mysql() {
+        holds(&Case::alone(Kind::MySql, &[], ""));
     }
 }
