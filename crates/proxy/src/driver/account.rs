@@ -84,7 +84,7 @@ impl Driver {
     }
 
     /// The text of the command in flight without its literals; `None`: it has none.
-    fn statement_in_flight(&self) -> Option<String> {
+    pub(super) fn statement_in_flight(&self) -> Option<String> {
         let stored = self.store.get(&self.next_handle.checked_sub(1)?)?;
         let mut out = String::new();
         let (text, dialect) = match &stored.prepared {
@@ -103,7 +103,7 @@ impl Driver {
     }
 }
 
-fn server(link: &Link) -> Server {
+pub(super) fn server(link: &Link) -> Server {
     Server {
         product: if link.connection.greeting.is_mariadb() {
             Product::MariaDb
@@ -115,7 +115,7 @@ fn server(link: &Link) -> Server {
 }
 
 /// What limits the connection: Steadfast's own settings, not the client's.
-fn in_force(link: &Link) -> Variables {
+pub(super) fn in_force(link: &Link) -> Variables {
     let mut variables = Variables::default();
     let hidden = Hidden::SETTINGS
         .iter()
@@ -157,7 +157,7 @@ fn end(end: End, moment: Moment, seen: Seen) -> diagnose::End {
 }
 
 /// The server's words for the errors behind which it ends a connection.
-fn said(code: u16) -> &'static str {
+pub(super) fn said(code: u16) -> &'static str {
     match code {
         1053 => "Server shutdown in progress",
         1153 => "Got a packet bigger than 'max_allowed_packet' bytes",
@@ -166,6 +166,8 @@ fn said(code: u16) -> &'static str {
         1290 => "The server is running with the --read-only option",
         1836 => "Running in read-only mode",
         1927 => "Connection was killed",
+        1969 => "Query execution was interrupted (max_statement_time exceeded)",
+        3024 => "Query execution was interrupted, maximum statement execution time exceeded",
         4031 => "The client was disconnected by the server because of inactivity",
         _ => "",
     }

@@ -149,6 +149,9 @@ impl Driver {
                         .set(StatusFlags::AUTOCOMMIT, self.own.autocommits);
                 }
                 self.tell_killed(ended.error);
+                if ended.error != 0 {
+                    self.note_error(ended.error);
+                }
                 self.succeeded = ended.error == 0;
                 self.client.flush().await.map_err(Exit::ClientGone)?;
                 Event::Response(response)

@@ -9,6 +9,7 @@
 //! - `commit`: what is committed with a mark in the ledger, and what its loss comes to;
 //! - `exchange`: one command to the server and its response to the client;
 //! - `account`: what the session itself knows of a loss;
+//! - `noted`: incidents without a lost server connection;
 //! - `outage`: a loss, and what is counted and told of it;
 //! - `recover`: another server connection, the replay of a transaction;
 //! - `track`: what the session is, so that it can be restored;
@@ -30,6 +31,7 @@ mod hidden;
 mod insert_id;
 mod kill;
 mod locks;
+mod noted;
 mod outage;
 mod recover;
 mod track;
@@ -568,6 +570,9 @@ impl Driver {
         match &exit {
             Exit::ClientGone(error) => {
                 tracing::debug!(client = %self.peer, "the client left without COM_QUIT: {error}");
+                if self.outage.is_none() {
+                    self.note_client_gone(error);
+                }
             }
             Exit::Quit | Exit::Closed => {}
         }

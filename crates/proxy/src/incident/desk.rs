@@ -144,7 +144,7 @@ fn judge(shared: &Shared, report: &mut Report) {
     let aside = &mut evidence.aside;
     aside.reach = shared.around.reach_after(*lost).or(aside.reach);
     aside.others = Some(shared.around.others(*lost, shared.registry.len()));
-    aside.boot = shared.health.boot_around(*lost);
+    aside.boot = shared.health.boot_around(*lost).or(aside.boot);
     // A KILL that came through Steadfast is none of another's, and a KILL all the same.
     aside.foreign_kill = aside
         .foreign_kill

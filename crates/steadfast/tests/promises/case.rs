@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -69,7 +70,7 @@ pub(crate) struct Steadfast {
     pub(crate) address: SocketAddr,
     admin: SocketAddr,
     log: Arc<Mutex<Vec<String>>>,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Steadfast {
@@ -120,8 +121,13 @@ impl Steadfast {
             address,
             admin,
             log,
-            _directory: directory,
+            directory,
         }
+    }
+
+    /// Where it keeps its files.
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.directory.path().join("state")
     }
 
     /// Tells it to drain and end.

@@ -32,3 +32,4 @@ mod stall;
 mod state;
 mod stuck;
 mod transaction;
+mod why;

@@ -1,0 +1,155 @@
+//! Every loss is explained: `steadfast why` names the cause, on what evidence, and what to do.
+
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::Value;
+use steadfast_sandbox::Kind;
+
+use crate::case::Case;
+use crate::client::Client;
+
+/// An incident is judged once the server has told its side, and at the latest after this.
+const JUDGED: Duration = Duration::from_secs(3);
+
+/// Steadfast looks at the server from the first login on: what moved since is what tells.
+fn looked_at() {
+    sleep(Duration::from_millis(1_500));
+}
+
+#[track_caller]
+fn why(case: &Case, args: &[&str]) -> Value {
+    let got = Command::new(env!("CARGO_BIN_EXE_steadfast"))
+        .args(["why", "--json", "--state-dir"])
+        .arg(case.steadfast.state_dir())
+        .args(args)
+        .output()
+        .unwrap();
+    assert!(
+        got.status.success(),
+        "{}",
+        String::from_utf8_lossy(&got.stderr)
+    );
+    serde_json::from_slice(&got.stdout).unwrap()
+}
+
+/// The incidents, the oldest first, when there are so many of them.
+#[track_caller]
+fn incidents(case: &Case, count: usize) -> Vec<Value> {
+    let mut found = Vec::new();
+    case.wait("the incidents are written", JUDGED, || {
+        found = why(case, &[])["incidents"].as_array().unwrap().clone();
+        found.len() >= count
+    });
+    assert_eq!(found.len(), count, "{found:#?}");
+    found
+}
+
+#[track_caller]
+fn answer(incident: &Value) -> &str {
+    incident["why"]["answer"].as_str().unwrap()
+}
+
+/// The server connection that this client has now.
+#[track_caller]
+fn server_connection(client: &mut Client) -> String {
+    client.line("SELECT CONNECTION_ID()")
+}
+
+fn a_kill_is_named(case: &Case) {
+    let mut client = case.client();
+    let mut idle = case.client();
+    let id = server_connection(&mut idle);
+    looked_at();
+    client.start_query("SELECT SLEEP(20), 'a secret'");
+    case.wait("the statement runs", JUDGED, || {
+        case.running("a secret") == 1
+    });
+    let mut witness = case.witness();
+    let busy = witness.line("SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE '%a secre%' AND ID <> CONNECTION_ID()");
+    witness.run(&[&format!("KILL {busy}")]);
+    let told = client.answer();
+    let told = told.fails("1317/70100");
+    let found = incidents(case, 1);
+    assert_eq!(answer(&found[0]), "killed", "{:#}", found[0]);
+    assert_eq!(found[0]["error"], 1317);
+    assert_eq!(found[0]["server_connection"].to_string(), busy);
+    // What the client was told names it; its literals are nowhere.
+    let id_of = found[0]["id"].as_str().unwrap();
+    assert!(told.contains(id_of), "{told}");
+    let whole = why(case, &[id_of]).to_string();
+    assert!(
+        whole.contains("select sleep(?), ?") && !whole.contains("secret"),
+        "{whole}"
+    );
+    // An idle one is not told of it, and it is known all the same.
+    sleep(Duration::from_secs(1));
+    witness.run(&[&format!("KILL {id}")]);
+    let found = incidents(case, 2);
+    assert_eq!(answer(&found[1]), "killed", "{:#}", found[1]);
+    assert_eq!(found[1]["error"], 0);
+    assert_eq!(idle.line("SELECT 1"), "1");
+}
+
+fn the_end_of_the_server_is_told_from_a_shutdown(case: &Case) {
+    let mut client = case.client();
+    looked_at();
+    case.server.restart().unwrap();
+    assert_eq!(client.line("SELECT 1"), "1");
+    case.wait("the shutdown is known", Duration::from_secs(10), || {
+        answer(&incidents(case, 1)[0]) == "shutdown"
+    });
+    looked_at();
+    case.server.kill().unwrap();
+    case.server.start_again().unwrap();
+    assert_eq!(client.line("SELECT 1"), "1");
+    case.wait("the kill is known", Duration::from_secs(10), || {
+        // Whether it was for want of memory, only the kernel can tell, and not to everybody.
+        let found = incidents(case, 2);
+        matches!(answer(&found[1]), "process-killed" | "killed-from-outside")
+    });
+}
+
+fn a_storm_is_one_line(case: &Case) {
+    let mut clients: Vec<Client> = (0..20).map(|_| case.client()).collect();
+    looked_at();
+    case.server.restart().unwrap();
+    for client in &mut clients {
+        assert_eq!(client.line("SELECT 1"), "1");
+    }
+    case.wait("all of them are known", Duration::from_secs(10), || {
+        let found = incidents(case, 20);
+        found.iter().all(|incident| answer(incident) == "shutdown")
+    });
+    let got = Command::new(env!("CARGO_BIN_EXE_steadfast"))
+        .args(["why", "--state-dir"])
+        .arg(case.steadfast.state_dir())
+        .output()
+        .unwrap();
+    let list = String::from_utf8(got.stdout).unwrap();
+    let shutdowns: Vec<&str> = list
+        .lines()
+        .filter(|line| line.contains("shutdown"))
+        .collect();
+    assert_eq!(shutdowns.len(), 1, "{list}");
+    assert!(shutdowns[0].contains("   20  "), "{list}");
+}
+
+/// Declares cases on servers of their own: other cases' KILLs and restarts would be taken for theirs.
+macro_rules! alone {
+    ($($name:ident)*) => {
+        $(mod $name {
+            use super::*;
+            #[test]
+            fn mariadb() { super::$name(&Case::alone(Kind::MariaDb, &[], "")); }
+            #[test]
+            fn mysql() { super::$name(&Case::alone(Kind::MySql, &["log_error_verbosity=3"], "")); }
+        })*
+    };
+}
+alone! {
+    a_kill_is_named
+    the_end_of_the_server_is_told_from_a_shutdown
+    a_storm_is_one_line
+}
