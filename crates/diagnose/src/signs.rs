@@ -117,6 +117,12 @@ impl Evidence {
         })
     }
 
+    /// The line of the error log with which the server begins again.
+    pub(crate) fn began_again(&self) -> Option<String> {
+        self.logged(|kind| kind == LogKind::Recovers)
+            .or_else(|| self.logged(|kind| kind == LogKind::Started))
+    }
+
     /// The first line of the error log that tells this.
     pub(crate) fn logged(&self, tells: impl Fn(LogKind) -> bool) -> Option<String> {
         let log = self.log.as_ref()?;
@@ -370,7 +376,9 @@ pub(crate) const ALL_WERE_LOST: Sign = Sign {
 /// Against a shutdown and a crash: what the error log would hold.
 pub(crate) const SHUT_DOWN_IN_ORDER: Sign = Sign {
     what: "the error log tells of a shutdown in order",
-    seen: |evidence| evidence.logged(|kind| kind == LogKind::ShutdownAsked),
+    seen: |evidence| {
+        evidence.logged(|kind| matches!(kind, LogKind::ShutdownAsked | LogKind::ShutDown))
+    },
 };
 
 /// Against a kill from outside.

@@ -115,14 +115,24 @@ fn left_over(looked: &[Look], evidence: &Evidence) -> Verdict {
         .filter(|look| look.against.is_empty())
         .collect();
     open.sort_by_key(|look| (std::cmp::Reverse(look.hints.len()), look.rule.cause));
+    // Something proves a cause that something else refutes: what is left may be left for a wrong reason.
+    let contradicted = looked
+        .iter()
+        .any(|look| !look.proofs.is_empty() && !look.against.is_empty());
     let causes: Vec<Cause> = open.iter().map(|look| look.rule.cause).collect();
     let answer = match causes[..] {
+        _ if contradicted => Answer::Unknown,
         [] => Answer::Unknown,
         [cause] => Answer::Cause(cause, Certainty::NothingElseFits),
         _ => Class::of(&causes).map_or(Answer::Unknown, Answer::Class),
     };
     let mut sentences: Vec<String> = open.iter().flat_map(|look| look.hints.clone()).collect();
     sentences.extend(weightiest(looked));
+    open.extend(
+        looked
+            .iter()
+            .filter(|look| !look.proofs.is_empty() && !look.against.is_empty()),
+    );
     let likeliest = open.first().map(|look| look.rule);
     Verdict {
         answer,
@@ -195,5 +205,36 @@ impl Look {
             against,
             hints: seen(rule.hints),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{End, Log, Moment};
+    use crate::log::{LogEvent, LogKind};
+    use crate::testing::{mariadb, of_server, wire};
+
+    #[test]
+    fn what_contradicts_itself_is_no_answer() {
+        // Of a server that was not restarted, as it seems, the log tells of a shutdown.
+        let mut evidence = of_server(mariadb(), wire(Moment::Idle, End::Fin));
+        let only_one_left = diagnose(&evidence).answer;
+        assert_eq!(
+            only_one_left,
+            Answer::Cause(Cause::Killed, Certainty::NothingElseFits)
+        );
+        evidence.log = Some(Log {
+            events: vec![LogEvent {
+                at: String::new(),
+                line: "mariadbd (initiated by: unknown): Normal shutdown".to_owned(),
+                kind: LogKind::ShutdownAsked,
+            }],
+            thread: None,
+        });
+        let verdict = diagnose(&evidence);
+        assert_eq!(verdict.answer, Answer::Unknown);
+        let causes: Vec<Cause> = verdict.candidates.iter().map(|one| one.cause).collect();
+        assert!(causes.contains(&Cause::Shutdown), "{causes:?}");
     }
 }

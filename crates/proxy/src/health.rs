@@ -21,7 +21,7 @@ use crate::clock;
 use crate::host::{BEFORE, Host};
 use crate::ledger;
 use crate::shared::Shared;
-use crate::status::{boot_of, number, same_boot, setting, value};
+use crate::status::{boot_of, number, same_boot, same_boot_for_sure, setting, value};
 
 /// Time between two samples of `Com_kill`; at most 1 s, so that a KILL is told from a cut.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -225,7 +225,7 @@ impl Health {
         let mut boots = lock(&self.boots);
         if boots
             .back()
-            .is_none_or(|(_, known)| !same_boot(*known, boot))
+            .is_none_or(|(_, known)| !same_boot_for_sure(*known, boot))
         {
             if boots.len() == BOOTS {
                 boots.pop_front();
@@ -249,7 +249,7 @@ impl Health {
         let (_, before) = boots.iter().rev().find(|(heard, _)| *heard <= lost)?;
         let (_, now) = boots.back()?;
         let up = now.elapsed();
-        Some(if same_boot(*before, *now) {
+        Some(if same_boot_for_sure(*before, *now) {
             Boot::Same(up)
         } else {
             Boot::Restarted(Some(up))

@@ -8,6 +8,9 @@ use tokio::time::Instant;
 /// Two boots that are seen within this time are one.
 const SAME_BOOT: Duration = Duration::from_secs(3);
 
+/// How far two answers about one start can be apart: `Uptime` has whole seconds.
+const OFF: Duration = Duration::from_millis(1_300);
+
 /// When the server was started that has just told this `Uptime`, up to a second late; `None`: it is not among these.
 pub(crate) fn boot_of(status: &QueryResult) -> Option<Instant> {
     let uptime = Duration::from_secs(value(status, "Uptime")?);
@@ -17,6 +20,12 @@ pub(crate) fn boot_of(status: &QueryResult) -> Option<Instant> {
 /// Whether two answers of [`boot_of`] are of one and the same start.
 pub(crate) fn same_boot(one: Instant, other: Instant) -> bool {
     one.max(other) - one.min(other) < SAME_BOOT
+}
+
+/// Whether two answers of [`boot_of`] are of one and the same start, as far as whole seconds can tell: a server that is
+/// started again takes longer than what they can be off by.
+pub(crate) fn same_boot_for_sure(one: Instant, other: Instant) -> bool {
+    one.max(other) - one.min(other) < OFF
 }
 
 /// The value of a status variable; `None`: it is not among these, or no number.

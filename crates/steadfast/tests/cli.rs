@@ -244,3 +244,28 @@ fn why_reads_the_standard_input_and_says_so_when_nothing_is_in_it() {
         "{stderr}"
     );
 }
+
+#[test]
+fn why_without_an_incident_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().to_str().unwrap();
+    let got = output(&["why", "--state-dir", state]);
+    assert_eq!(got.status.code(), Some(0));
+    assert_eq!(text(&got.stdout), "No connection to a server was lost.\n");
+    let got = output(&["why", "--state-dir", state, "bcdfgh"]);
+    assert_eq!(got.status.code(), Some(1));
+    let stderr = text(&got.stderr);
+    assert!(
+        stderr.starts_with("steadfast: no incident BCDFGH is known in "),
+        "{stderr}"
+    );
+    // What is no database is not taken for one.
+    fs::write(
+        dir.path().join("incidents.db"),
+        "not a database".repeat(100),
+    )
+    .unwrap();
+    let got = output(&["why", "--state-dir", state]);
+    assert_eq!(got.status.code(), Some(1));
+    assert!(text(&got.stderr).contains("incidents.db"));
+}

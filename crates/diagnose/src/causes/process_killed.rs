@@ -20,15 +20,16 @@ pub(super) const RULE: Rule = Rule {
             },
         },
         Sign {
-            what: "the server recovers from an abnormal end that its error log does not explain, and the kernel killed no \
-                   process for memory",
+            what: "the server began again, its error log does not tell why it had ended, and the kernel killed no process for \
+                   memory",
             seen: |evidence| {
-                let recovers = evidence.logged(|kind| kind == LogKind::Recovers)?;
+                let again = evidence.began_again()?;
                 let explained = evidence
                     .logged(|kind| {
                         matches!(
                             kind,
                             LogKind::ShutdownAsked
+                                | LogKind::ShutDown
                                 | LogKind::Signal(_)
                                 | LogKind::Assertion
                                 | LogKind::DiskFull
@@ -46,7 +47,7 @@ pub(super) const RULE: Rule = Rule {
                     .any(|event| event.kind == KernelKind::Fault);
                 (!explained && !fault && no_oom(evidence)?).then(|| {
                     format!(
-                        "{recovers}; nothing before it tells why the server ended, and the kernel killed no process for memory"
+                        "{again}; nothing before it tells why the server ended, and the kernel killed no process for memory"
                     )
                 })
             },

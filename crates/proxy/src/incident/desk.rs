@@ -150,10 +150,8 @@ fn judge(shared: &Shared, report: &mut Report) {
         .foreign_kill
         .or_else(|| shared.health.kill_around(*lost));
     let (log, kernel) = shared.health.told_around(*lost);
-    evidence.log = log.map(|events| Log {
-        events,
-        thread: incident.server_connection.map(u64::from),
-    });
+    evidence.log =
+        log.map(|events| Log::of_last_end(events, incident.server_connection.map(u64::from)));
     evidence.kernel = kernel;
     for (name, value) in shared.health.variables() {
         evidence.variables.0.entry(name).or_insert(value);
