@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use steadfast_diagnose::Reach;
 use steadfast_net::{
     Greeted, LoginError, Peer, QueryError, ServerConnection, ServerError, Stream, greet,
 };
@@ -19,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::ClientLeg;
 use crate::driver::{Driver, Start};
+use crate::incident;
 use crate::link::{self, Identity, Link};
 use crate::local::Local;
 use crate::login::{Ask, FirstAnswer, NO_PLUGIN, Shown, learn, refusal};
@@ -86,6 +88,7 @@ pub(crate) async fn serve_client(
 ) {
     shared.metrics.clients.inc();
     shared.metrics.clients_connected.inc();
+    let since = Instant::now();
     let mut client = ClientLeg::new(stream, LOGIN_PACKET);
     let mut sequence = 0;
     let place = Arc::clone(&shared.clients).try_acquire_owned();
@@ -96,7 +99,16 @@ pub(crate) async fn serve_client(
             b"08004",
             "too many clients (limits.clients, limits.pending_logins)".to_owned(),
         );
-        refuse(&shared, &mut client, &peer, 0, LoginRefusal::Limit, &error).await;
+        refuse(
+            &shared,
+            &mut client,
+            &peer,
+            0,
+            LoginRefusal::Limit,
+            &error,
+            since,
+        )
+        .await;
         shared.metrics.clients_connected.dec();
         return;
     };
@@ -124,7 +136,7 @@ pub(crate) async fn serve_client(
             Driver::new(start).run().await;
         }
         Err(Failed::Told(reason, error)) => {
-            refuse(&shared, &mut client, &peer, sequence, reason, &error).await;
+            refuse(&shared, &mut client, &peer, sequence, reason, &error, since).await;
         }
         Err(Failed::Gone(reason, error)) => {
             shared.metrics.login_refused(reason);
@@ -141,9 +153,11 @@ async fn refuse(
     sequence: u8,
     reason: LoginRefusal,
     error: &ServerError,
+    since: Instant,
 ) {
     shared.metrics.login_refused(reason);
     tracing::info!(client = %peer, "login refused: {error}");
+    incident::refused(shared, peer.to_string(), reason, error, since.elapsed());
     client.queue(sequence, |out| {
         ErrPacket {
             code: error.code,
@@ -370,7 +384,17 @@ async fn greeted(
 async fn reached(shared: &Shared, deadline: Instant) -> Result<Greeted, Failed> {
     let mut pause = MIN_PAUSE;
     loop {
-        let why = match greet(&shared.target).await {
+        let began = Instant::now();
+        let met = greet(&shared.target).await;
+        match &met {
+            Ok(_) => shared.around.reached(began, Reach::Greeted),
+            Err(error) => {
+                if let Some(reach) = crate::around::met(error) {
+                    shared.around.reached(began, reach);
+                }
+            }
+        }
+        let why = match met {
             Ok(greeted) => return Ok(greeted),
             // The server's own words: too many connections, host blocked, host not allowed.
             Err(steadfast_net::ConnectError::Refused(error)) => {

@@ -51,6 +51,12 @@ impl Around {
             .map(|(_, reach)| *reach)
     }
 
+    /// What the last attempt met that came to an end.
+    pub(crate) fn last_reach(&self) -> Option<Reach> {
+        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        reached.back().map(|(_, reach)| *reach)
+    }
+
     /// What became of the other connections at the time of a loss; `open` are open now, or are about to be again.
     pub(crate) fn others(&self, lost: Instant, open: usize) -> Others {
         let known = self.lost.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,7 @@
 //! One incident per loss: what happened, to whom, what the client saw.
 
 mod desk;
+mod login;
 mod store;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
 
 pub(crate) use self::desk::look_into;
+pub(crate) use self::login::refused;
 pub use self::store::{Store, StoreError, Stored};
 use crate::metrics::Recovery;
 
