@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use steadfast_diagnose::{Others, Reach};
+use steadfast_diagnose::{Leftover, Others, Reach};
 use steadfast_net::{ConnectError, ConnectStage, LossKind};
 use tokio::time::Instant;
 
@@ -20,6 +20,7 @@ const TOGETHER: Duration = Duration::from_secs(1);
 pub(crate) struct Around {
     reached: Mutex<VecDeque<(Instant, Reach)>>,
     lost: Mutex<VecDeque<Instant>>,
+    left_over: Mutex<VecDeque<(u32, Leftover)>>,
 }
 
 fn remember<T>(queue: &Mutex<VecDeque<T>>, value: T) {
@@ -39,6 +40,24 @@ impl Around {
     /// A session's server connection is lost.
     pub(crate) fn lost(&self, at: Instant) {
         remember(&self.lost, at);
+    }
+
+    /// This is what the server had of a lost connection, by its id of it, when it could be asked.
+    pub(crate) fn left_over(&self, id: u32, what: Leftover) {
+        remember(&self.left_over, (id, what));
+    }
+
+    /// What the server had of a lost connection, if it could be asked.
+    pub(crate) fn left_over_of(&self, id: u32) -> Option<Leftover> {
+        let known = self
+            .left_over
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known
+            .iter()
+            .rev()
+            .find(|(of, _)| *of == id)
+            .map(|(_, what)| *what)
     }
 
     /// What the first attempt met that was begun after a loss, if it came to an end.

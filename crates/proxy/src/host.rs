@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -102,6 +102,8 @@ fn absolute(variables: &BTreeMap<String, String>, path: &str) -> PathBuf {
 #[derive(Debug)]
 struct ErrorLog {
     path: PathBuf,
+    /// The file of that name.
+    inode: u64,
     /// How large it was, and when.
     sizes: VecDeque<(Instant, u64)>,
 }
@@ -116,6 +118,7 @@ impl ErrorLog {
         File::open(&path).ok()?;
         let mut log = Self {
             path,
+            inode: 0,
             sizes: VecDeque::new(),
         };
         log.note();
@@ -126,15 +129,21 @@ impl ErrorLog {
         let Ok(found) = fs::metadata(&self.path) else {
             return;
         };
+        if self.inode != found.ino() {
+            self.inode = found.ino();
+            self.sizes.clear();
+        }
         remember(&mut self.sizes, found.len());
     }
 
     fn since(&self, then: Instant) -> Option<Vec<LogEvent>> {
         let from = before(&self.sizes, then)?;
         let mut file = File::open(&self.path).ok()?;
-        let size = file.metadata().ok()?.len();
-        // One that has become smaller was rotated.
-        let from = if from > size { 0 } else { from };
+        let found = file.metadata().ok()?;
+        let size = found.len();
+        // Another file, or one that has become smaller: it was rotated.
+        let rotated = found.ino() != self.inode || from > size;
+        let from = if rotated { 0 } else { from };
         file.seek(SeekFrom::Start(from.max(size.saturating_sub(MAX_LOG))))
             .ok()?;
         let mut text = Vec::new();
@@ -293,6 +302,7 @@ mod tests {
             .collect();
         assert_eq!(told, [LogKind::Signal(11)]);
         // It was rotated.
+        fs::rename(&path, dir.path().join("error.log.1")).unwrap();
         fs::write(&path, "mysqld: ready for connections.\n").unwrap();
         let told = log.since(then).unwrap();
         assert_eq!(told[0].kind, LogKind::Ready);

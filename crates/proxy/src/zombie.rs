@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use steadfast_diagnose::Leftover;
 use steadfast_net::{QueryError, ServerConnection};
 use steadfast_session::hexadecimal;
 use tokio::time::{Instant, sleep};
@@ -40,7 +41,7 @@ impl Zombie {
     /// The query that finds it.
     fn look(&self) -> String {
         format!(
-            "SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {} AND HOST = X'{}' LIMIT 1",
+            "SELECT COMMAND FROM information_schema.PROCESSLIST WHERE ID = {} AND HOST = X'{}' LIMIT 1",
             self.id,
             hexadecimal(&self.host)
         )
@@ -51,14 +52,32 @@ impl Zombie {
     /// # Errors
     /// [`QueryError`].
     async fn find(&self, connection: &mut ServerConnection) -> Result<Found, QueryError> {
-        let found = connection.query(self.look().as_bytes()).await?;
-        if found.rows.is_empty() {
-            return Ok(Found::Gone);
+        Ok(self.find_and_see(connection).await?.0)
+    }
+
+    /// Looks for it, and what it does.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    async fn find_and_see(
+        &self,
+        connection: &mut ServerConnection,
+    ) -> Result<(Found, Leftover), QueryError> {
+        let shown = connection.query(self.look().as_bytes()).await?;
+        if shown.rows.is_empty() {
+            return Ok((Found::Gone, Leftover::Gone));
         }
-        if has_port(&self.host) {
-            return Ok(Found::Lives);
-        }
-        Ok(self.judge(boot(connection).await?))
+        let does = if shown.value() == Some(b"Sleep") {
+            Leftover::Sleeps
+        } else {
+            Leftover::Runs
+        };
+        let found = if has_port(&self.host) {
+            Found::Lives
+        } else {
+            self.judge(boot(connection).await?)
+        };
+        Ok((found, does))
     }
 
     /// What a connection with its id and without a port is on a server that was started at `now`.
@@ -121,7 +140,16 @@ pub(crate) async fn end(
     zombie: &Zombie,
 ) -> Result<bool, QueryError> {
     for round in 0..200 {
-        if zombie.find(connection).await? == Found::Gone {
+        let (found, does) = zombie.find_and_see(connection).await?;
+        if round == 0 && found != Found::Doubtful {
+            let does = if found == Found::Gone {
+                Leftover::Gone
+            } else {
+                does
+            };
+            shared.around.left_over(zombie.id, does);
+        }
+        if found == Found::Gone {
             return Ok(true);
         }
         if round == 0 {

@@ -143,6 +143,9 @@ fn judge(shared: &Shared, report: &mut Report) {
     } = report;
     let aside = &mut evidence.aside;
     aside.reach = shared.around.reach_after(*lost).or(aside.reach);
+    aside.leftover = incident
+        .server_connection
+        .and_then(|id| shared.around.left_over_of(id));
     aside.others = Some(shared.around.others(*lost, shared.registry.len()));
     aside.boot = shared.health.boot_around(*lost).or(aside.boot);
     // A KILL that came through Steadfast is none of another's, and a KILL all the same.

@@ -158,11 +158,11 @@ impl Connection {
                     .get(&id)
                     .is_some_and(|process| process.host.as_bytes() == host);
                 let rows = if found {
-                    vec![vec![Value::Int(1)]]
+                    vec![vec![Value::Text(b"Sleep".to_vec())]]
                 } else {
                     vec![]
                 };
-                let names = vec!["1".to_owned()];
+                let names = vec!["COMMAND".to_owned()];
                 Ok(Answer::Rows { names, rows })
             }
             Statement::Status(wanted) => {

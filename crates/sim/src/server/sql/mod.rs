@@ -217,7 +217,7 @@ mod tests {
         for text in [
             "SELECT CAST(@@timestamp * 1000000 AS UNSIGNED) LIMIT 1",
             "SELECT @@SESSION.max_allowed_packet, (SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID())",
-            "SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = 7 AND HOST = X'3132'",
+            "SELECT COMMAND FROM information_schema.PROCESSLIST WHERE ID = 7 AND HOST = X'3132'",
             "SHOW GLOBAL STATUS LIKE 'Uptime'",
             "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin', 'sync_binlog')",
             "SAVEPOINT `steadfast pin`",

@@ -257,7 +257,7 @@ impl Parser<'_> {
     fn processlist(&mut self) -> Result<Option<Statement>, NotUnderstood> {
         if !self
             .text
-            .starts_with("SELECT 1 FROM information_schema.PROCESSLIST")
+            .starts_with("SELECT COMMAND FROM information_schema.PROCESSLIST")
         {
             return Ok(None);
         }
@@ -274,7 +274,7 @@ impl Parser<'_> {
             _ => None,
         });
         self.at = self.tokens.len();
-        match (numbers.get(1), host) {
+        match (numbers.first(), host) {
             (Some(id), Some(host)) => Ok(Some(Statement::Processlist { id: *id, host })),
             _ => self.wrong(),
         }
