@@ -35,7 +35,20 @@ impl Driver {
     pub(super) fn account(&self, loss: Loss, lost: Instant) -> Account {
         let link = self.link.as_ref();
         let seen = link.map(|link| link.traffic.seen(lost)).unwrap_or_default();
-        let moment = self.moment(loss, seen);
+        let mut moment = self.moment(loss, seen);
+        let mut end = end(loss.end, moment, seen);
+        // What it answered the last command with was its last word.
+        if let Some((code, at)) = self.last_word
+            && moment == Moment::Idle
+            && lost.saturating_duration_since(at) < IN_ANSWER
+        {
+            moment = Moment::Uploading;
+            end = diagnose::End::Said {
+                code,
+                message: said(code).to_owned(),
+                survives: false,
+            };
+        }
         let statement = (!self.core.is_idle())
             .then(|| self.statement_in_flight())
             .flatten();
@@ -44,7 +57,7 @@ impl Driver {
             wire: Some(Wire {
                 side: Side::Server,
                 moment,
-                end: end(loss.end, moment, seen),
+                end,
                 quiet: seen.quiet,
                 quiet_before: seen.quiet_before,
                 waited: if moment == Moment::Idle {

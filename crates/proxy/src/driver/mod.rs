@@ -225,6 +225,8 @@ pub(crate) struct Driver {
     outage: Option<Outage>,
     /// What is known of the last loss.
     account: Option<Rc<Account>>,
+    /// The last error of the server behind which it ends a connection, and when it came.
+    last_word: Option<(u16, tokio::time::Instant)>,
     /// Sequence id of the first packet of the running command's response.
     reply_from: u8,
     /// Sequence id of the next packet to the client.
@@ -303,6 +305,7 @@ impl Driver {
             wave: None,
             outage: None,
             account: None,
+            last_word: None,
             reply_from: 0,
             sequence: 0,
             mark: None,

@@ -15,6 +15,9 @@ use crate::traffic::Seen;
 /// Errors with which a server ends a statement that ran too long, and keeps the connection: MariaDB's and MySQL's.
 const TOO_LONG: [u16; 2] = [1969, 3024];
 
+/// Errors that answer a command, and behind which a server ends the connection: a packet is too large, or makes no sense.
+const ENDS: [u16; 3] = [1153, 1156, 1157];
+
 impl Driver {
     /// The client is gone without COM_QUIT, or what it sent is not the protocol.
     pub(super) fn note_client_gone(&self, error: &io::Error) {
@@ -44,7 +47,10 @@ impl Driver {
     }
 
     /// A statement was ended, and the connection goes on.
-    pub(super) fn note_error(&self, code: u16) {
+    pub(super) fn note_error(&mut self, code: u16) {
+        if ENDS.contains(&code) {
+            self.last_word = Some((code, Instant::now()));
+        }
         if TOO_LONG.contains(&code) {
             let end = diagnose::End::Said {
                 code,
