@@ -234,7 +234,8 @@ impl Variables {
 pub struct Log {
     /// What it tells, in its order.
     pub events: Vec<LogEvent>,
-    /// The server's id of the lost connection, if it is known: what the log says of others is not about this loss.
+    /// The server's id of the lost connection, if it had one that is known: what the log says of others is not about
+    /// this loss.
     pub thread: Option<u64>,
 }
 
@@ -248,7 +249,9 @@ impl Log {
                 .rposition(|event| event.kind == LogKind::Ready)
         };
         let about_it = |event: &LogEvent| match event.kind {
-            LogKind::Aborted { thread: of, .. } => thread == Some(of),
+            LogKind::Aborted { thread: of, .. } | LogKind::PacketFailed { thread: of, .. } => {
+                thread == Some(of)
+            }
             _ => true,
         };
         let from = match ready(&events) {

@@ -51,6 +51,8 @@ pub struct Reading {
     runs: bool,
     end: Vec<LogEvent>,
     ended: bool,
+    /// What the log said of a connection's packet, before it says that the connection was aborted.
+    detail: Option<(u64, Aborted)>,
     found: Vec<Found>,
     dropped: u64,
     dump: Dump,
@@ -162,9 +164,13 @@ impl Reading {
                 });
             }
             FoundKind::Aborted(event) => {
+                let thread = match event.kind {
+                    LogKind::Aborted { thread, .. } => Some(thread),
+                    _ => None,
+                };
                 evidence.log = Some(Log {
                     events: vec![event],
-                    thread: None,
+                    thread,
                 });
             }
             FoundKind::Client(message) => evidence.client = Some(message),
@@ -180,7 +186,15 @@ impl Reading {
 
     fn log_event(&mut self, event: LogEvent) {
         match event.kind {
-            LogKind::Aborted { why, .. } => {
+            LogKind::Aborted { thread, why } => {
+                let why = match self.detail.take() {
+                    Some((known, detail)) if known == thread => why.after(detail),
+                    _ => why,
+                };
+                let event = LogEvent {
+                    kind: LogKind::Aborted { thread, why },
+                    ..event
+                };
                 if !matches!(why, Aborted::Normally | Aborted::Other) {
                     self.count_aborted(event);
                 }
@@ -205,6 +219,16 @@ impl Reading {
                 self.ended = true;
                 self.runs = false;
                 self.push_end(event);
+            }
+            LogKind::PacketFailed { thread, why } => {
+                if why == Aborted::OutOfOrder {
+                    self.count_aborted(LogEvent {
+                        kind: LogKind::Aborted { thread, why },
+                        ..event
+                    });
+                } else {
+                    self.detail = Some((thread, why));
+                }
             }
             LogKind::ClosedByTimeout => self.count_aborted(event),
             LogKind::TooManyConnections

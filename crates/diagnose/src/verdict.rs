@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cause::{Cause, Class};
 use crate::causes::RULES;
-use crate::evidence::Evidence;
+use crate::evidence::{Boot, Evidence, Reach};
 use crate::rule::{Rule, Step};
 use crate::signs::{DOWN, RESTARTED};
 
@@ -194,11 +194,17 @@ impl Look {
             against.extend((RESTARTED.seen)(evidence));
             against.extend((DOWN.seen)(evidence));
         }
+        // Who got no answer left, and that is what the log tells then.
+        let unanswered = rule.cause == Cause::Hang && evidence.aside.reach == Some(Reach::Mute);
         if let Some((why, line)) = evidence.logged_reason()
             && !why.allows(rule.cause)
+            && !unanswered
+            // A client may notice the server's end before the server is done with it.
+            && !(rule.cause.ends_server() && matches!(evidence.aside.boot, Some(Boot::Restarted(_))))
         {
             against.push(format!("the server's error log says: {line}"));
         }
+        against.extend(evidence.log_is_silent_of(rule.cause));
         Self {
             rule,
             proofs: seen(rule.proofs),

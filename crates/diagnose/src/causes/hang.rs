@@ -66,7 +66,12 @@ pub(super) const RULE: Rule = Rule {
             Boot::Restarted(_) => None,
         },
     }],
-    brings: &[Cause::NetworkDrop, Cause::Crash, Cause::ProcessKilled],
+    brings: &[
+        Cause::NetworkDrop,
+        Cause::Crash,
+        Cause::ProcessKilled,
+        Cause::ClientTimeout,
+    ],
     question: "Does the server greet a new connection (nc -v HOST 3306), and what does its machine do at that time (top, \
                iostat -x, dmesg)?",
     fix,

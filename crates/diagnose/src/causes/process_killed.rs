@@ -35,9 +35,10 @@ pub(super) const RULE: Rule = Rule {
                                 | LogKind::DiskFull
                                 | LogKind::OutOfMemory
                                 | LogKind::OomKilled
-                                | LogKind::Corruption
+                                | LogKind::OpenFiles
                         )
                     })
+                    .or_else(|| evidence.logged_damage())
                     .is_some();
                 let fault = evidence
                     .kernel
@@ -75,14 +76,16 @@ pub(super) const RULE: Rule = Rule {
             },
         },
         Sign {
-            what: "the error log tells of a full disk, damaged data or refused memory before the end",
+            what: "the error log tells of a full disk, damaged data, refused memory or too many open files before the end",
             seen: |evidence| {
-                evidence.logged(|kind| {
-                    matches!(
-                        kind,
-                        LogKind::DiskFull | LogKind::Corruption | LogKind::OutOfMemory
-                    )
-                })
+                evidence
+                    .logged(|kind| {
+                        matches!(
+                            kind,
+                            LogKind::DiskFull | LogKind::OutOfMemory | LogKind::OpenFiles
+                        )
+                    })
+                    .or_else(|| evidence.logged_damage())
             },
         },
     ],

@@ -13,9 +13,7 @@ pub(super) const RULE: Rule = Rule {
     proofs: &[
         Sign {
             what: "the error log tells of a shutdown",
-            seen: |evidence| {
-                evidence.logged(|kind| matches!(kind, LogKind::ShutdownAsked | LogKind::ShutDown))
-            },
+            seen: Evidence::logged_shutdown,
         },
         Sign {
             what: "the server said 1053, on the connection or to a new one",
@@ -35,8 +33,7 @@ pub(super) const RULE: Rule = Rule {
         Sign {
             what: "the server began again, or reported its end, and its error log tells of no shutdown before that",
             seen: |evidence| {
-                let asked = evidence
-                    .logged(|kind| matches!(kind, LogKind::ShutdownAsked | LogKind::ShutDown));
+                let asked = evidence.logged_shutdown();
                 let ended = || {
                     evidence.began_again().or_else(|| {
                         evidence.logged(|kind| {
