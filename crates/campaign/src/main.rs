@@ -3,8 +3,10 @@
 //!
 //! `survive` runs twelve clients through rounds of each fault and checks that nobody noticed
 //! and that nothing was lost or doubled; `peers` does the same to other proxies, to compare; `cost` measures what the
-//! commit ledger takes; `big-result` cuts a 100 MB result in the middle; `plant` shows that the checker finds what is wrong when something is.
+//! commit ledger takes; `accuracy` asks how often the cause of a loss is found; `big-result` cuts a 100 MB result in the
+//! middle; `plant` shows that the checker finds what is wrong when something is.
 
+mod accuracy;
 mod big_result;
 mod check;
 mod client;
@@ -63,6 +65,8 @@ enum Sub {
     Cost(CostArgs),
     /// The same faults through other proxies: HAProxy, MySQL Router, ProxySQL.
     Peers(PeersArgs),
+    /// How often the cause of a lost connection is found: each cause injected, and diagnosed.
+    Accuracy(AccuracyArgs),
     /// Plant wrong states and show that the checker names each.
     Plant(PlantArgs),
     /// List the workload.
@@ -295,6 +299,38 @@ impl PeersArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit code: 0 at least 98 % right and nothing wrong, 1 less, 2 the campaign could not run.\n\
+                        Memory, disk and file limits need root; what cannot be injected is named at the end."
+)]
+struct AccuracyArgs {
+    /// The kind of server.
+    #[arg(long, value_enum)]
+    server: ServerKind,
+    /// Only these causes, by name (`steadfast why` names them).
+    #[arg(long, value_delimiter = ',')]
+    causes: Vec<String>,
+    /// Injections of each cause: logging is default and verbose in turn, TLS off and on every second time.
+    #[arg(long, default_value_t = 20)]
+    rounds: u32,
+    /// Seed of all random choices.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Inject nothing; judge again what --json FILE has.
+    #[arg(long, requires = "json")]
+    judge_only: bool,
+    /// Append a JSON line per injection; what the file already has for this server is not done again.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the matrix of all servers in --json FILE there, in Markdown.
+    #[arg(long, value_name = "FILE")]
+    docs: Option<PathBuf>,
+    /// Tell each verdict that is not right, with its evidence.
+    #[arg(long)]
+    explain: bool,
+}
+
+#[derive(Debug, Args)]
 struct PlantArgs {
     /// The kind of server.
     #[arg(long, value_enum)]
@@ -356,6 +392,19 @@ async fn run(command: Sub) -> Result<bool> {
             cost::run(&plan).await
         }
         Sub::Peers(args) => peers::run(&args.plan()).await,
+        Sub::Accuracy(args) => {
+            let plan = accuracy::Plan {
+                kind: args.server.kind(),
+                causes: args.causes,
+                rounds: args.rounds,
+                seed: args.seed,
+                judge_only: args.judge_only,
+                json: args.json,
+                docs: args.docs,
+                explain: args.explain,
+            };
+            accuracy::run(&plan).await
+        }
         Sub::Plant(args) => plant(args).await,
         Sub::Profiles => {
             list_profiles();

@@ -1,0 +1,366 @@
+//! One injection's stage: its server, its choices, and what is looked at just before, right after and in the end.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::bench::{Bench, kernel_log, millis};
+use super::bystanders::Bystanders;
+use super::collected::{Collected, Listed, Logging, Met};
+use super::session::{Door, Saw, Session};
+use crate::rng::Rng;
+
+/// How long a server may take to see and to log what happened to a connection.
+const NOTICES_WITHIN: Duration = Duration::from_secs(8);
+/// How long an attempt to connect may take.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// A server that is younger would hide its restart: uptimes are whole seconds.
+const YOUNGEST: u64 = 4;
+
+/// What causes move.
+const COUNTERS: &[&str] = &[
+    "aborted_clients",
+    "aborted_connects",
+    "aborted_connects_preauth",
+    "access_denied_errors",
+    "com_kill",
+    "connection_errors_accept",
+    "connection_errors_internal",
+    "connection_errors_max_connections",
+    "connection_errors_peer_address",
+    "connection_errors_select",
+    "connection_errors_tcpwrap",
+    "connections",
+    "max_execution_time_exceeded",
+    "max_statement_time_exceeded",
+];
+
+/// What was there just before.
+struct Before {
+    at: Instant,
+    uptime: u64,
+    status: BTreeMap<String, u64>,
+    variables: BTreeMap<String, String>,
+    log: u64,
+    kernel: Option<usize>,
+    group_kills: Option<u64>,
+    pid: Option<u32>,
+}
+
+/// What was there in the end.
+struct Gathered {
+    same_boot: Option<u64>,
+    restarted: Option<u64>,
+    moved: Option<BTreeMap<String, u64>>,
+    log: Vec<String>,
+    kernel: Option<Vec<String>>,
+    group_kills: Option<u64>,
+}
+
+/// One injection.
+pub(crate) struct Stage<'a> {
+    pub(crate) bench: &'a Bench,
+    pub(crate) rng: Rng,
+    pub(crate) tls: bool,
+    logging: Logging,
+    busy: bool,
+    bystanders: Option<Bystanders>,
+    before: Option<Before>,
+    gathered: Option<Gathered>,
+    variables: Option<BTreeMap<String, String>>,
+    what: String,
+    thread: Option<u64>,
+    met: Option<Met>,
+    listed: Option<Listed>,
+    message: Option<String>,
+    group_kills: Option<u64>,
+}
+
+impl<'a> Stage<'a> {
+    pub(crate) async fn set(
+        bench: &'a Bench,
+        seed: u64,
+        logging: Logging,
+        tls: bool,
+        busy: bool,
+    ) -> Result<Self> {
+        bench.set_logging(logging).await?;
+        Ok(Self {
+            bench,
+            rng: Rng::new(seed),
+            tls,
+            logging,
+            busy,
+            bystanders: None,
+            before: None,
+            gathered: None,
+            variables: None,
+            what: String::new(),
+            thread: None,
+            met: None,
+            listed: None,
+            message: None,
+            group_kills: None,
+        })
+    }
+
+    /// Settings do not survive a restart.
+    pub(crate) async fn set_logging_again(&self) -> Result<()> {
+        self.bench.set_logging(self.logging).await
+    }
+
+    /// Where clients come in.
+    pub(crate) fn door(&self) -> Door {
+        self.bench.door(self.tls)
+    }
+
+    /// A client that has logged in, of which the injection is about to be.
+    pub(crate) async fn client(&mut self) -> Result<Session> {
+        let session = self.door().open().await?;
+        self.thread = Some(session.id);
+        Ok(session)
+    }
+
+    /// The same, through the link.
+    pub(crate) async fn client_through_link(&mut self) -> Result<Session> {
+        let session = self.bench.door_through_link(self.tls).open().await?;
+        self.thread = Some(session.id);
+        Ok(session)
+    }
+
+    /// The connection that the injection is of.
+    pub(crate) fn is_of(&mut self, thread: u64) {
+        self.thread = Some(thread);
+    }
+
+    /// What is done, in words with numbers.
+    pub(crate) fn does(&mut self, what: impl Into<String>) {
+        self.what = what.into();
+    }
+
+    /// What the client saw.
+    pub(crate) fn saw(&mut self, saw: &Saw) {
+        self.message = Some(saw.message());
+    }
+
+    /// What the server's control group counts now, before it is gone.
+    pub(crate) fn group_killed(&mut self, kills: u64) {
+        self.group_kills = Some(kills);
+    }
+
+    /// Looks at the server, just before. Where `restarts`, once it is old enough for its restart to be seen.
+    pub(crate) async fn watch(&mut self, restarts: bool) -> Result<()> {
+        // First: what is logged while one looks is new.
+        let log = std::fs::metadata(self.bench.server.error_log()).map_or(0, |log| log.len());
+        let mut status = self.bench.status().await?;
+        while restarts && status.get("Uptime").copied().unwrap_or_default() < YOUNGEST {
+            millis(200).await;
+            status = self.bench.status().await?;
+        }
+        self.before = Some(Before {
+            at: Instant::now(),
+            uptime: status
+                .get("Uptime")
+                .copied()
+                .context("the server counts no Uptime")?,
+            status,
+            variables: self.bench.variables().await?,
+            log,
+            kernel: kernel_log().await.map(|lines| lines.len()),
+            group_kills: None,
+            pid: self.bench.server.pid(),
+        });
+        if self.busy {
+            let rng = Rng::new(self.rng.next());
+            self.bystanders = Some(Bystanders::begin(self.bench, rng).await?);
+        }
+        Ok(())
+    }
+
+    /// From now on the server's control group has killed so many.
+    pub(crate) fn group_had_killed(&mut self, kills: u64) {
+        if let Some(before) = &mut self.before {
+            before.group_kills = Some(kills);
+        }
+    }
+
+    /// Tries to connect, right after, and reads the variables as they are then.
+    pub(crate) async fn probe(&mut self) -> Result<()> {
+        self.probe_only().await?;
+        if matches!(self.met, Some(Met::Greeting | Met::Said(_))) {
+            self.variables = Some(self.bench.variables().await?);
+        }
+        Ok(())
+    }
+
+    /// Tries to connect, right after.
+    pub(crate) async fn probe_only(&mut self) -> Result<()> {
+        let mut door = self.door();
+        door.patience = PATIENCE;
+        // A login to its end, and a goodbye: nothing that counters would count.
+        let met = match door.enter().await? {
+            Ok(session) => {
+                session.quit().await;
+                Met::Greeting
+            }
+            Err(Saw::Said { code, .. }) => Met::Said(code),
+            Err(Saw::NoGreeting(110)) => Met::Mute,
+            Err(Saw::NoConnection(110)) => Met::Silent,
+            Err(Saw::NoConnection(_) | Saw::NoGreeting(_)) => Met::Refused,
+            Err(_) => Met::Greeting,
+        };
+        self.met = Some(met);
+        Ok(())
+    }
+
+    /// Looks for the connection in the process list; where `goes`, until it is gone or the server had time enough.
+    pub(crate) async fn look(&mut self, goes: bool) -> Result<()> {
+        let Some(thread) = self.thread else {
+            return Ok(());
+        };
+        let begun = Instant::now();
+        loop {
+            let list = self.bench.sql("SHOW PROCESSLIST").await?;
+            let listed = list
+                .lines()
+                .map(|line| line.split('\t').collect::<Vec<_>>())
+                .find(|columns| columns.first().and_then(|id| id.parse().ok()) == Some(thread))
+                .map_or(Listed::Gone, |columns| {
+                    if columns.get(4) == Some(&"Sleep") {
+                        Listed::Sleeps
+                    } else {
+                        Listed::Runs
+                    }
+                });
+            self.listed = Some(listed);
+            if !goes || listed == Listed::Gone {
+                return Ok(());
+            }
+            if begun.elapsed() > NOTICES_WITHIN {
+                bail!("the server still has the connection that was to be lost ({listed:?})");
+            }
+            millis(50).await;
+        }
+    }
+
+    /// Gathers what there is to see now, where what comes next would change it.
+    pub(crate) async fn gather(&mut self) -> Result<()> {
+        let before = self.before.as_ref().context("nobody watched before")?;
+        self.bystanders = None;
+        // Counters move, and lines are written, when a thread has come to its end.
+        millis(100).await;
+        let status = match self.bench.status().await {
+            Ok(status) => Some(status),
+            // A server with a full disk, say.
+            Err(_) if self.bench.server.is_running() => None,
+            Err(error) => return Err(error),
+        };
+        let uptime = status
+            .as_ref()
+            .and_then(|status| status.get("Uptime").copied());
+        let expected = before.uptime + before.at.elapsed().as_secs();
+        let restarted = uptime.is_some_and(|uptime| uptime + 1 < expected);
+        let moved = status.filter(|_| !restarted).map(|status| {
+            let counters = before.status.iter();
+            counters
+                .filter(|(name, _)| COUNTERS.contains(&name.to_lowercase().as_str()))
+                .filter_map(|(name, before)| {
+                    let now = status.get(name)?;
+                    Some((name.clone(), now.saturating_sub(*before)))
+                })
+                .collect()
+        });
+        let kernel = match before.kernel {
+            Some(known) => kernel_log().await.map(|mut lines| {
+                lines.drain(..known.min(lines.len()));
+                // Of several servers on this machine.
+                lines.retain(|line| !of_other_process(line, before.pid));
+                lines
+            }),
+            None => None,
+        };
+        let log = std::fs::read(self.bench.server.error_log())?;
+        let log = log.get(before.log as usize..).unwrap_or_default();
+        self.gathered = Some(Gathered {
+            same_boot: uptime.filter(|_| !restarted),
+            restarted: uptime.filter(|_| restarted),
+            moved,
+            log: String::from_utf8_lossy(log)
+                .lines()
+                .map(str::to_owned)
+                .collect(),
+            group_kills: match (self.group_kills, before.group_kills) {
+                (Some(now), Some(before)) => Some(now.saturating_sub(before)),
+                _ => kernel.as_ref().map(|_| 0),
+            },
+            kernel,
+        });
+        Ok(())
+    }
+
+    /// All that was seen.
+    pub(crate) async fn collect(mut self, subject: &str, seed: u64) -> Result<Collected> {
+        if self.gathered.is_none() {
+            self.gather().await?;
+        }
+        let before = self.before.context("nobody watched before")?;
+        let gathered = self.gathered.context("nobody gathered")?;
+        Ok(Collected {
+            server: self.bench.name().to_owned(),
+            version: self.bench.version(),
+            subject: subject.to_owned(),
+            seed,
+            logging: self.logging,
+            tls: self.tls,
+            busy: self.busy,
+            what: self.what,
+            thread: self.thread,
+            met: self.met,
+            listed: self.listed,
+            same_boot: gathered.same_boot,
+            restarted: gathered.restarted,
+            moved: gathered.moved,
+            variables: told(self.variables.unwrap_or(before.variables)),
+            log: gathered.log,
+            kernel: gathered.kernel,
+            group_kills: gathered.group_kills,
+            message: self.message,
+        })
+    }
+}
+
+/// Of the variables those that a diagnosis can use.
+fn told(variables: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    const WORDS: &[&str] = &[
+        "timeout",
+        "limit",
+        "max_",
+        "log_error_verbosity",
+        "log_warnings",
+        "offline_mode",
+        "read_only",
+        "version",
+        "performance_schema",
+    ];
+    variables
+        .into_iter()
+        .filter(|(name, value)| value.len() < 100 && WORDS.iter().any(|word| name.contains(word)))
+        .collect()
+}
+
+/// Whether the kernel tells of the end of a process that is not this one.
+fn of_other_process(line: &str, pid: Option<u32>) -> bool {
+    let named = line
+        .split_once("Killed process ")
+        .map(|(_, rest)| rest)
+        .or_else(|| line.split_once(",pid=").map(|(_, rest)| rest));
+    let number = named.map(|rest| {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        &rest[..digits]
+    });
+    match (number, pid) {
+        (Some(number), Some(pid)) => number != pid.to_string(),
+        _ => false,
+    }
+}
