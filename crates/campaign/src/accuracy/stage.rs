@@ -66,6 +66,7 @@ pub(crate) struct Stage<'a> {
     logging: Logging,
     busy: bool,
     bystanders: Option<Bystanders>,
+    own: BTreeMap<String, String>,
     before: Option<Before>,
     gathered: Option<Gathered>,
     variables: Option<BTreeMap<String, String>>,
@@ -93,6 +94,7 @@ impl<'a> Stage<'a> {
             logging,
             busy,
             bystanders: None,
+            own: BTreeMap::new(),
             before: None,
             gathered: None,
             variables: None,
@@ -137,6 +139,11 @@ impl<'a> Stage<'a> {
     /// What is done, in words with numbers.
     pub(crate) fn does(&mut self, what: impl Into<String>) {
         self.what = what.into();
+    }
+
+    /// A variable that the session has set for itself.
+    pub(crate) fn session_has(&mut self, name: &str, value: u64) {
+        self.own.insert(name.to_owned(), value.to_string());
     }
 
     /// What the client saw.
@@ -321,7 +328,11 @@ impl<'a> Stage<'a> {
             same_boot: gathered.same_boot,
             restarted: gathered.restarted,
             moved: gathered.moved,
-            variables: told(self.variables.unwrap_or(before.variables)),
+            variables: {
+                let mut variables = told(self.variables.unwrap_or(before.variables));
+                variables.extend(self.own);
+                variables
+            },
             log: gathered.log,
             kernel: gathered.kernel,
             group_kills: gathered.group_kills,
