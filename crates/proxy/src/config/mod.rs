@@ -225,7 +225,10 @@ impl Overrides {
 
 /// `$XDG_STATE_HOME/steadfast`, or `~/.local/state/steadfast` (XDG Base Directory Specification 0.8; it says that a
 /// relative path in the variable is to be ignored).
-fn default_state_dir() -> Result<PathBuf, ConfigError> {
+///
+/// # Errors
+/// Neither XDG_STATE_HOME nor HOME is set.
+pub fn default_state_dir() -> Result<PathBuf, ConfigError> {
     let absolute = |name| {
         env::var_os(name)
             .map(PathBuf::from)
