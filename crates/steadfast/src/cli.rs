@@ -138,7 +138,7 @@ pub(crate) struct DoctorArgs {
     #[arg(long)]
     pub(crate) json: bool,
     /// Make this check and no other; may be repeated (names are in docs/doctor.md)
-    #[arg(long, value_name = "CHECK", value_parser = check_name())]
+    #[arg(long, value_name = "CHECK", value_parser = check_name(), hide_possible_values = true)]
     pub(crate) only: Vec<String>,
     /// Set what can be set while the server runs, after showing it and asking
     #[arg(long, conflicts_with = "undo")]

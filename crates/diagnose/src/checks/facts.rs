@@ -94,8 +94,10 @@ pub struct Later {
 /// Where a variable's value comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Origin {
-    /// From an option file, the command line or the environment.
+    /// From an option file or the environment.
     Options,
+    /// From the command line, which wins over everything else at the next start.
+    CommandLine,
     /// Set at run time, and kept by the server over a restart.
     Persisted,
     /// Set at run time; the next restart undoes it.

@@ -9,8 +9,8 @@ pub(super) const CHECK: Check = Check {
     area: Area::Modes,
     only: None,
     rule: "`innodb_force_recovery` is over 0.",
-    why: "It is for saving data from a damaged server: from 1 on damaged pages are passed over, from 4 on data can be lost for good, \
-          and writes are refused.",
+    why: "It is for saving data from a damaged server: from 1 on damaged pages are passed over, from 4 on data can be lost for good. \
+          MySQL refuses writes from 1 on, MariaDB from 4.",
     risk: "Without it a damaged server may not start: save the data first.",
     look,
     fix: |_: &Facts| -> Vec<Step> {

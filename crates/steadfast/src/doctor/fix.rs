@@ -4,6 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use anyhow::{Context, bail};
 use serde::Serialize;
+use steadfast_diagnose::checks::facts::Origin;
 use steadfast_diagnose::checks::{Examination, Facts, Severity};
 use steadfast_diagnose::{Product, Setting, Step};
 
@@ -23,6 +24,8 @@ pub(super) struct Fixed {
     pub(super) refused: Vec<Refused>,
     /// Lines for the option file, without which the next restart undoes it.
     pub(super) options: Vec<String>,
+    /// Of those that were set, the ones that the server's command line sets again at the next restart.
+    pub(super) on_command_line: Vec<&'static str>,
     /// Where it is written how to undo it.
     pub(super) undo_file: String,
 }
@@ -95,6 +98,7 @@ pub(super) async fn run(
         done: Vec::new(),
         refused: Vec::new(),
         options,
+        on_command_line: Vec::new(),
         undo_file: journal.path().display().to_string(),
     };
     for (setting, statement) in live.iter().zip(statements) {
@@ -105,6 +109,12 @@ pub(super) async fn run(
                     .await?;
                 journal.done(setting.name, shown(&now, facts, setting.name));
                 fixed.done.push(statement);
+                let origins = facts.origins.ok();
+                if origins.and_then(|origins| origins.get(setting.name))
+                    == Some(&Origin::CommandLine)
+                {
+                    fixed.on_command_line.push(setting.name);
+                }
             }
             Err(why) => {
                 journal.forget(setting.name, facts);

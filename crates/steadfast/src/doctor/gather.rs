@@ -29,9 +29,7 @@ pub(super) async fn gather(session: &mut Session, args: &DoctorArgs) -> anyhow::
         ..Facts::default()
     };
     variables(session, &mut facts).await?;
-    facts.status = pairs(session, "SHOW GLOBAL STATUS")
-        .await?
-        .unwrap_or_default();
+    facts.status = pairs(session, "SHOW GLOBAL STATUS").await?;
     let begun = Instant::now();
     facts.errors = errors(session, &facts).await?;
     facts.sessions = sessions(session, &facts).await?;
@@ -55,12 +53,10 @@ pub(super) async fn gather(session: &mut Session, args: &DoctorArgs) -> anyhow::
     }
     if !args.sample.is_zero() {
         tokio::time::sleep(args.sample.saturating_sub(begun.elapsed())).await;
-        if let Some(status) = pairs(session, "SHOW GLOBAL STATUS").await? {
-            facts.later = Seen::Is(Later {
-                after: begun.elapsed(),
-                status,
-            });
-        }
+        facts.later = Seen::Is(Later {
+            status: pairs(session, "SHOW GLOBAL STATUS").await?,
+            after: begun.elapsed(),
+        });
     }
     Ok(facts)
 }
@@ -70,26 +66,22 @@ pub(super) async fn gather(session: &mut Session, args: &DoctorArgs) -> anyhow::
 /// # Errors
 /// The session is lost, or the server does not answer.
 pub(super) async fn variables(session: &mut Session, facts: &mut Facts) -> anyhow::Result<()> {
-    facts.variables = pairs(session, "SHOW GLOBAL VARIABLES")
-        .await?
-        .unwrap_or_default();
+    facts.variables = pairs(session, "SHOW GLOBAL VARIABLES").await?;
     facts.origins = origins(session, facts).await?;
     Ok(())
 }
 
-/// Two columns: names, in lower case, and values. `None`: the server refuses.
-async fn pairs(session: &mut Session, query: &str) -> anyhow::Result<Option<Variables>> {
-    let rows = session.ask(query).await?;
-    Ok(rows.ok().map(|rows| {
-        Variables(
-            rows.into_iter()
-                .filter_map(|row| match <[String; 2]>::try_from(row) {
-                    Ok([name, value]) => Some((name.to_ascii_lowercase(), value)),
-                    Err(_) => None,
-                })
-                .collect(),
-        )
-    }))
+/// Two columns: names, in lower case, and values. Any account may see them: nothing can be judged without.
+async fn pairs(session: &mut Session, query: &str) -> anyhow::Result<Variables> {
+    let rows = session.rows(query).await?;
+    Ok(Variables(
+        rows.into_iter()
+            .filter_map(|row| match <[String; 2]>::try_from(row) {
+                Ok([name, value]) => Some((name.to_ascii_lowercase(), value)),
+                Err(_) => None,
+            })
+            .collect(),
+    ))
 }
 
 async fn origins(
@@ -122,6 +114,7 @@ async fn origins(
                     "PERSISTED" => Origin::Persisted,
                     "DYNAMIC" | "SQL" => Origin::RunTime,
                     "AUTO" => Origin::Computed,
+                    "COMMAND_LINE" | "COMMAND-LINE" => Origin::CommandLine,
                     _ => Origin::Options,
                 };
                 Some((name, origin))

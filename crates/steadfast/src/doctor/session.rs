@@ -41,13 +41,19 @@ impl Session {
         };
         // Global settings must not reach in: a time zone, a mode, a limit of statements, a transaction that is never ended.
         session
-            .run("SET SESSION time_zone = 'SYSTEM', sql_mode = '', autocommit = 1")
+            .rows("SET SESSION time_zone = 'SYSTEM', sql_mode = '', autocommit = 1")
             .await?;
-        let unlimited = match product {
-            Product::MariaDb => "SET SESSION max_statement_time = 0",
-            Product::MySql => "SET SESSION max_execution_time = 0",
+        let unlimited: &[&str] = match product {
+            Product::MariaDb => &[
+                "max_statement_time = 0",
+                "max_session_mem_used = 9223372036854775807",
+            ],
+            Product::MySql => &["max_execution_time = 0"],
         };
-        session.run(unlimited).await?;
+        for setting in unlimited {
+            // A version that does not have it has no such limit.
+            let _refused = session.ask(&format!("SET SESSION {setting}")).await?;
+        }
         Ok(session)
     }
 
@@ -103,26 +109,24 @@ impl Session {
         }
     }
 
-    /// Runs a statement.
+    /// What a query gives that the server must not refuse.
     ///
     /// # Errors
     /// The connection is lost, or the server refuses.
-    pub(super) async fn run(&mut self, statement: &str) -> anyhow::Result<()> {
-        match self.ask(statement).await? {
-            Ok(_) => Ok(()),
-            Err(said) => bail!("{}: {said}; it was: {statement}", self.name),
+    pub(super) async fn rows(&mut self, query: &str) -> anyhow::Result<Vec<Vec<String>>> {
+        match self.ask(query).await? {
+            Ok(rows) => Ok(rows),
+            Err(said) => bail!("{}: {said}; it was: {query}", self.name),
         }
     }
 
     /// The first value that a query gives; empty for no row and for NULL.
     ///
     /// # Errors
-    /// The connection is lost, or the server refuses.
+    /// As [`Self::rows`].
     pub(super) async fn value(&mut self, query: &str) -> anyhow::Result<String> {
-        match self.ask(query).await? {
-            Ok(rows) => Ok(rows.into_iter().flatten().next().unwrap_or_default()),
-            Err(said) => bail!("{}: {said}; it was: {query}", self.name),
-        }
+        let rows = self.rows(query).await?;
+        Ok(rows.into_iter().flatten().next().unwrap_or_default())
     }
 
     /// Whether the session uses TLS.

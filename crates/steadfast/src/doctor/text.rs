@@ -131,6 +131,18 @@ pub(super) fn fixed(fixed: &Fixed, examination: &Examination) -> String {
             line(&mut out, &format!("  {option}"));
         }
     }
+    if !fixed.on_command_line.is_empty() {
+        line(&mut out, "");
+        wrapped(
+            &mut out,
+            "",
+            "",
+            &format!(
+                "The server's command line sets {}, and wins at the next restart: change it there.",
+                fixed.on_command_line.join(", ")
+            ),
+        );
+    }
     if !fixed.done.is_empty() {
         line(&mut out, "");
         wrapped(

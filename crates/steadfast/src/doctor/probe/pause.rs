@@ -31,7 +31,7 @@ pub(super) async fn slow_read(access: &Access, pause: Duration, limit: u64) -> S
     let row = ROW.min(limit / 2);
     announce(&format!(
         "slow-read: a result of {} KiB, of which nothing is read for {} s",
-        row * ROWS >> 10,
+        (row * ROWS) >> 10,
         pause.as_secs()
     ));
     let mut connection = match access.connect().await {
