@@ -113,7 +113,7 @@ const DOCTOR_HELP: &str = "\
 Examples:
   steadfast doctor mysql://app@db.example.com
       Asks for the password; STEADFAST_PASSWORD or --password-file hold it for scripts.
-  steadfast doctor --idle-limit 350s mysql://app@db.example.com
+  steadfast doctor --idle-limit 350s --pool-lifetime 30m mysql://app@db.example.com
       The path has a load balancer that forgets connections that are silent for 350 s.
   steadfast doctor --probe idle --idle-max 20m mysql://app@db.example.com
       Finds out for how long the path lets connections be silent.
@@ -161,6 +161,9 @@ pub(crate) struct DoctorArgs {
     /// For how long the path is known to let connections be silent, such as 350s
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) idle_limit: Option<Duration>,
+    /// For how long the client's pool keeps idle connections
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) pool_lifetime: Option<Duration>,
     /// How long the probes slow-read and slow-write pause
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub(crate) pause: Duration,
@@ -170,7 +173,7 @@ pub(crate) struct DoctorArgs {
     /// The server's memory, such as 8G, where it runs on another machine
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) memory: Option<u64>,
-    /// Where what --fix does is written down [default: ~/.local/state/steadfast]
+    /// Where what --fix does and when the server was started is written down [default: ~/.local/state/steadfast]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
 }

@@ -78,6 +78,8 @@ pub struct Facts {
     pub disks: Seen<Vec<Disk>>,
     /// The kernel's settings of TCP where the server runs.
     pub kernel: Seen<KernelTcp>,
+    /// When it was restarted, as far as earlier looks tell.
+    pub restarts: Seen<Restarts>,
     /// The way to it.
     pub path: Path,
 }
@@ -115,6 +117,15 @@ pub struct Raised {
     pub last: Option<Duration>,
     /// To whom, the most frequent first.
     pub by: Vec<String>,
+}
+
+/// Restarts that earlier looks tell of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Restarts {
+    /// It has restarted since the last look, which was so long ago.
+    pub since_last_look: Option<Duration>,
+    /// Restarts within a day.
+    pub within_a_day: usize,
 }
 
 /// A server's sessions, all of them.
@@ -218,6 +229,8 @@ pub struct Path {
     pub local: Option<bool>,
     /// For how long something on it lets a connection be silent, as somebody said.
     pub idle_limit: Option<Duration>,
+    /// For how long the client's pool keeps an idle connection, as somebody said.
+    pub pool_lifetime: Option<Duration>,
     /// What came of keeping connections silent.
     pub idle: Seen<IdleProbe>,
     /// What came of large packets.

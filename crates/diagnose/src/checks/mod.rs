@@ -42,9 +42,11 @@ mod path_idle;
 mod path_packet;
 mod path_pause;
 mod performance_schema;
+mod pool_lifetime;
 mod read_only;
 mod replica_packet;
 mod replication;
+mod restarts;
 mod retransmissions;
 mod session_memory;
 mod session_memory_limit;
@@ -238,6 +240,7 @@ pub static CHECKS: &[Check] = &[
     idle_transaction_timeout::CHECK,
     statement_limit::CHECK,
     lock_wait_timeout::CHECK,
+    pool_lifetime::CHECK,
     keepalive::CHECK,
     retransmissions::CHECK,
     packet_limit::CHECK,
@@ -247,6 +250,7 @@ pub static CHECKS: &[Check] = &[
     out_of_memory::CHECK,
     session_memory::CHECK,
     session_memory_limit::CHECK,
+    restarts::CHECK,
     connections::CHECK,
     user_connections::CHECK,
     blocked_hosts::CHECK,

@@ -51,6 +51,8 @@ Most checks need no privilege at all. To see other accounts' sessions and transa
     GRANT PROCESS, BINLOG MONITOR, REPLICA MONITOR ON *.* TO doctor@'%';
     GRANT SELECT ON performance_schema.* TO doctor@'%';
 
+A note of when the server was started is kept in the state directory, to see restarts by.
+
 To see which passwords expire, also SELECT on mysql.user (MariaDB: mysql.global_priv). Memory, files, disks and the kernel's
 settings are looked at where the server runs on the same machine; else `--memory 8G` says how much memory it has.
 

@@ -11,6 +11,7 @@ use steadfast_diagnose::{Product, Variables};
 
 use super::machine;
 use super::session::Session;
+use super::state;
 use crate::cli::DoctorArgs;
 
 /// The errors that tell of lost connections: MySQL's error reference.
@@ -39,6 +40,8 @@ pub(super) async fn gather(session: &mut Session, args: &DoctorArgs) -> anyhow::
     facts.expiring = expiring(session).await?;
     facts.certificate = certificate(session, &facts).await?;
     facts.path.idle_limit = args.idle_limit;
+    facts.path.pool_lifetime = args.pool_lifetime;
+    facts.restarts = state::restarts(args, session, &facts);
     let hostname = facts.text("hostname").unwrap_or_default().to_owned();
     if session.seems_local() {
         machine::look(&hostname, &mut facts);

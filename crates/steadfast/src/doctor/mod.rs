@@ -5,6 +5,7 @@ mod gather;
 mod machine;
 mod probe;
 mod session;
+mod state;
 mod text;
 mod undo;
 

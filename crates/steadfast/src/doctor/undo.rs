@@ -1,19 +1,18 @@
 //! `--undo`, and the file that makes it possible: what `--fix` has set on a server, and what was there before.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use steadfast_diagnose::Variables;
 use steadfast_diagnose::checks::Facts;
-use steadfast_proxy::config::default_state_dir;
 
 use super::fix::persists;
 use super::gather;
 use super::session::Session;
+use super::state;
 use crate::cli::DoctorArgs;
 
 /// A variable that was set.
@@ -45,34 +44,8 @@ impl Journal {
         session: &Session,
         facts: &Facts,
     ) -> anyhow::Result<Self> {
-        let state = match &args.state_dir {
-            Some(directory) => directory.clone(),
-            None => default_state_dir()?,
-        };
-        // The server's own id, where it has one: it may be reached by several names.
-        let id = facts
-            .text("server_uuid")
-            .or_else(|_| facts.text("server_uid"));
-        let id = id.map_or_else(|_| session.name.clone(), str::to_owned);
-        let safe: String = id
-            .chars()
-            .map(|letter| {
-                if letter.is_ascii_alphanumeric() || letter == '-' {
-                    letter
-                } else {
-                    '_'
-                }
-            })
-            .collect();
-        let path = state.join("doctor").join(format!("undo-{safe}.json"));
-        let changes = match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .with_context(|| format!("{} is not an undo file", path.display()))?,
-            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-            Err(error) => {
-                return Err(error).with_context(|| format!("{} cannot be read", path.display()));
-            }
-        };
+        let path = state::file(args, session, facts, "undo")?;
+        let changes = state::read(&path)?.unwrap_or_default();
         Ok(Self { path, changes })
     }
 
@@ -108,40 +81,20 @@ impl Journal {
         self.done(name, now.to_owned());
     }
 
-    /// Writes it, so that a crash leaves the old one or the new one.
+    /// Writes it; where nothing is left to undo, removes it.
     ///
     /// # Errors
     /// The directory or the file cannot be written.
     pub(super) fn write(&self) -> anyhow::Result<()> {
-        let cannot = || format!("{} cannot be written", self.path.display());
-        if self.changes.is_empty() {
-            return match fs::remove_file(&self.path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    Err(error).with_context(cannot)
-                }
-                _ => Ok(()),
-            };
+        if !self.changes.is_empty() {
+            return state::write(&self.path, &self.changes);
         }
-        if let Some(directory) = self.path.parent() {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(directory)
-                .with_context(cannot)?;
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("{} cannot be removed", self.path.display()))
+            }
+            _ => Ok(()),
         }
-        let new = self.path.with_extension("new");
-        let write = || {
-            let mut file = fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&new)?;
-            file.write_all(&serde_json::to_vec_pretty(&self.changes)?)?;
-            file.sync_all()?;
-            fs::rename(&new, &self.path)
-        };
-        write().with_context(cannot)
     }
 }
 

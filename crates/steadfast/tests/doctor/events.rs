@@ -1,13 +1,13 @@
 //! What happens on a server, and what doctor makes of it.
 
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use steadfast_sandbox::{Kind, Server};
 
 use crate::on_both;
-use crate::place::{Place, QUICK, answer, these};
+use crate::place::{Place, QUICK, answer, steadfast, these};
 
 on_both!(
     connections_that_are_used_up,
@@ -88,7 +88,7 @@ fn connections_that_are_used_up(place: &Place) {
 fn an_account_without_privileges_says_what_it_could_not_see(place: &Place) {
     place.sql("CREATE USER plain@'%' IDENTIFIED BY 'secret'");
     let _other = Client::open(place.server(), "SELECT 1;");
-    let output = Command::new(env!("CARGO_BIN_EXE_steadfast"))
+    let output = steadfast()
         .args(["doctor", "--json"])
         .args(QUICK)
         .arg(format!("mysql://plain@{}", place.server().addr()))
@@ -164,7 +164,7 @@ fn whoever_waits_for_a_lock_is_seen(place: &Place) {
 
 fn errors_are_one_line(place: &Place) {
     let run = |url: String, password: Option<&str>| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast"));
+        let mut command = steadfast();
         command
             .args(["doctor", &url])
             .env_remove("STEADFAST_PASSWORD")

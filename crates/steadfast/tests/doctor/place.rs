@@ -101,15 +101,26 @@ fn literal(value: &str) -> String {
 /// Makes neither probes nor a second sample.
 pub(crate) const QUICK: [&str; 3] = ["--no-probes", "--sample", "0s"];
 
+/// Where doctor keeps its files, if a test does not say it.
+static STATE: OnceLock<tempfile::TempDir> = OnceLock::new();
+
 /// Doctor with these arguments.
 pub(crate) fn doctor(server: &Server, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_steadfast"))
+    steadfast()
         .arg("doctor")
         .args(arguments)
         .arg(format!("mysql://{}@{}", server.admin_user(), server.addr()))
         .env("STEADFAST_PASSWORD", server.admin_password())
         .output()
         .unwrap()
+}
+
+/// The program, with a state directory that nobody else uses.
+pub(crate) fn steadfast() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast"));
+    let state = STATE.get_or_init(|| tempfile::tempdir().unwrap());
+    command.env("XDG_STATE_HOME", state.path());
+    command
 }
 
 /// What doctor says in JSON, quickly, with these arguments beside.

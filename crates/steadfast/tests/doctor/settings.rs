@@ -177,6 +177,11 @@ fn a_path_with_a_limit_wants_keepalive(place: &Place) {
     let limit = ["--idle-limit", "350s"];
     assert_eq!(place.found(&limit), these(&[("keepalive", "warning")]));
     assert_eq!(place.found(&["--idle-limit", "365d"]), these(&[]));
+    assert_eq!(
+        place.found(&["--pool-lifetime", "9h"]),
+        these(&[("pool-lifetime", "warning")])
+    );
+    assert_eq!(place.found(&["--pool-lifetime", "30m"]), these(&[]));
     if place.is_mariadb() {
         let _set = place.set(&[("tcp_keepalive_time", "120")]);
         assert_eq!(place.found(&limit), these(&[]));

@@ -1,6 +1,7 @@
 //! Settings that a server must be started with.
 
 use std::fs;
+use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use steadfast_sandbox::{Kind, Server};
@@ -34,7 +35,7 @@ fn a_fresh_server_is_fine() {
         // An administrator on the same machine sees everything but the path.
         assert_eq!(
             names("not_looked_at"),
-            ["path-idle", "path-packet", "path-pause"],
+            ["pool-lifetime", "path-idle", "path-packet", "path-pause"],
             "{answer}"
         );
         a_file_that_is_loaded_under_a_short_timeout(&server);
@@ -61,6 +62,17 @@ fn a_file_that_is_loaded_under_a_short_timeout(server: &Server) {
         found(server, &[]),
         these(&[("net-read-timeout", "warning")])
     );
+}
+
+#[test]
+fn a_restart_is_told_once() {
+    let server = started(Kind::MariaDb, &[]);
+    let only = ["--only", "restarts"];
+    assert_eq!(found(&server, &only), these(&[]));
+    std::thread::sleep(Duration::from_secs(16));
+    server.restart().unwrap();
+    assert_eq!(found(&server, &only), these(&[("restarts", "note")]));
+    assert_eq!(found(&server, &only), these(&[]));
 }
 
 /// What both find.
