@@ -9,7 +9,9 @@ mod back_log;
 mod binlog_expiry;
 mod blocked_hosts;
 mod certificate;
+mod cluster;
 mod connect_timeout;
+mod connection_errors;
 mod connections;
 mod disk_space;
 mod doublewrite;
@@ -253,6 +255,7 @@ pub static CHECKS: &[Check] = &[
     restarts::CHECK,
     connections::CHECK,
     user_connections::CHECK,
+    connection_errors::CHECK,
     blocked_hosts::CHECK,
     aborted_clients::CHECK,
     back_log::CHECK,
@@ -263,6 +266,7 @@ pub static CHECKS: &[Check] = &[
     metadata_lock::CHECK,
     replication::CHECK,
     offline_mode::CHECK,
+    cluster::CHECK,
     read_only::CHECK,
     force_recovery::CHECK,
     init_connect::CHECK,

@@ -6,6 +6,9 @@ use crate::checks::{Facts, Missing};
 use crate::evidence::Product;
 use crate::rule::{Setting, Step, advise};
 
+/// Files that a server needs beside those of its connections, at the very least.
+const OWN: u64 = 50;
+
 /// What MySQL keeps for itself when it cuts max_connections to the files it may have: 10, and twice a table cache of
 /// 400 (sql/mysqld.cc, adjust_max_connections).
 const MYSQL_RESERVE: u64 = 810;
@@ -14,10 +17,10 @@ pub(super) const CHECK: Check = Check {
     name: "open-files",
     area: Area::State,
     only: None,
-    rule: "The server has cut `max_connections` because it may not open enough files (warning), or its process has over 0.85 \
-           (warning) or 0.95 (error) of the files open that it may.",
+    rule: "The server may open hardly more files than `max_connections` (warning), or has cut `max_connections` for that reason \
+           (warning), or its process has over 0.85 (warning) or 0.95 (error) of the files open that it may.",
     why: "Every connection is a file, and so is every open table. At the limit the server takes no more connections, or cannot \
-          open a table. It cuts its settings silently at its start.",
+          open a table. MySQL silently cuts its settings at its start.",
     risk: "None worth naming. It needs a restart.",
     look,
     fix: |_: &Facts| -> Vec<Step> {
@@ -46,6 +49,11 @@ fn look(facts: &Facts) -> Result<Vec<Found>, Missing> {
     if was_cut {
         found.push(Found::warning(format!(
             "the server cut max_connections to {connections}, because it may open {limit} files"
+        )));
+    }
+    if limit < connections + OWN {
+        found.push(Found::warning(format!(
+            "the server may open {limit} files, and max_connections is {connections}"
         )));
     }
     if let Some(process) = facts.process.ok()
@@ -81,6 +89,15 @@ mod tests {
         for (origin, expected) in [(Origin::Computed, Some(Warning)), (Origin::Options, None)] {
             let mut facts = mariadb(&[("open_files_limit", "1024"), ("max_connections", "214")]);
             facts.origins = Seen::Is([("max_connections".to_owned(), origin)].into());
+            assert_eq!(severity(&facts, "open-files"), expected);
+        }
+    }
+
+    /// MariaDB 10.11 that is told max_connections does not cut it.
+    #[test]
+    fn more_connections_than_files_are_found() {
+        for (files, expected) in [("1024", Some(Warning)), ("32184", None)] {
+            let facts = mariadb(&[("open_files_limit", files), ("max_connections", "3000")]);
             assert_eq!(severity(&facts, "open-files"), expected);
         }
     }

@@ -43,7 +43,7 @@ fn fix(facts: &Facts) -> Vec<Step> {
     vec![
         Setting::live("max_user_connections", wanted),
         advise(
-            "MariaDB that was started with 0 takes another number only at a start, and the other way round not at all.",
+            "An account may have a limit of its own: ALTER USER … WITH MAX_USER_CONNECTIONS 0 removes it.",
         ),
     ]
 }
