@@ -301,6 +301,21 @@ pub struct PauseProbe {
     pub lost: Option<String>,
 }
 
+/// The longest limit of silence that is common, that of many firewalls.
+const LONGEST_LIMIT: Duration = Duration::from_secs(3_600);
+
+impl IdleProbe {
+    /// What a probe that saw no cut does not tell: silences longer than it tried.
+    pub fn untried(&self) -> Option<Missing> {
+        (self.cut.is_none() && self.longest < LONGEST_LIMIT).then(|| {
+            Missing(format!(
+                "connections that were silent for up to {} live; --idle-max TIME tries longer silences",
+                crate::words::time(self.longest)
+            ))
+        })
+    }
+}
+
 impl Facts {
     /// Which family of servers it is.
     ///

@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use super::{Area, Check, Found};
-use crate::checks::{Facts, Missing, Seen};
+use crate::checks::facts::IdleProbe;
+use crate::checks::{Facts, Missing};
 use crate::evidence::Product;
 use crate::rule::{Setting, Step, advise};
 
@@ -34,9 +35,13 @@ fn idle_limit(facts: &Facts) -> Option<Duration> {
 fn look(facts: &Facts) -> Result<Vec<Found>, Missing> {
     facts.product()?;
     let Some(limit) = idle_limit(facts) else {
-        return match (facts.path.local, &facts.path.idle) {
-            (Some(true), _) | (_, Seen::Is(_)) => Ok(Vec::new()),
-            _ => Err(Missing(
+        if facts.path.local == Some(true) {
+            return Ok(Vec::new());
+        }
+        return match facts.path.idle.ok().map(IdleProbe::untried) {
+            Some(None) => Ok(Vec::new()),
+            Some(Some(untried)) => Err(untried),
+            None => Err(Missing(
                 "for how long the path lets connections be silent is not known: --idle-limit TIME says it, --probe idle measures it"
                     .to_owned(),
             )),
@@ -92,7 +97,7 @@ fn fix(facts: &Facts) -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use super::super::Severity::{Note, Warning};
-    use super::super::facts::KernelTcp;
+    use super::super::facts::{KernelTcp, Seen};
     use super::super::testing::{mariadb, mysql, severity};
     use super::*;
 

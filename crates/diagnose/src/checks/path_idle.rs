@@ -11,7 +11,8 @@ pub(super) const CHECK: Check = Check {
     name: "path-idle",
     area: Area::Path,
     only: None,
-    rule: "The probe `idle` keeps connections silent for growing times, and some were lost (warning).",
+    rule: "The probe `idle` keeps connections silent for growing times, and some were lost (warning). That none was \
+           tells nothing of silences that were not tried.",
     why: "A firewall, NAT, load balancer or proxy on the way forgets or ends connections that are silent for longer, whatever the \
           server's wait_timeout is: the next statement waits until the client gives up, or fails at once.",
     risk: "A few bytes for each idle connection.",
@@ -22,7 +23,10 @@ pub(super) const CHECK: Check = Check {
 fn look(facts: &Facts) -> Result<Vec<Found>, Missing> {
     let probe = facts.path.idle.get()?;
     let Some(cut) = probe.cut else {
-        return Ok(Vec::new());
+        return match probe.untried() {
+            Some(untried) => Err(untried),
+            None => Ok(Vec::new()),
+        };
     };
     let how = match cut.how {
         CutHow::Closed => "was closed",
@@ -83,14 +87,18 @@ mod tests {
             how: CutHow::Silent,
             keepalive_helps: Some(true),
         };
-        for (cut, expected) in [(None, None), (Some(cut), Some(Warning))] {
+        let tried = |longest, cut| {
             let mut facts = mysql(&[]);
             facts.path.idle = Seen::Is(IdleProbe {
-                longest: Duration::from_secs(30),
+                longest: Duration::from_secs(longest),
                 cut,
             });
-            assert_eq!(severity(&facts, "path-idle"), expected);
-        }
+            facts
+        };
+        assert_eq!(severity(&tried(30, Some(cut)), "path-idle"), Some(Warning));
+        assert_eq!(severity(&tried(3_600, None), "path-idle"), None);
+        // Half a minute tells nothing about an hour.
+        assert!(look(&tried(30, None)).is_err());
         assert_eq!(cut.limit(), Duration::from_secs(20));
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Fixed {
     pub(super) refused: Vec<Refused>,
     /// Lines for the option file, without which the next restart undoes it.
     pub(super) options: Vec<String>,
+    /// Lines for the option file that need a restart.
+    pub(super) at_start: Vec<String>,
     /// Of those that were set, the ones that the server's command line sets again at the next restart.
     pub(super) on_command_line: Vec<&'static str>,
     /// Where it is written how to undo it.
@@ -56,14 +58,12 @@ pub(super) async fn run(
     let (live, at_start): (Vec<&Setting>, Vec<&Setting>) =
         settings.iter().partition(|setting| setting.live);
     let persists = persists(session);
+    let product = session.server.product;
     let lines = |settings: &[&Setting]| -> Vec<String> {
-        let line = |setting: &&Setting| setting.option_line(session.server.product);
+        let line = |setting: &&Setting| setting.option_line(product);
         settings.iter().filter_map(line).collect()
     };
-    let mut options = lines(&at_start);
-    if !persists {
-        options.extend(lines(&live));
-    }
+    let options = if persists { Vec::new() } else { lines(&live) };
     if live.is_empty() {
         eprintln!("steadfast: there is nothing that --fix may set while the server runs");
         return Ok(None);
@@ -98,6 +98,7 @@ pub(super) async fn run(
         done: Vec::new(),
         refused: Vec::new(),
         options,
+        at_start: lines(&at_start),
         on_command_line: Vec::new(),
         undo_file: journal.path().display().to_string(),
     };
@@ -168,7 +169,7 @@ fn agreed(
     if !io::stdin().is_terminal() {
         bail!("--fix asks before it sets anything, and there is no terminal: say --yes");
     }
-    let mut text = format!("\nTo be set on {}:\n", session.name);
+    let mut text = format!("\nTo be set, as {}:\n", session.name);
     for (setting, statement) in live.iter().zip(statements) {
         let now = facts.text(setting.name).unwrap_or_default();
         text.push_str(&format!("  {statement}  -- now {now}\n"));

@@ -16,7 +16,7 @@ use super::session::Session;
 use crate::cli::DoctorArgs;
 
 /// Two starts that are nearer than this are the same one: clocks are corrected, and Uptime has whole seconds.
-const SAME: u64 = 15;
+const SAME: u64 = 5;
 
 const DAY: u64 = 86_400;
 
@@ -162,7 +162,7 @@ mod tests {
         let (looks, seen) = look(None, 1_000_000, 500);
         assert_eq!((seen.since_last_look, seen.within_a_day), (None, 0));
         // The same one, with a clock that was corrected.
-        let (looks, seen) = look(Some(looks), 1_000_600, 1_105);
+        let (looks, seen) = look(Some(looks), 1_000_600, 1_103);
         assert_eq!((seen.since_last_look, seen.within_a_day), (None, 0));
         let (looks, seen) = look(Some(looks), 1_001_000, 100);
         assert_eq!(

@@ -116,21 +116,17 @@ pub(super) fn fixed(fixed: &Fixed, examination: &Examination) -> String {
             &format!("{}: {}", refused.statement, refused.why),
         );
     }
-    if !fixed.options.is_empty() {
-        line(&mut out, "");
-        wrapped(
-            &mut out,
-            "",
-            "",
-            "So that the next restart does not undo it, in an option file of its own, such as \
-             /etc/mysql/conf.d/99-steadfast.cnf:",
-        );
-        line(&mut out, "");
-        line(&mut out, "  [mysqld]");
-        for option in &fixed.options {
-            line(&mut out, &format!("  {option}"));
-        }
-    }
+    option_lines(
+        &mut out,
+        "So that the next restart does not undo it, in an option file of its own, such as \
+         /etc/my.cnf.d/99-steadfast.cnf or /etc/mysql/conf.d/99-steadfast.cnf:",
+        &fixed.options,
+    );
+    option_lines(
+        &mut out,
+        "What needs a restart, in an option file:",
+        &fixed.at_start,
+    );
     if !fixed.on_command_line.is_empty() {
         line(&mut out, "");
         wrapped(
@@ -157,6 +153,19 @@ pub(super) fn fixed(fixed: &Fixed, examination: &Examination) -> String {
     }
     line(&mut out, &format!("Left: {}", sum(examination)));
     out
+}
+
+fn option_lines(out: &mut String, title: &str, lines: &[String]) {
+    if lines.is_empty() {
+        return;
+    }
+    line(out, "");
+    wrapped(out, "", "", title);
+    line(out, "");
+    line(out, "  [mysqld]");
+    for option in lines {
+        line(out, &format!("  {option}"));
+    }
 }
 
 fn line(out: &mut String, text: &str) {

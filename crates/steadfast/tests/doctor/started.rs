@@ -69,7 +69,7 @@ fn a_restart_is_told_once() {
     let server = started(Kind::MariaDb, &[]);
     let only = ["--only", "restarts"];
     assert_eq!(found(&server, &only), these(&[]));
-    std::thread::sleep(Duration::from_secs(16));
+    std::thread::sleep(Duration::from_secs(7));
     server.restart().unwrap();
     assert_eq!(found(&server, &only), these(&[("restarts", "note")]));
     assert_eq!(found(&server, &only), these(&[]));
