@@ -56,6 +56,11 @@ async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     }
     let mut facts = gather::gather(&mut session, args).await?;
     probe::run(&access, args, &mut facts).await;
+    if args.fix {
+        // The path may have cut this one, too, while the probes ran.
+        session.quit().await;
+        session = Session::open(&access).await?;
+    }
     let mut examination = examine(&facts, args);
     if args.fix && !args.json {
         print(&text::report(&session, &facts, &examination))?;

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use serde_json::Value;
 use steadfast_sandbox::{Kind, Server};
@@ -13,7 +14,8 @@ use crate::place::{Place, doctor};
 
 on_both!(
     a_good_path_is_fine,
-    a_proxy_with_a_limit_of_packets_is_found
+    a_proxy_with_a_limit_of_packets_is_found,
+    a_proxy_that_does_not_wait_is_found,
 );
 
 #[track_caller]
@@ -157,6 +159,58 @@ fn a_proxy_with_a_limit_of_packets_is_found(place: &Place) {
         seen.starts_with("a packet of 1024 KiB from the client to the server does not pass"),
         "{seen}"
     );
+}
+
+/// Ends a connection whose client says nothing for a second, whatever it is doing; doctor's own session is cut as well.
+fn a_proxy_that_does_not_wait_is_found(place: &Place) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    forward(listener, place.server().addr(), |client, server| {
+        client.set_read_timeout(Some(Duration::from_secs(1)))?;
+        io::copy(client, server).map(drop)
+    });
+    let set = place.set(&[("connect_timeout", "2")]);
+    let state = tempfile::tempdir().unwrap();
+    let arguments = [
+        "--json",
+        "--sample",
+        "0s",
+        "--pause",
+        "3s",
+        "--probe",
+        "slow-read",
+        "--probe",
+        "slow-write",
+    ];
+    let fix = [
+        "--fix",
+        "--yes",
+        "--state-dir",
+        state.path().to_str().unwrap(),
+    ];
+    let output = through(
+        place.server(),
+        address,
+        &[&arguments[..], &fix].concat(),
+        &[],
+    );
+    drop(set);
+    if !place.is_mariadb() {
+        place.sql("RESET PERSIST");
+    }
+    let answer = parsed(&output);
+    assert_eq!(
+        answer["fixed"]["done"].as_array().unwrap().len(),
+        1,
+        "{answer}"
+    );
+    let finding = &answer["findings"][0];
+    assert_eq!(
+        (&finding["check"], &finding["severity"]),
+        (&"path-pause".into(), &"warning".into()),
+        "{answer}"
+    );
+    assert_eq!(finding["seen"].as_array().unwrap().len(), 2, "{answer}");
 }
 
 /// Commands with the arguments of one line.
