@@ -5,10 +5,12 @@
 //! - [`diagnose`]: the [`Verdict`], which is one cause, or several that this evidence cannot tell apart, or an honest
 //!   *unknown* with candidates and the question whose answer would decide;
 //! - [`Reading`]: files that people have, as findings;
+//! - [`checks`]: what may bring about the next loss, one file for each check;
 //! - [`log`], [`kernel`], [`client`]: what servers, kernels and clients write, as evidence.
 
 mod cause;
 mod causes;
+pub mod checks;
 pub mod client;
 mod dump;
 mod evidence;

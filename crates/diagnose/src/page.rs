@@ -95,7 +95,8 @@ fn signs(page: &mut String, title: &str, signs: &[Sign]) {
     page.push_str(".\n\n");
 }
 
-fn fix(page: &mut String, step: &Step) {
+/// A step of a fix, as a line of a list.
+pub(crate) fn fix(page: &mut String, step: &Step) {
     match step {
         Step::Do(text) => line(page, &format!("- {text}")),
         Step::Set(setting) => {

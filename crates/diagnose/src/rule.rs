@@ -92,6 +92,16 @@ impl Setting {
         })
     }
 
+    /// One that only this server has, and that needs a restart.
+    pub fn at_start_only(product: Product, name: &'static str, value: impl ToString) -> Step {
+        Step::Set(Self {
+            name,
+            value: value.to_string(),
+            only: Some(product),
+            live: false,
+        })
+    }
+
     /// The statement that sets it on this server, for good where the server can.
     pub fn sql(&self, product: Product) -> Option<String> {
         if !self.live || self.only.is_some_and(|only| only != product) {

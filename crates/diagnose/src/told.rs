@@ -83,7 +83,7 @@ impl Verdict {
 
 impl Step {
     /// In words, for a server of this family, or for both.
-    fn told(&self, product: Option<Product>) -> ToldStep {
+    pub(crate) fn told(&self, product: Option<Product>) -> ToldStep {
         let products = [(Product::MariaDb, "mariadb"), (Product::MySql, "mysql")];
         let meant = products
             .into_iter()

@@ -10,8 +10,8 @@ use steadfast_proxy::config::{
     Address, AdminAddress, LogFormat, LogLevel, Overrides, parse_duration,
 };
 
+use crate::access::url::{ServerUrl, UrlParser};
 use crate::ledger::accounts::{Account, account};
-use crate::ledger::url::{ServerUrl, UrlParser};
 
 /// Makes lost connections to MySQL and MariaDB servers invisible to their clients.
 #[derive(Parser, Debug)]
@@ -41,6 +41,9 @@ pub(crate) enum Command {
     /// Explain lost connections: those of this Steadfast, or logs and messages
     #[command(after_help = WHY_HELP)]
     Why(WhyArgs),
+    /// Look for the next lost connection: settings, limits, modes, and the way to the server
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(Box<DoctorArgs>),
 }
 
 const SERVE_HELP: &str = "\
@@ -81,7 +84,7 @@ Examples:
   steadfast ledger status mysql://root@db.example.com
   steadfast ledger remove mysql://root@db.example.com
 
-The ledger is one small table and three procedures in the database steadfast. Steadfast uses it
+The account must be allowed to create users and procedures. The ledger is one small table and three procedures in the database steadfast. Steadfast uses it
 by itself for every account that may execute them. What it is for, what it costs and who may do
 what is in docs/ledger.md.
 
@@ -111,6 +114,120 @@ Exit codes:
   0  done
   1  failed: a file cannot be read, or there is no such incident
   2  the command line is wrong";
+
+const DOCTOR_HELP: &str = "\
+Examples:
+  steadfast doctor mysql://app@db.example.com
+      Asks for the password; STEADFAST_PASSWORD or --password-file hold it for scripts.
+  steadfast doctor --idle-limit 350s --pool-lifetime 30m mysql://app@db.example.com
+      The path has a load balancer that forgets connections that are silent for 350 s.
+  steadfast doctor --probe idle --idle-max 20m mysql://app@db.example.com
+      Finds out for how long the path lets connections be silent.
+  steadfast doctor --fix mysql://root@db.example.com
+      Shows what it would set and asks; --undo brings back what was there.
+  steadfast doctor --no-probes --json mysql://app@db.example.com > doctor.json
+
+Any account will do; what it may not see is told. What is looked at, and why, is in docs/doctor.md.
+
+Exit codes:
+  0  nothing was found; notes do not count
+  1  failed; the reason is on the standard error stream
+  2  the command line is wrong, or there is no password
+  3  errors or warnings were found; with --fix: some are left";
+
+/// `steadfast doctor`.
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Write one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Make this check and no other; may be repeated (names are in docs/doctor.md)
+    #[arg(long, value_name = "CHECK", value_parser = check_name(), hide_possible_values = true)]
+    pub(crate) only: Vec<String>,
+    /// Set what can be set while the server runs, after showing it and asking
+    #[arg(long, conflicts_with = "undo")]
+    pub(crate) fix: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Bring back what was there before --fix
+    #[arg(long, conflicts_with_all = ["probe", "only"])]
+    pub(crate) undo: bool,
+    /// Make no probes
+    #[arg(long, conflicts_with = "probe")]
+    pub(crate) no_probes: bool,
+    /// Make this probe and no other; may be repeated
+    #[arg(long, value_name = "PROBE", value_enum)]
+    pub(crate) probe: Vec<Probe>,
+    /// How long the probe idle may keep connections silent
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    pub(crate) idle_max: Duration,
+    /// For how long the path is known to let connections be silent, such as 350s
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) idle_limit: Option<Duration>,
+    /// For how long the client's pool keeps idle connections
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) pool_lifetime: Option<Duration>,
+    /// How long the probes slow-read and slow-write pause
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    pub(crate) pause: Duration,
+    /// The time between two looks at the server's counters
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    pub(crate) sample: Duration,
+    /// The server's memory, such as 8G, where it runs on another machine
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) memory: Option<u64>,
+    /// Where what --fix does and when the server was started is written down [default: ~/.local/state/steadfast]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// What doctor can try.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
+pub(crate) enum Probe {
+    /// For how long connections may be silent.
+    Idle,
+    /// How large packets may be.
+    Packet,
+    /// Whether a pause in the middle of a result is survived.
+    SlowRead,
+    /// Whether a pause in the middle of a statement is survived.
+    SlowWrite,
+}
+
+fn check_name() -> impl TypedValueParser<Value = String> {
+    PossibleValuesParser::new(
+        steadfast_diagnose::checks::CHECKS
+            .iter()
+            .map(|check| check.name),
+    )
+}
+
+/// Bytes: a number, with K, M, G or T behind it for powers of 1024.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("'{text}' is no size, such as 512M or 8G");
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = match text
+        .get(digits.len()..)
+        .unwrap_or_default()
+        .to_ascii_uppercase()
+        .as_str()
+    {
+        "" | "B" => 1,
+        "K" | "KB" | "KIB" => 1 << 10,
+        "M" | "MB" | "MIB" => 1 << 20,
+        "G" | "GB" | "GIB" => 1 << 30,
+        "T" | "TB" | "TIB" => 1_u64 << 40,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number
+        .checked_mul(unit)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(wrong)
+}
 
 /// `steadfast why`.
 #[derive(Args, Debug)]
@@ -226,10 +343,10 @@ pub(crate) enum LedgerCommand {
     Remove(LedgerRemove),
 }
 
-/// The server and the administrator's account.
+/// A server and an account on it.
 #[derive(Args, Debug)]
-pub(crate) struct LedgerServer {
-    /// The server and an account that may create users and procedures: mysql://USER@HOST:PORT
+pub(crate) struct ServerArgs {
+    /// The server and an account on it: mysql://USER@HOST:PORT or mysql://USER@/path/to/socket
     #[arg(value_name = "URL", value_parser = UrlParser)]
     pub(crate) url: ServerUrl,
     /// A file that holds the password
@@ -244,7 +361,7 @@ pub(crate) struct LedgerServer {
 #[derive(Args, Debug)]
 pub(crate) struct LedgerInstall {
     #[command(flatten)]
-    pub(crate) server: LedgerServer,
+    pub(crate) server: ServerArgs,
     /// Print the SQL and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -257,7 +374,7 @@ pub(crate) struct LedgerInstall {
 #[derive(Args, Debug)]
 pub(crate) struct LedgerStatus {
     #[command(flatten)]
-    pub(crate) server: LedgerServer,
+    pub(crate) server: ServerArgs,
     /// Write one JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -267,7 +384,7 @@ pub(crate) struct LedgerStatus {
 #[derive(Args, Debug)]
 pub(crate) struct LedgerRemove {
     #[command(flatten)]
-    pub(crate) server: LedgerServer,
+    pub(crate) server: ServerArgs,
     /// Print the SQL and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -1,10 +1,13 @@
 //! The steadfast command line.
 
+mod access;
 mod cli;
 mod demo;
+mod doctor;
 mod ledger;
 mod serve;
 mod why;
+mod wrap;
 
 use std::process::ExitCode;
 
@@ -23,5 +26,6 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Ledger(args) => ledger::run(args),
         Command::Why(args) => why::run(&args),
+        Command::Doctor(args) => doctor::run(*args),
     }
 }

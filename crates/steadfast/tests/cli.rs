@@ -27,7 +27,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn every_command_has_help_with_an_example_and_exit_codes() {
-    for command in ["serve", "demo", "ledger", "why"] {
+    for command in ["serve", "demo", "ledger", "why", "doctor"] {
         let help = output(&[command, "--help"]);
         assert_eq!(help.status.code(), Some(0));
         let help = text(&help.stdout);
@@ -48,6 +48,7 @@ fn help_texts() {
         ("ledger", &["ledger", "--help"]),
         ("ledger_install", &["ledger", "install", "--help"]),
         ("why", &["why", "--help"]),
+        ("doctor", &["doctor", "--help"]),
     ] {
         insta::assert_snapshot!(name, text(&output(args).stdout));
     }

@@ -6,7 +6,6 @@ mod inspect;
 mod rights;
 mod server;
 mod status;
-pub(crate) mod url;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -14,6 +13,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use steadfast_session::ledger::schema::{self, Flavor};
 
+use crate::access::PasswordError;
 use crate::cli::{LedgerArgs, LedgerCommand, LedgerInstall, LedgerRemove};
 use crate::{FAILED, USAGE};
 use accounts::Account;
@@ -44,7 +44,7 @@ pub(crate) fn run(args: LedgerArgs) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("steadfast: {error:#}");
-            let usage = error.downcast_ref::<server::PasswordError>().is_some();
+            let usage = error.downcast_ref::<PasswordError>().is_some();
             ExitCode::from(if usage { USAGE } else { FAILED })
         }
     }

@@ -1,66 +1,18 @@
 //! The administrator's connection.
 
-use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use steadfast_net::{Login, QueryError, QueryResult, ServerConnection, Target, greet, tls};
+use anyhow::bail;
+use steadfast_net::{QueryError, QueryResult, ServerConnection};
 use steadfast_session::ledger::schema::{self, Flavor};
-use steadfast_wire::Capabilities;
-use steadfast_wire::auth::Password;
 use tokio::time::timeout;
 
 use super::rights;
-use crate::cli::LedgerServer;
+use crate::access::Access;
+use crate::cli::ServerArgs;
 
-/// The environment variable that may hold the password.
-const PASSWORD_VARIABLE: &str = "STEADFAST_PASSWORD";
-
-/// How long connecting and each statement may take.
+/// How long each statement may take.
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// The password cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum PasswordError {
-    /// No source has one.
-    #[error(
-        "no password: put it into {PASSWORD_VARIABLE}, a --password-file or the URL, or run this on a terminal"
-    )]
-    Missing,
-    /// The file cannot be read.
-    #[error("the password file {0} cannot be read: {1}")]
-    File(String, #[source] io::Error),
-    /// The terminal cannot be read.
-    #[error("the password cannot be read from the terminal: {0}")]
-    Prompt(#[source] io::Error),
-}
-
-/// From the URL, the file, the environment, or the terminal, in this order.
-fn password(args: &LedgerServer) -> Result<Password, PasswordError> {
-    if let Some(password) = &args.url.password {
-        return Ok(Password::new(password));
-    }
-    if let Some(path) = &args.password_file {
-        let mut text = std::fs::read(path)
-            .map_err(|error| PasswordError::File(path.display().to_string(), error))?;
-        while matches!(text.last(), Some(b'\n' | b'\r')) {
-            text.pop();
-        }
-        return Ok(Password::from(text));
-    }
-    if let Some(text) = std::env::var_os(PASSWORD_VARIABLE) {
-        return Ok(Password::new(text.as_encoded_bytes()));
-    }
-    if !io::stdin().is_terminal() {
-        return Err(PasswordError::Missing);
-    }
-    rpassword::prompt_password(format!(
-        "Password of {} on {}: ",
-        args.url.user, args.url.address
-    ))
-    .map(Password::from)
-    .map_err(PasswordError::Prompt)
-}
 
 /// A connection with an administrator's account.
 pub(super) struct Admin {
@@ -73,37 +25,9 @@ pub(super) struct Admin {
 
 impl Admin {
     /// Logs in.
-    pub(super) async fn connect(args: &LedgerServer) -> anyhow::Result<Self> {
-        let password = password(args)?;
-        let verify = match &args.tls_ca {
-            Some(path) => tls::Verify::Identity(tls::Roots::File(path.clone())),
-            None => tls::Verify::Preferred,
-        };
-        let target = Target::new(args.url.address.clone(), tls::Connector::new(verify)?);
-        let address = &args.url.address;
-        let login = Login {
-            user: args.url.user.as_bytes(),
-            password: &password,
-            database: None,
-            capabilities: Capabilities::empty(),
-            // utf8mb4_general_ci, which both servers have.
-            collation: 45,
-            max_packet_size: 1 << 24,
-            attributes: &[],
-            first_plugin: None,
-        };
-        let connected = timeout(LIMIT, async {
-            let greeted = greet(&target)
-                .await
-                .with_context(|| format!("{address} cannot be reached"))?;
-            greeted
-                .login(&login)
-                .await
-                .with_context(|| format!("login to {address} as {} failed", args.url.user))
-        });
-        let connection = connected
-            .await
-            .with_context(|| format!("{address} did not answer within {} s", LIMIT.as_secs()))??;
+    pub(super) async fn connect(args: &ServerArgs) -> anyhow::Result<Self> {
+        let access = Access::new(args)?;
+        let connection = access.connect().await?;
         let flavor = if connection.greeting.is_mariadb() {
             Flavor::MariaDb
         } else {
@@ -112,7 +36,7 @@ impl Admin {
         let mut admin = Self {
             connection,
             flavor,
-            name: format!("{} on {address}", args.url.user),
+            name: format!("{} on {}", args.url.user, args.url.address),
         };
         for statement in schema::prepare(flavor) {
             admin.run(&statement).await?;

@@ -4,9 +4,6 @@ use std::io::{self, Write};
 
 use steadfast_diagnose::{Told, ToldStep};
 
-/// Columns of a line.
-const WIDTH: usize = 100;
-
 /// Writes what a verdict says.
 ///
 /// # Errors
@@ -82,24 +79,10 @@ fn product(name: &str) -> &str {
     }
 }
 
-/// Writes `text` in lines of at most [`WIDTH`] columns, where its words are short enough.
+/// Writes `text` in lines that fit, where its words are short enough.
 ///
 /// # Errors
 /// Those of `out`.
 pub(super) fn wrapped(out: &mut impl Write, first: &str, then: &str, text: &str) -> io::Result<()> {
-    let mut line = first.to_owned();
-    let mut empty = true;
-    for word in text.split_whitespace() {
-        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            writeln!(out, "{line}")?;
-            line = then.to_owned();
-            empty = true;
-        }
-        if !empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        empty = false;
-    }
-    writeln!(out, "{line}")
+    out.write_all(crate::wrap::wrapped(first, then, text).as_bytes())
 }

@@ -1,4 +1,4 @@
-//! `mysql://USER[:PASSWORD]@HOST[:PORT]`: the server and the administrator's account of a command.
+//! `mysql://USER[:PASSWORD]@HOST[:PORT]`: a server and an account on it, for a command.
 
 use std::ffi::OsStr;
 use std::str::FromStr;
