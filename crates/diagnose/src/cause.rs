@@ -147,6 +147,8 @@ impl Cause {
                 | Self::Shutdown
                 | Self::ProcessKilled
                 | Self::Hang
+                // MySQL's InnoDB ends the server where it cannot open its log.
+                | Self::OpenFilesLimit
         )
     }
 
@@ -203,6 +205,7 @@ impl Class {
                 Cause::ProcessKilled,
                 Cause::Corruption,
                 Cause::DiskFull,
+                Cause::OpenFilesLimit,
             ],
         },
         Self {
@@ -214,6 +217,7 @@ impl Class {
                 Cause::ProcessKilled,
                 Cause::Corruption,
                 Cause::DiskFull,
+                Cause::OpenFilesLimit,
                 Cause::Shutdown,
             ],
         },
@@ -230,6 +234,30 @@ impl Class {
             name: "client-left",
             meaning: "The client's side closed the connection without saying goodbye.",
             members: &[Cause::ClientGone, Cause::ClientTimeout, Cause::ProxyTimeout],
+        },
+        Self {
+            name: "login-broken-off",
+            meaning: "The login did not come to a good end: the server waited too long for it or refused it, or the other \
+                      side left.",
+            members: &[
+                Cause::HandshakeTimeout,
+                Cause::TooManyConnections,
+                Cause::ProtocolMisuse,
+                Cause::ClientGone,
+                Cause::ProxyTimeout,
+                Cause::NetworkDrop,
+            ],
+        },
+        Self {
+            name: "write-failed",
+            meaning: "The server could not send its answer: the client did not read it in time, or was gone.",
+            members: &[
+                Cause::SlowReader,
+                Cause::ClientGone,
+                Cause::ClientTimeout,
+                Cause::ProxyTimeout,
+                Cause::NetworkDrop,
+            ],
         },
         Self {
             name: "path",

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::client::ClientMessage;
 use crate::kernel::KernelEvent;
-use crate::log::LogEvent;
+use crate::log::{LogEvent, LogKind};
 
 /// All that is known about one loss.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -234,8 +234,34 @@ impl Variables {
 pub struct Log {
     /// What it tells, in its order.
     pub events: Vec<LogEvent>,
-    /// The server's id of the lost connection, if it is known: what the log says of others is not about this loss.
+    /// The server's id of the lost connection, if it had one that is known: what the log says of others is not about
+    /// this loss.
     pub thread: Option<u64>,
+}
+
+impl Log {
+    /// Of all that a log told since shortly before a loss, what is about it: what the server said after it took
+    /// connections for the last time, or, where that is nothing, what went before that.
+    pub fn of_last_end(mut events: Vec<LogEvent>, thread: Option<u64>) -> Self {
+        let ready = |events: &[LogEvent]| {
+            events
+                .iter()
+                .rposition(|event| event.kind == LogKind::Ready)
+        };
+        let about_it = |event: &LogEvent| match event.kind {
+            LogKind::Aborted { thread: of, .. } | LogKind::PacketFailed { thread: of, .. } => {
+                thread == Some(of)
+            }
+            _ => true,
+        };
+        let from = match ready(&events) {
+            Some(last) if events[last + 1..].iter().any(about_it) => last + 1,
+            Some(last) => ready(&events[..last]).map_or(0, |before| before + 1),
+            None => 0,
+        };
+        events.drain(..from);
+        Self { events, thread }
+    }
 }
 
 /// What the kernel tells around the loss.
@@ -245,4 +271,41 @@ pub struct Kernel {
     pub events: Vec<KernelEvent>,
     /// Processes of the server's memory control group that were killed for memory, since just before the loss.
     pub group_kills: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_end_of_the_server_counts() {
+        use LogKind::{Ready, Recovers, ShutDown, ShutdownAsked, Signal, Started};
+        let kept = |kinds: &[LogKind]| {
+            let events = kinds.iter().map(|kind| LogEvent {
+                at: String::new(),
+                line: String::new(),
+                kind: *kind,
+            });
+            let log = Log::of_last_end(events.collect(), None);
+            log.events
+                .iter()
+                .map(|event| event.kind)
+                .collect::<Vec<LogKind>>()
+        };
+        let restarted = [ShutdownAsked, ShutDown, Started, Ready];
+        assert_eq!(kept(&restarted), restarted);
+        assert_eq!(
+            kept(&[
+                ShutdownAsked,
+                ShutDown,
+                Started,
+                Ready,
+                Started,
+                Recovers,
+                Ready
+            ]),
+            [Started, Recovers, Ready]
+        );
+        assert_eq!(kept(&[ShutDown, Started, Ready, Signal(11)]), [Signal(11)]);
+    }
 }

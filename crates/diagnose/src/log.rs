@@ -36,6 +36,14 @@ pub enum LogKind {
         /// Why.
         why: Aborted,
     },
+    /// `Could not read packet`, `Could not write packet`, `Got packets out of order` (MariaDB, log_warnings=4): more of
+    /// what a line [`LogKind::Aborted`] of the same connection says, or all there is.
+    PacketFailed {
+        /// The server's id of the connection; 0: the line does not name it.
+        thread: u64,
+        /// Why.
+        why: Aborted,
+    },
     /// `A connection from … was closed by the server due to a timeout`, or its older wordings (MySQL).
     ClosedByTimeout,
     /// A shutdown was asked for, or has begun.
@@ -83,6 +91,8 @@ pub enum LogKind {
 pub enum Aborted {
     /// `Got timeout reading communication packets`, after the login.
     TimeoutReading,
+    /// The same, after a part of a packet had come (MariaDB, log_warnings=4).
+    TimeoutWithinPacket,
     /// `Got timeout writing communication packets`.
     TimeoutWriting,
     /// `Got an error reading communication packets`.
@@ -108,12 +118,32 @@ pub enum Aborted {
     Other,
 }
 
+impl Aborted {
+    /// What this line says together with one of the same connection that came before it and says more.
+    pub(crate) fn after(self, detail: Self) -> Self {
+        match (detail, self) {
+            (Self::TimeoutReading | Self::TimeoutWithinPacket, Self::Unauthenticated) => {
+                Self::LoginTimeout
+            }
+            (Self::TimeoutWithinPacket, Self::TimeoutReading)
+            | (Self::TimeoutWriting, Self::ErrorWriting) => detail,
+            _ => self,
+        }
+    }
+}
+
 /// What a phrase tells.
 #[derive(Clone, Copy)]
 enum Tells {
     Kind(LogKind),
     /// A reason follows.
     Aborted,
+    /// An operating system's error number follows, and with reading a length.
+    Packet {
+        writing: bool,
+    },
+    /// A connection's packets were out of order.
+    OutOfOrder,
     /// A number follows.
     Signal,
     /// The operating system's error number follows.
@@ -144,6 +174,9 @@ const PHRASES: &[(&str, Tells)] = &[
     ("invoked oom-killer", Noise),
     (" statement: ", Statement),
     ("aborted connection", Tells::Aborted),
+    ("could not read packet:", Tells::Packet { writing: false }),
+    ("could not write packet:", Tells::Packet { writing: true }),
+    ("got packets out of order", Tells::OutOfOrder),
     // Login failures of MySQL 8: the reason alone.
     ("[my-010914]", Tells::Aborted),
     (
@@ -194,6 +227,7 @@ const PHRASES: &[(&str, Tells)] = &[
     ("out of disk space", Kind(K::DiskFull)),
     ("as disk is full", Kind(K::DiskFull)),
     ("page corruption", Kind(K::Corruption)),
+    ("space id and page n", Kind(K::Corruption)),
     ("is marked as crashed", Kind(K::Corruption)),
     ("is marked as corrupted", Kind(K::Corruption)),
     ("is corrupted", Kind(K::Corruption)),
@@ -340,6 +374,11 @@ fn tells(phrase: usize, line: &[u8], end: usize) -> Option<Option<LogKind>> {
             _ => None,
         },
         Tells::Aborted => Some(aborted(line, rest)),
+        Tells::Packet { writing } => Some(packet_failed(line, rest, writing)),
+        Tells::OutOfOrder => Some(Some(K::PacketFailed {
+            thread: id_before(line).unwrap_or(0),
+            why: Aborted::OutOfOrder,
+        })),
     }
 }
 
@@ -377,10 +416,39 @@ fn aborted(line: &[u8], rest: &[u8]) -> Option<LogKind> {
         Aborted::ErrorReading if unauthenticated => Aborted::Unauthenticated,
         why => why,
     };
+    let thread = if alone { id_before(line) } else { number(rest) };
     Some(K::Aborted {
-        thread: number(rest).filter(|_| !alone).unwrap_or(0),
+        thread: thread.unwrap_or(0),
         why,
     })
+}
+
+/// What is behind `Could not read packet:`. Only where it timed out is it more than the line that follows says; a packet
+/// begins with a header of four bytes.
+fn packet_failed(line: &[u8], rest: &[u8], writing: bool) -> Option<LogKind> {
+    let field = |name: &[u8]| {
+        let at = rest.windows(name.len()).position(|window| window == name)?;
+        number(&rest[at + name.len()..])
+    };
+    if field(b" errno:")? != 110 {
+        return None;
+    }
+    let why = match (writing, field(b"read_length:")) {
+        (true, _) => Aborted::TimeoutWriting,
+        (false, Some(5..)) => Aborted::TimeoutWithinPacket,
+        (false, _) => Aborted::TimeoutReading,
+    };
+    Some(K::PacketFailed {
+        thread: id_before(line).unwrap_or(0),
+        why,
+    })
+}
+
+/// The connection's id in the server's own column before the level, `… 8 [Note] …`.
+fn id_before(line: &[u8]) -> Option<u64> {
+    let end = line.windows(2).position(|window| window == b" [")?;
+    let start = line[..end].iter().rposition(|byte| *byte == b' ')? + 1;
+    number(&line[start..end])
 }
 
 fn contains(line: &[u8], wanted: &[u8]) -> bool {
@@ -448,7 +516,7 @@ mod tests {
             ),
             (
                 "2026-11-02T03:04:05.123456Z 8 [Note] [MY-010914] [Server] Got timeout reading communication packets",
-                of(0, Aborted::LoginTimeout),
+                of(8, Aborted::LoginTimeout),
             ),
             (
                 "2026-11-02 13:04:05 12 [Warning] Aborted connection 12 to db: 'unconnected' user: 'unauthenticated' host: 'connecting host' (Too many connections)",
@@ -457,6 +525,36 @@ mod tests {
             (
                 r#"{ "prio" : 3, "err_code" : 10914, "subsystem" : "Server", "msg" : "Aborted connection 55 to db: 'shop' user: 'app' host: 'x' (Got timeout writing communication packets).", "time" : "2026-11-02T03:04:05.123456Z" }"#,
                 of(55, Aborted::TimeoutWriting),
+            ),
+        ];
+        for (line, kind) in cases {
+            assert_eq!(kind_of(line), kind, "{line}");
+        }
+    }
+
+    #[test]
+    fn mariadb_says_more_of_packets_that_failed_at_log_warnings_4() {
+        let failed = |thread, why| Some(LogKind::PacketFailed { thread, why });
+        let cases = [
+            (
+                "2026-11-23 10:32:59 184 [Warning] Could not read packet: fd: 45  state: 1  read_length: 4  errno: 110  vio_errno: 1159  length: -1",
+                failed(184, Aborted::TimeoutReading),
+            ),
+            (
+                "2026-11-23 10:34:29 65 [Warning] Could not read packet: fd: 45  state: 1  read_length: 51958  errno: 110  vio_errno: 1159  length: -1",
+                failed(65, Aborted::TimeoutWithinPacket),
+            ),
+            (
+                "2026-11-23 10:33:17 10 [Warning] Could not write packet: fd: 46  state: 1  errno: 110  vio_errno: 1160  length: 3424",
+                failed(10, Aborted::TimeoutWriting),
+            ),
+            (
+                "2026-11-23 10:34:09 30 [Warning] Could not read packet: fd: 45  state: 1  read_length: 4  errno: 104  vio_errno: 1158  length: -1",
+                None,
+            ),
+            (
+                "2026-11-23 10:33:38 64 [ERROR] mariadbd: Got packets out of order",
+                failed(64, Aborted::OutOfOrder),
             ),
         ];
         for (line, kind) in cases {
@@ -547,6 +645,10 @@ mod tests {
             ),
             (
                 "[ERROR] [MY-011906] [InnoDB] Database page corruption on disk or a failed file read of page [page id: space=5]",
+                LogKind::Corruption,
+            ),
+            (
+                "[ERROR] [MY-011904] [InnoDB] Space id and page number stored in the page read in are [page id: space=2779096485, page number=2779096485], should be [page id: space=3, page number=6]",
                 LogKind::Corruption,
             ),
             (

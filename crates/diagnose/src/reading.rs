@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::client::ClientMessage;
 use crate::dump::Dump;
 use crate::evidence::{Boot, Evidence, Kernel, Log, Product, Server, Variables};
-use crate::kernel::{KernelEvent, KernelKind};
+use crate::kernel::KernelEvent;
 use crate::log::{Aborted, LogEvent, LogKind};
 use crate::told::Told;
 use crate::verdict::{Verdict, diagnose};
@@ -46,11 +46,12 @@ pub struct Reading {
     variables: Variables,
     kernel: Vec<KernelEvent>,
     kernel_seen: bool,
-    log_seen: bool,
     /// The server ran when the log was last heard of.
     runs: bool,
     end: Vec<LogEvent>,
     ended: bool,
+    /// What the log said of a connection's packet, before it says that the connection was aborted.
+    detail: Option<(u64, Aborted)>,
     found: Vec<Found>,
     dropped: u64,
     dump: Dump,
@@ -100,7 +101,6 @@ impl Reading {
         }
         if let Some(event) = LogEvent::read(line) {
             self.unwrap_message();
-            self.log_seen = true;
             self.log_event(event);
             return;
         }
@@ -162,9 +162,13 @@ impl Reading {
                 });
             }
             FoundKind::Aborted(event) => {
+                let thread = match event.kind {
+                    LogKind::Aborted { thread, .. } => Some(thread),
+                    _ => None,
+                };
                 evidence.log = Some(Log {
                     events: vec![event],
-                    thread: None,
+                    thread,
                 });
             }
             FoundKind::Client(message) => evidence.client = Some(message),
@@ -180,7 +184,15 @@ impl Reading {
 
     fn log_event(&mut self, event: LogEvent) {
         match event.kind {
-            LogKind::Aborted { why, .. } => {
+            LogKind::Aborted { thread, why } => {
+                let why = match self.detail.take() {
+                    Some((known, detail)) if known == thread => why.after(detail),
+                    _ => why,
+                };
+                let event = LogEvent {
+                    kind: LogKind::Aborted { thread, why },
+                    ..event
+                };
                 if !matches!(why, Aborted::Normally | Aborted::Other) {
                     self.count_aborted(event);
                 }
@@ -205,6 +217,16 @@ impl Reading {
                 self.ended = true;
                 self.runs = false;
                 self.push_end(event);
+            }
+            LogKind::PacketFailed { thread, why } => {
+                if why == Aborted::OutOfOrder {
+                    self.count_aborted(LogEvent {
+                        kind: LogKind::Aborted { thread, why },
+                        ..event
+                    });
+                } else {
+                    self.detail = Some((thread, why));
+                }
             }
             LogKind::ClosedByTimeout => self.count_aborted(event),
             LogKind::TooManyConnections
@@ -382,15 +404,6 @@ fn explains_itself(events: &[LogEvent]) -> bool {
             LogKind::Recovers | LogKind::ShutDown | LogKind::KilledBySignal9
         )
     })
-}
-
-impl Kernel {
-    /// Whether it holds a server's process that was killed for memory.
-    pub fn killed_a_server(&self) -> bool {
-        self.events
-            .iter()
-            .any(|event| event.kind == KernelKind::OomKill { server: true })
-    }
 }
 
 /// Findings by what they come to, those that were seen most often first.

@@ -36,6 +36,7 @@ impl Aborted {
                 Cause::MiddleboxIdle,
                 Cause::NetworkDrop,
             ],
+            Self::TimeoutWithinPacket => &[Cause::StalledUpload, Cause::NetworkDrop],
             Self::TimeoutWriting => &[Cause::SlowReader, Cause::NetworkDrop],
             Self::ErrorReading => &[
                 Cause::ClientGone,
@@ -55,7 +56,8 @@ impl Aborted {
             Self::PacketTooLarge => &[Cause::PacketTooLarge],
             Self::OutOfOrder => &[Cause::ProtocolMisuse],
             Self::Inactivity => &[Cause::IdleTimeout],
-            Self::Killed => &[Cause::Killed, Cause::Shutdown],
+            // A statement that ran too long leaves the mark of a KILL, of which MariaDB tells at the end.
+            Self::Killed => &[Cause::Killed, Cause::Shutdown, Cause::QueryTimeout],
             Self::LoginTimeout => &[Cause::HandshakeTimeout],
             Self::Unauthenticated => &[
                 Cause::HandshakeTimeout,
@@ -95,26 +97,107 @@ impl Evidence {
 
     /// The line of the error log that says why this connection was aborted.
     pub(crate) fn aborted(&self, wanted: &[Aborted]) -> Option<String> {
-        let log = self.log.as_ref()?;
-        log.events.iter().find_map(|event| match event.kind {
-            LogKind::Aborted { thread, why }
-                if wanted.contains(&why) && log.thread.is_none_or(|ours| ours == thread) =>
-            {
-                Some(format!("the server's error log says: {}", event.line))
-            }
-            _ => None,
-        })
+        let (why, line) = self.logged_reason()?;
+        wanted
+            .contains(&why)
+            .then(|| format!("the server's error log says: {line}"))
     }
 
-    /// The reason that the error log gives for this connection's end, and its line.
+    /// The reason that the error log gives for this connection's end, and its line. Where the connection's id is not
+    /// known, what the log says of connections is about others.
     pub(crate) fn logged_reason(&self) -> Option<(Aborted, &str)> {
         let log = self.log.as_ref()?;
-        log.events.iter().find_map(|event| match event.kind {
-            LogKind::Aborted { thread, why } if log.thread.is_none_or(|ours| ours == thread) => {
+        let ours = |thread| log.thread == Some(thread);
+        let detail = log.events.iter().find_map(|event| match event.kind {
+            LogKind::PacketFailed { thread, why } if ours(thread) => {
                 Some((why, event.line.as_str()))
             }
             _ => None,
+        });
+        let aborted = log.events.iter().find_map(|event| match event.kind {
+            LogKind::Aborted { thread, why } if ours(thread) => Some((why, event.line.as_str())),
+            _ => None,
+        });
+        match (detail, aborted) {
+            (Some((more, line)), Some((why, _))) if why.after(more) != why => {
+                Some((why.after(more), line))
+            }
+            (_, Some(aborted)) => Some(aborted),
+            (detail, None) => detail,
+        }
+    }
+
+    /// Why the error log would have a line of this connection's end, had it ended for this cause, and has none.
+    pub(crate) fn log_is_silent_of(&self, cause: Cause) -> Option<String> {
+        let thread = self.log.as_ref()?.thread?;
+        if self.aside.leftover? != Leftover::Gone || self.logged_reason().is_some() {
+            return None;
+        }
+        let suppressed = self.variables.text("log_error_suppression_list");
+        if suppressed.is_some_and(|list| !list.is_empty()) {
+            return None;
+        }
+        let (name, level) = match self.server?.product {
+            Product::MariaDb => ("log_warnings", 2),
+            Product::MySql => ("log_error_verbosity", 3),
+        };
+        let set = self.variables.number(name)?;
+        let logged = match cause {
+            Cause::IdleTimeout
+            | Cause::IdleTransactionTimeout
+            | Cause::StalledUpload
+            | Cause::SlowReader
+            | Cause::PacketTooLarge
+            | Cause::ClientGone
+            | Cause::ClientTimeout
+            | Cause::ProxyTimeout
+            | Cause::HandshakeTimeout
+            // The server has the connection, or has ended it by a timer.
+            | Cause::MiddleboxIdle
+            | Cause::NetworkDrop => set >= level,
+            Cause::Killed | Cause::ProtocolMisuse => self.is(Product::MariaDb) && set >= 4,
+            _ => false,
+        };
+        logged.then(|| {
+            format!("the server logs such ends ({name}={set}), and has logged none of connection {thread}")
         })
+    }
+
+    /// The line of the error log with which the server begins again.
+    pub(crate) fn began_again(&self) -> Option<String> {
+        self.logged(|kind| kind == LogKind::Recovers)
+            .or_else(|| self.logged(|kind| kind == LogKind::Started))
+    }
+
+    /// The line of the error log that tells of a shutdown in order: one that comes after the report of a crash is a part of
+    /// the crash.
+    pub(crate) fn logged_shutdown(&self) -> Option<String> {
+        let events = self.log.as_ref()?.events.iter();
+        let event = events
+            .take_while(|event| !matches!(event.kind, LogKind::Signal(_) | LogKind::Assertion))
+            .find(|event| matches!(event.kind, LogKind::ShutdownAsked | LogKind::ShutDown))?;
+        Some(format!("the server's error log says: {}", event.line))
+    }
+
+    /// An error 1290 with this option in its text, that the server or the client told.
+    pub(crate) fn told_option(&self, option: &[&str]) -> Option<String> {
+        let is_it = |text: &str| option.iter().any(|option| text.contains(option));
+        if let Some(Wire {
+            end:
+                End::Said {
+                    code: 1290,
+                    message,
+                    ..
+                },
+            ..
+        }) = &self.wire
+            && is_it(message)
+        {
+            return Some(format!("the server said 1290: {message}"));
+        }
+        let client = self.client.as_ref()?;
+        (client.code == Some(1290) && is_it(&client.text))
+            .then(|| format!("the client was told 1290: {}", client.text))
     }
 
     /// The first line of the error log that tells this.
@@ -122,6 +205,20 @@ impl Evidence {
         let log = self.log.as_ref()?;
         let event = log.events.iter().find(|event| tells(event.kind))?;
         Some(format!("the server's error log says: {}", event.line))
+    }
+
+    /// The line of the error log that tells of damaged data. What only shows when the server begins again is what an
+    /// abnormal end leaves behind, not its cause, unless the server ends by it again.
+    pub(crate) fn logged_damage(&self) -> Option<String> {
+        let events = &self.log.as_ref()?.events;
+        let is = |kinds: fn(LogKind) -> bool| events.iter().position(|event| kinds(event.kind));
+        let damage = is(|kind| kind == LogKind::Corruption)?;
+        let begins = is(|kind| kind == LogKind::Started).is_some_and(|start| start < damage);
+        let ends_again = events[damage..]
+            .iter()
+            .any(|event| matches!(event.kind, LogKind::Signal(_) | LogKind::Assertion));
+        (!begins || ends_again)
+            .then(|| format!("the server's error log says: {}", events[damage].line))
     }
 
     /// What the connection was doing: as seen on it, else as the client tells.
@@ -182,6 +279,16 @@ pub(crate) const RESTARTED: Sign = Sign {
         )),
         Boot::Restarted(None) => Some("the server was restarted".to_owned()),
         Boot::Same(_) => None,
+    },
+};
+
+/// Against everything that leaves the server running.
+pub(crate) const DOWN: Sign = Sign {
+    what: "nobody listened at the server's address right after, though somebody had",
+    seen: |evidence| {
+        let was_there = (LOGGED_IN.seen)(evidence)?;
+        (evidence.aside.reach? == Reach::Refused)
+            .then(|| format!("nobody listened at the server's address right after; {was_there}"))
     },
 };
 
@@ -251,7 +358,7 @@ pub(crate) const LOGGED_IN: Sign = Sign {
     what: "the connection had been made, and its login had ended",
     seen: |evidence| match evidence.moment()? {
         Moment::Connecting | Moment::Login => None,
-        _ => Some("the login had ended long before".to_owned()),
+        _ => Some("the login had ended before".to_owned()),
     },
 };
 
@@ -343,6 +450,42 @@ pub(crate) const LEFT_OVER: Sign = Sign {
     },
 };
 
+/// Against what counts as an aborted client.
+pub(crate) const NOT_ABORTED: Sign = Sign {
+    what: "the server has not the connection any more, and counted no aborted client (Aborted_clients did not move)",
+    seen: |evidence| {
+        let gone = evidence.aside.leftover? == Leftover::Gone;
+        (gone && evidence.moved("Aborted_clients")? == 0).then(|| {
+            "the server counted no aborted client (Aborted_clients did not move)".to_owned()
+        })
+    },
+};
+
+/// Against what counts as an aborted client, or during the login as an aborted login.
+pub(crate) const NOTHING_ABORTED: Sign = Sign {
+    what: "the server has not the connection any more, and counted no aborted client nor login (Aborted_clients, \
+           Aborted_connects)",
+    seen: |evidence| {
+        let gone = evidence.aside.leftover? == Leftover::Gone;
+        let none =
+            evidence.moved("Aborted_clients")? == 0 && evidence.moved("Aborted_connects")? == 0;
+        (gone && none).then(|| {
+            "the server counted no aborted client and no aborted login (Aborted_clients, Aborted_connects)".to_owned()
+        })
+    },
+};
+
+/// Against what refuses a connection before it has an id.
+pub(crate) const WAS_GREETED: Sign = Sign {
+    what: "the server had greeted the connection: it had an id",
+    seen: |evidence| {
+        let thread = evidence.log.as_ref()?.thread?;
+        Some(format!(
+            "the server had greeted the connection: its id was {thread}"
+        ))
+    },
+};
+
 /// Against what ends one connection only.
 pub(crate) const ALL_WERE_LOST: Sign = Sign {
     what: "several connections were lost in the same second, and none was kept",
@@ -360,7 +503,7 @@ pub(crate) const ALL_WERE_LOST: Sign = Sign {
 /// Against a shutdown and a crash: what the error log would hold.
 pub(crate) const SHUT_DOWN_IN_ORDER: Sign = Sign {
     what: "the error log tells of a shutdown in order",
-    seen: |evidence| evidence.logged(|kind| kind == LogKind::ShutdownAsked),
+    seen: Evidence::logged_shutdown,
 };
 
 /// Against a kill from outside.

@@ -10,7 +10,7 @@ use crate::rule::Step;
 use crate::verdict::{Answer, Candidate, Certainty, Verdict};
 
 /// A verdict in words.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Told {
     /// The name of the cause, or of the class of causes, or `unknown`.
     pub answer: String,

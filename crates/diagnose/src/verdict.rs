@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cause::{Cause, Class};
 use crate::causes::RULES;
-use crate::evidence::Evidence;
+use crate::evidence::{Boot, Evidence, Reach};
 use crate::rule::{Rule, Step};
-use crate::signs::RESTARTED;
+use crate::signs::{DOWN, RESTARTED};
 
 /// The answer to why a connection was lost.
 #[derive(Clone, PartialEq, Debug)]
@@ -115,14 +115,24 @@ fn left_over(looked: &[Look], evidence: &Evidence) -> Verdict {
         .filter(|look| look.against.is_empty())
         .collect();
     open.sort_by_key(|look| (std::cmp::Reverse(look.hints.len()), look.rule.cause));
+    // Something proves a cause that something else refutes: what is left may be left for a wrong reason.
+    let contradicted = looked
+        .iter()
+        .any(|look| !look.proofs.is_empty() && !look.against.is_empty());
     let causes: Vec<Cause> = open.iter().map(|look| look.rule.cause).collect();
     let answer = match causes[..] {
+        _ if contradicted => Answer::Unknown,
         [] => Answer::Unknown,
         [cause] => Answer::Cause(cause, Certainty::NothingElseFits),
         _ => Class::of(&causes).map_or(Answer::Unknown, Answer::Class),
     };
     let mut sentences: Vec<String> = open.iter().flat_map(|look| look.hints.clone()).collect();
     sentences.extend(weightiest(looked));
+    open.extend(
+        looked
+            .iter()
+            .filter(|look| !look.proofs.is_empty() && !look.against.is_empty()),
+    );
     let likeliest = open.first().map(|look| look.rule);
     Verdict {
         answer,
@@ -182,17 +192,55 @@ impl Look {
         let mut against: Vec<String> = seen(rule.refutations);
         if !rule.cause.ends_server() {
             against.extend((RESTARTED.seen)(evidence));
+            against.extend((DOWN.seen)(evidence));
         }
+        // Who got no answer left, and that is what the log tells then.
+        let unanswered = rule.cause == Cause::Hang && evidence.aside.reach == Some(Reach::Mute);
         if let Some((why, line)) = evidence.logged_reason()
             && !why.allows(rule.cause)
+            && !unanswered
+            // A client may notice the server's end before the server is done with it.
+            && !(rule.cause.ends_server() && matches!(evidence.aside.boot, Some(Boot::Restarted(_))))
         {
             against.push(format!("the server's error log says: {line}"));
         }
+        against.extend(evidence.log_is_silent_of(rule.cause));
         Self {
             rule,
             proofs: seen(rule.proofs),
             against,
             hints: seen(rule.hints),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{End, Log, Moment};
+    use crate::log::{LogEvent, LogKind};
+    use crate::testing::{mariadb, of_server, wire};
+
+    #[test]
+    fn what_contradicts_itself_is_no_answer() {
+        // Of a server that was not restarted, as it seems, the log tells of a shutdown.
+        let mut evidence = of_server(mariadb(), wire(Moment::Idle, End::Fin));
+        let only_one_left = diagnose(&evidence).answer;
+        assert_eq!(
+            only_one_left,
+            Answer::Cause(Cause::Killed, Certainty::NothingElseFits)
+        );
+        evidence.log = Some(Log {
+            events: vec![LogEvent {
+                at: String::new(),
+                line: "mariadbd (initiated by: unknown): Normal shutdown".to_owned(),
+                kind: LogKind::ShutdownAsked,
+            }],
+            thread: None,
+        });
+        let verdict = diagnose(&evidence);
+        assert_eq!(verdict.answer, Answer::Unknown);
+        let causes: Vec<Cause> = verdict.candidates.iter().map(|one| one.cause).collect();
+        assert!(causes.contains(&Cause::Shutdown), "{causes:?}");
     }
 }

@@ -4,7 +4,7 @@ use crate::cause::Cause;
 use crate::evidence::{Evidence, Moment, Side};
 use crate::log::Aborted;
 use crate::rule::{Rule, Sign, Step, advise};
-use crate::signs::{SERVER_ENDED, SHORTEST_MIDDLEBOX, SPOKE, SURVIVED};
+use crate::signs::{NOTHING_ABORTED, SERVER_ENDED, SHORTEST_MIDDLEBOX, SPOKE, SURVIVED};
 use crate::words::time;
 
 pub(super) const RULE: Rule = Rule {
@@ -27,6 +27,7 @@ pub(super) const RULE: Rule = Rule {
         },
     }],
     refutations: &[
+        NOTHING_ABORTED,
         SERVER_ENDED,
         SPOKE,
         SURVIVED,

@@ -1,9 +1,9 @@
 //! The client's own limit.
 
 use crate::cause::Cause;
-use crate::evidence::{Evidence, Moment, Side};
+use crate::evidence::{Evidence, Leftover, Moment, Side};
 use crate::rule::{Rule, Sign, Step, advise};
-use crate::signs::{IDLE, SERVER_ENDED, SPOKE, SURVIVED};
+use crate::signs::{IDLE, NOT_ABORTED, SERVER_ENDED, SPOKE, SURVIVED};
 use crate::words::time;
 
 pub(super) const RULE: Rule = Rule {
@@ -13,13 +13,29 @@ pub(super) const RULE: Rule = Rule {
     proofs: &[Sign {
         what: "the client's message says that it timed out",
         seen: |evidence| {
-            let client = evidence.client.as_ref()?;
-            client
-                .timed_out
-                .then(|| format!("the client says that it timed out: {}", client.text))
+            // Where the server still has the connection, the statement or its answer might not have arrived either.
+            if evidence.wire.is_none()
+                && matches!(
+                    evidence.aside.leftover,
+                    Some(Leftover::Runs | Leftover::Sleeps)
+                )
+            {
+                return None;
+            }
+            says_that_it_timed_out(evidence)
         },
     }],
     refutations: &[
+        Sign {
+            what: "the server still has the connection, asleep: neither a statement nor the client's end has reached it",
+            seen: |evidence| {
+                (evidence.aside.leftover? == Leftover::Sleeps).then(|| {
+                    "the server still has the connection, asleep: neither a statement nor the client's end has reached it"
+                        .to_owned()
+                })
+            },
+        },
+        NOT_ABORTED,
         IDLE,
         SERVER_ENDED,
         SPOKE,
@@ -43,26 +59,39 @@ pub(super) const RULE: Rule = Rule {
             },
         },
     ],
-    hints: &[Sign {
-        what: "the client left just when a whole number of seconds had passed since its command",
-        seen: |evidence| {
-            let wire = evidence.wire.as_ref()?;
-            if wire.side != Side::Client || wire.waited.as_secs_f64() < 0.9 {
-                return None;
-            }
-            let off = wire.waited.as_secs_f64() - wire.waited.as_secs_f64().round();
-            (-0.005..0.08).contains(&off).then(|| {
-                format!(
-                    "the client left {} after its command, a whole number of seconds",
-                    time(wire.waited)
-                )
-            })
+    hints: &[
+        Sign {
+            what: "the client's message says that it timed out",
+            seen: says_that_it_timed_out,
         },
-    }],
+        Sign {
+            what: "the client left just when a whole number of seconds had passed since its command",
+            seen: |evidence| {
+                let wire = evidence.wire.as_ref()?;
+                if wire.side != Side::Client || wire.waited.as_secs_f64() < 0.9 {
+                    return None;
+                }
+                let off = wire.waited.as_secs_f64() - wire.waited.as_secs_f64().round();
+                (-0.005..0.08).contains(&off).then(|| {
+                    format!(
+                        "the client left {} after its command, a whole number of seconds",
+                        time(wire.waited)
+                    )
+                })
+            },
+        },
+    ],
     brings: &[Cause::ClientGone],
     question: "Which read timeout does the client set, and is it how long its lost statements had run?",
     fix,
 };
+
+fn says_that_it_timed_out(evidence: &Evidence) -> Option<String> {
+    let client = evidence.client.as_ref()?;
+    client
+        .timed_out
+        .then(|| format!("the client says that it timed out: {}", client.text))
+}
 
 fn fix(evidence: &Evidence) -> Vec<Step> {
     let waited = evidence

@@ -3,7 +3,6 @@
 use crate::cause::Cause;
 use crate::evidence::Evidence;
 use crate::kernel::KernelKind;
-use crate::log::LogKind;
 use crate::rule::{Rule, Sign, Step, advise};
 use crate::signs::{CLIENT_ENDED, SHUT_DOWN_IN_ORDER};
 
@@ -17,7 +16,7 @@ pub(super) const RULE: Rule = Rule {
     proofs: &[
         Sign {
             what: "the error log tells of damaged data",
-            seen: |evidence| evidence.logged(|kind| kind == LogKind::Corruption),
+            seen: |evidence| evidence.logged_damage(),
         },
         Sign {
             what: "the server said that a table or an index is damaged",
@@ -28,9 +27,10 @@ pub(super) const RULE: Rule = Rule {
         CLIENT_ENDED,
         SHUT_DOWN_IN_ORDER,
         Sign {
-            what: "the server was not restarted, and did not say that something is damaged",
+            what: "the server was not restarted, and neither it nor its error log said that something is damaged",
             seen: |evidence| {
-                let quiet = evidence.told_any(CODES).is_none();
+                let quiet =
+                    evidence.told_any(CODES).is_none() && evidence.logged_damage().is_none();
                 quiet
                     .then(|| (crate::signs::SAME_BOOT.seen)(evidence))
                     .flatten()
@@ -40,10 +40,7 @@ pub(super) const RULE: Rule = Rule {
             what: "the error log was read, and tells of nothing damaged, nor did the server",
             seen: |evidence| {
                 evidence.log.as_ref()?;
-                let told = evidence.told_any(CODES).is_some()
-                    || evidence
-                        .logged(|kind| kind == LogKind::Corruption)
-                        .is_some();
+                let told = evidence.told_any(CODES).is_some() || evidence.logged_damage().is_some();
                 (!told).then(|| "the server's error log tells of nothing damaged".to_owned())
             },
         },
@@ -84,7 +81,7 @@ fn fix(_evidence: &Evidence) -> Vec<Step> {
 mod tests {
     use super::*;
     use crate::evidence::{Boot, End, Log, Moment};
-    use crate::log::LogEvent;
+    use crate::log::{LogEvent, LogKind};
     use crate::testing::{certain, mysql, of_server, wire};
     use core::time::Duration;
 

@@ -36,13 +36,13 @@ pub(super) const RULE: Rule = Rule {
         SHUT_DOWN_IN_ORDER,
         SURVIVED,
         Sign {
-            what: "the server recovers after an abnormal end, and its error log has no report of one",
+            what: "the server began again, and its error log has no report of a crash before that",
             seen: |evidence| {
-                let recovers = evidence.logged(|kind| kind == LogKind::Recovers)?;
+                let again = evidence.began_again()?;
                 evidence
                     .logged(|kind| matches!(kind, LogKind::Signal(_) | LogKind::Assertion))
                     .is_none()
-                    .then(|| format!("{recovers}, and it has no report of a crash"))
+                    .then(|| format!("{again}, and it has no report of a crash"))
             },
         },
     ],

@@ -49,21 +49,22 @@ pub(super) const RULE: Rule = Rule {
             },
         },
     ],
-    hints: &[],
+    hints: &[Sign {
+        what: "the server is read-only",
+        seen: |evidence| {
+            evidence
+                .variables
+                .is_on("read_only")?
+                .then(|| "read_only is ON".to_owned())
+        },
+    }],
     brings: &[],
     question: "Is read_only or super_read_only ON, and was there a failover or a switch at that time?",
     fix,
 };
 
 fn read_only_1290(evidence: &Evidence) -> Option<String> {
-    match &evidence.wire.as_ref()?.end {
-        End::Said {
-            code: 1290,
-            message,
-            ..
-        } if message.contains("read-only") => Some(format!("the server said 1290: {message}")),
-        _ => None,
-    }
+    evidence.told_option(&["read-only"])
 }
 
 fn fix(_evidence: &Evidence) -> Vec<Step> {

@@ -65,7 +65,12 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     hints: &[],
-    brings: &[Cause::Crash, Cause::ProcessKilled, Cause::Hang],
+    brings: &[
+        Cause::Crash,
+        Cause::ProcessKilled,
+        Cause::Hang,
+        Cause::ClientTimeout,
+    ],
     question: "Is there space on the disks of datadir, tmpdir, the binary logs and the redo log (df -h, df -i)?",
     fix,
 };

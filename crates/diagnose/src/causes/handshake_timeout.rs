@@ -2,10 +2,10 @@
 
 use crate::cause::Cause;
 use crate::client::ClientMoment;
-use crate::evidence::{End, Evidence, Moment};
+use crate::evidence::{End, Evidence, Leftover, Moment};
 use crate::log::Aborted;
 use crate::rule::{Rule, Setting, Sign, Step, advise};
-use crate::signs::{EARLY, LATE, LOGGED_IN, SURVIVED};
+use crate::signs::{EARLY, LATE, LEFT_OVER, LOGGED_IN, SURVIVED};
 use crate::words::time;
 
 pub(super) const RULE: Rule = Rule {
@@ -19,6 +19,19 @@ pub(super) const RULE: Rule = Rule {
                 let wire = evidence.wire.as_ref()?;
                 matches!(wire.moment, Moment::Connecting | Moment::Login)
                     .then(|| evidence.told(1159))?
+            },
+        },
+        Sign {
+            what: "the client was told 1159, and the server counted an aborted login and no aborted client",
+            seen: |evidence| {
+                let logging_in = evidence.wire.is_none()
+                    && evidence.moved("Aborted_connects")? > 0
+                    && evidence.moved("Aborted_clients")? == 0;
+                logging_in.then(|| evidence.told(1159))?.map(|told| {
+                    format!(
+                        "{told}, and the server counted an aborted login, not an aborted client"
+                    )
+                })
             },
         },
         Sign {
@@ -43,6 +56,16 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
+        Sign {
+            what: "the server has not the connection any more, and counted no aborted login (Aborted_connects did not move)",
+            seen: |evidence| {
+                let gone = evidence.aside.leftover? == Leftover::Gone;
+                (gone && evidence.moved("Aborted_connects")? == 0).then(|| {
+                    "the server counted no aborted login (Aborted_connects did not move)".to_owned()
+                })
+            },
+        },
+        LEFT_OVER,
         LOGGED_IN,
         SURVIVED,
         Sign {

@@ -4,7 +4,7 @@ use crate::cause::Cause;
 use crate::evidence::{End, Evidence, Product};
 use crate::log::LogKind;
 use crate::rule::{Rule, Setting, Sign, Step, advise};
-use crate::signs::{LOGGED_IN, WORDLESS};
+use crate::signs::{LEFT_OVER, LOGGED_IN, WAS_GREETED, WORDLESS};
 
 pub(super) const RULE: Rule = Rule {
     cause: Cause::HostBlocked,
@@ -21,6 +21,8 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
+        WAS_GREETED,
+        LEFT_OVER,
         LOGGED_IN,
         WORDLESS,
         Sign {

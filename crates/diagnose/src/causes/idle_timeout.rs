@@ -7,7 +7,8 @@ use crate::evidence::{End, Evidence, Moment, Product};
 use crate::log::{Aborted, LogKind};
 use crate::rule::{Rule, Setting, Sign, Step, advise};
 use crate::signs::{
-    BUSY, CLIENT_ENDED, EARLY, FELL_SILENT, LEFT_OVER, NOT_LOGGED_IN, SURVIVED, matches_timer,
+    BUSY, CLIENT_ENDED, EARLY, FELL_SILENT, LEFT_OVER, NOT_ABORTED, NOT_LOGGED_IN, SURVIVED,
+    matches_timer,
 };
 use crate::words::time;
 
@@ -78,6 +79,7 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
+        NOT_ABORTED,
         CLIENT_ENDED,
         NOT_LOGGED_IN,
         BUSY,
@@ -101,6 +103,14 @@ pub(super) const RULE: Rule = Rule {
                     ),
                     _ => None,
                 }
+            },
+        },
+        Sign {
+            what: "the error log says that reading timed out, where MySQL 8.0.24 and later says inactivity of what is idle",
+            seen: |evidence| {
+                let server = evidence.server?;
+                let says = server.product == Product::MySql && server.version >= SAYS_4031;
+                says.then(|| evidence.aborted(&[Aborted::TimeoutReading]))?
             },
         },
         Sign {

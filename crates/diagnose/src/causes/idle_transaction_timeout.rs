@@ -5,7 +5,7 @@ use crate::evidence::{End, Evidence, Moment, Product};
 use crate::log::Aborted;
 use crate::rule::{Rule, Setting, Sign, Step, advise};
 use crate::signs::{
-    BUSY, CLIENT_ENDED, EARLY, FELL_SILENT, LEFT_OVER, NOT_LOGGED_IN, SPOKE, SURVIVED,
+    BUSY, CLIENT_ENDED, EARLY, FELL_SILENT, LEFT_OVER, NOT_ABORTED, NOT_LOGGED_IN, SPOKE, SURVIVED,
     matches_timer,
 };
 use crate::words::time;
@@ -47,6 +47,7 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
+        NOT_ABORTED,
         CLIENT_ENDED,
         NOT_LOGGED_IN,
         BUSY,

@@ -4,7 +4,7 @@ use crate::cause::Cause;
 use crate::evidence::{Boot, End, Evidence, Moment};
 use crate::log::Aborted;
 use crate::rule::{Rule, Sign, Step, advise};
-use crate::signs::{CLIENT_ENDED, FELL_SILENT, LEFT_OVER, NOT_LOGGED_IN, SURVIVED};
+use crate::signs::{CLIENT_ENDED, FELL_SILENT, LEFT_OVER, NOT_ABORTED, NOT_LOGGED_IN, SURVIVED};
 
 pub(super) const RULE: Rule = Rule {
     cause: Cause::Killed,
@@ -16,7 +16,13 @@ pub(super) const RULE: Rule = Rule {
         },
         Sign {
             what: "the error log says KILLED (MariaDB, log_warnings=4)",
-            seen: |evidence| evidence.aborted(&[Aborted::Killed]),
+            seen: |evidence| {
+                // A statement that ran too long, and a shutdown, leave the same words; who killed has an id.
+                let (_, line) = evidence.logged_reason()?;
+                let counted = kill_counted(evidence) != Some(false);
+                (counted && !line.starts_with("0 "))
+                    .then(|| evidence.aborted(&[Aborted::Killed]))?
+            },
         },
         Sign {
             what: "the server closed the connection without a word, it was not restarted, and its counter Com_kill moved",
@@ -32,6 +38,7 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
+        NOT_ABORTED,
         CLIENT_ENDED,
         NOT_LOGGED_IN,
         FELL_SILENT,
@@ -60,7 +67,13 @@ pub(super) const RULE: Rule = Rule {
             },
         },
     ],
-    hints: &[],
+    hints: &[Sign {
+        what: "the server counted a KILL just then (Com_kill)",
+        seen: |evidence| {
+            kill_counted(evidence)?
+                .then(|| "the server counted a KILL just then (Com_kill)".to_owned())
+        },
+    }],
     brings: &[],
     question: "Does the counter Com_kill move when it happens (SHOW GLOBAL STATUS LIKE 'Com_kill'), and does a tool such as \
                pt-kill run?",

@@ -4,7 +4,9 @@ use crate::cause::Cause;
 use crate::evidence::{End, Evidence, Leftover, Moment, Reach};
 use crate::log::Aborted;
 use crate::rule::{Rule, Sign, Step, advise};
-use crate::signs::{CLIENT_ENDED, IDLE, NOT_LOGGED_IN, SHORTEST_MIDDLEBOX, SPOKE, SURVIVED};
+use crate::signs::{
+    CLIENT_ENDED, IDLE, NOT_ABORTED, NOT_LOGGED_IN, SHORTEST_MIDDLEBOX, SPOKE, SURVIVED,
+};
 use crate::words::time;
 
 pub(super) const RULE: Rule = Rule {
@@ -51,6 +53,7 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
+        NOT_ABORTED,
         CLIENT_ENDED,
         NOT_LOGGED_IN,
         IDLE,

@@ -5,7 +5,7 @@ use crate::evidence::{Boot, End, Evidence, Leftover, Reach};
 use crate::kernel::KernelKind;
 use crate::log::Aborted;
 use crate::rule::{Rule, Sign, Step, advise};
-use crate::signs::{CLIENT_ENDED, SHORTEST_MIDDLEBOX, SPOKE};
+use crate::signs::{CLIENT_ENDED, NOTHING_ABORTED, SHORTEST_MIDDLEBOX, SPOKE};
 use crate::words::time;
 
 pub(super) const RULE: Rule = Rule {
@@ -41,13 +41,18 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
+        NOTHING_ABORTED,
         CLIENT_ENDED,
         SPOKE,
         Sign {
             what: "the error log says that the server's own timer ran out, and nothing on the connection tells of more",
             seen: |evidence| {
                 evidence.wire.is_none().then(|| {
-                    evidence.aborted(&[Aborted::TimeoutReading, Aborted::TimeoutWriting])
+                    evidence.aborted(&[
+                        Aborted::TimeoutReading,
+                        Aborted::TimeoutWithinPacket,
+                        Aborted::TimeoutWriting,
+                    ])
                 })?
             },
         },

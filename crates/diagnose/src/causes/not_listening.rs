@@ -3,7 +3,7 @@
 use crate::cause::Cause;
 use crate::evidence::{End, Evidence, Moment};
 use crate::rule::{Rule, Sign, Step, advise};
-use crate::signs::LOGGED_IN;
+use crate::signs::{LOGGED_IN, WAS_GREETED};
 
 pub(super) const RULE: Rule = Rule {
     cause: Cause::NotListening,
@@ -27,6 +27,7 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
+        WAS_GREETED,
         LOGGED_IN,
         Sign {
             what: "the connection had been made",

@@ -4,7 +4,7 @@ use crate::cause::Cause;
 use crate::evidence::{End, Evidence, Product, Reach};
 use crate::log::LogKind;
 use crate::rule::{Rule, Sign, Step, advise};
-use crate::signs::{CLIENT_ENDED, FELL_SILENT, LEFT_OVER};
+use crate::signs::{CLIENT_ENDED, FELL_SILENT, LEFT_OVER, NOT_ABORTED};
 
 pub(super) const RULE: Rule = Rule {
     cause: Cause::OfflineMode,
@@ -34,6 +34,7 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
+        NOT_ABORTED,
         CLIENT_ENDED,
         FELL_SILENT,
         LEFT_OVER,

@@ -1,7 +1,7 @@
 //! No file descriptor left.
 
 use crate::cause::Cause;
-use crate::evidence::{End, Evidence};
+use crate::evidence::{Boot, End, Evidence, Reach};
 use crate::log::LogKind;
 use crate::rule::{Rule, Setting, Sign, Step, advise};
 use crate::signs::CLIENT_ENDED;
@@ -12,7 +12,7 @@ const CODES: &[u16] = &[23, 24];
 pub(super) const RULE: Rule = Rule {
     cause: Cause::OpenFilesLimit,
     meaning: "The server has as many files and sockets open as it may (open_files_limit): it cannot open a table, or not even \
-              take another connection.",
+              take another connection; MySQL's InnoDB ends the whole server.",
     proofs: &[
         Sign {
             what: "the error log says that too many files are open",
@@ -43,6 +43,30 @@ pub(super) const RULE: Rule = Rule {
     refutations: &[
         CLIENT_ENDED,
         Sign {
+            what: "the server was restarted, and its error log tells nothing of files",
+            seen: |evidence| {
+                evidence.log.as_ref()?;
+                let restarted = matches!(evidence.aside.boot?, Boot::Restarted(_));
+                (restarted && evidence.logged(|kind| kind == LogKind::OpenFiles).is_none())
+                    .then(|| "the server's error log tells nothing of files".to_owned())
+            },
+        },
+        Sign {
+            what: "the error log tells nothing of files, the server counted no connection that it could not accept \
+                   (Connection_errors_accept), and it took another one",
+            seen: |evidence| {
+                evidence.log.as_ref()?;
+                let quiet = evidence.logged(|kind| kind == LogKind::OpenFiles).is_none()
+                    && evidence.told_any(CODES).is_none()
+                    && evidence.moved("Connection_errors_accept")? == 0
+                    && evidence.aside.reach? == Reach::Greeted;
+                // An error that the wire had would have been seen.
+                (quiet && evidence.wire.is_none()).then(|| {
+                    "the server's error log tells nothing of files, and another connection was taken at once".to_owned()
+                })
+            },
+        },
+        Sign {
             what: "the login had ended, and no error spoke of files",
             seen: |evidence| {
                 let spoke = matches!(&evidence.wire.as_ref()?.end, End::Said { code, message, .. } if CODES.contains(code) || is_files(message));
@@ -61,7 +85,13 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     hints: &[],
-    brings: &[],
+    // Whoever cannot be accepted gets no greeting, and gives up.
+    brings: &[
+        Cause::Hang,
+        Cause::ClientTimeout,
+        Cause::Crash,
+        Cause::ProcessKilled,
+    ],
     question: "How near are Open_files and the number of connections to open_files_limit?",
     fix,
 };

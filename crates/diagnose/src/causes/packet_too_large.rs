@@ -4,7 +4,7 @@ use crate::cause::Cause;
 use crate::evidence::{End, Evidence, Moment};
 use crate::log::Aborted;
 use crate::rule::{Rule, Setting, Sign, Step, advise};
-use crate::signs::{CLIENT_ENDED, IDLE, LEFT_OVER};
+use crate::signs::{CLIENT_ENDED, IDLE, LEFT_OVER, NOT_ABORTED};
 use crate::words::size;
 
 /// The most that both servers allow.
@@ -55,6 +55,7 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
+        NOT_ABORTED,
         CLIENT_ENDED,
         IDLE,
         LEFT_OVER,

@@ -20,23 +20,25 @@ pub(super) const RULE: Rule = Rule {
             },
         },
         Sign {
-            what: "the server recovers from an abnormal end that its error log does not explain, and the kernel killed no \
-                   process for memory",
+            what: "the server began again, its error log does not tell why it had ended, and the kernel killed no process for \
+                   memory",
             seen: |evidence| {
-                let recovers = evidence.logged(|kind| kind == LogKind::Recovers)?;
+                let again = evidence.began_again()?;
                 let explained = evidence
                     .logged(|kind| {
                         matches!(
                             kind,
                             LogKind::ShutdownAsked
+                                | LogKind::ShutDown
                                 | LogKind::Signal(_)
                                 | LogKind::Assertion
                                 | LogKind::DiskFull
                                 | LogKind::OutOfMemory
                                 | LogKind::OomKilled
-                                | LogKind::Corruption
+                                | LogKind::OpenFiles
                         )
                     })
+                    .or_else(|| evidence.logged_damage())
                     .is_some();
                 let fault = evidence
                     .kernel
@@ -46,7 +48,7 @@ pub(super) const RULE: Rule = Rule {
                     .any(|event| event.kind == KernelKind::Fault);
                 (!explained && !fault && no_oom(evidence)?).then(|| {
                     format!(
-                        "{recovers}; nothing before it tells why the server ended, and the kernel killed no process for memory"
+                        "{again}; nothing before it tells why the server ended, and the kernel killed no process for memory"
                     )
                 })
             },
@@ -74,14 +76,16 @@ pub(super) const RULE: Rule = Rule {
             },
         },
         Sign {
-            what: "the error log tells of a full disk, damaged data or refused memory before the end",
+            what: "the error log tells of a full disk, damaged data, refused memory or too many open files before the end",
             seen: |evidence| {
-                evidence.logged(|kind| {
-                    matches!(
-                        kind,
-                        LogKind::DiskFull | LogKind::Corruption | LogKind::OutOfMemory
-                    )
-                })
+                evidence
+                    .logged(|kind| {
+                        matches!(
+                            kind,
+                            LogKind::DiskFull | LogKind::OutOfMemory | LogKind::OpenFiles
+                        )
+                    })
+                    .or_else(|| evidence.logged_damage())
             },
         },
     ],

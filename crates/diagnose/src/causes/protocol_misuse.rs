@@ -4,7 +4,7 @@ use crate::cause::Cause;
 use crate::evidence::{End, Evidence};
 use crate::log::Aborted;
 use crate::rule::{Rule, Sign, Step, advise};
-use crate::signs::{FELL_SILENT, SURVIVED, WORDLESS};
+use crate::signs::{FELL_SILENT, LEFT_OVER, SURVIVED, WORDLESS};
 
 /// Packets out of order, could not uncompress, and errors in reading them.
 const CODES: &[u16] = &[1156, 1157, 1047, 1835];
@@ -40,6 +40,7 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
+        LEFT_OVER,
         FELL_SILENT,
         SURVIVED,
         WORDLESS,

@@ -5,7 +5,8 @@ use crate::evidence::{End, Evidence, Moment};
 use crate::log::Aborted;
 use crate::rule::{Rule, Sign, Step, advise};
 use crate::signs::{
-    ALL_WERE_LOST, FELL_SILENT, LEFT_OVER, NOT_LOGGED_IN, SHORTEST_MIDDLEBOX, SPOKE, SURVIVED,
+    ALL_WERE_LOST, FELL_SILENT, LEFT_OVER, NOT_LOGGED_IN, NOTHING_ABORTED, SHORTEST_MIDDLEBOX,
+    SPOKE, SURVIVED,
 };
 use crate::words::time;
 
@@ -35,6 +36,7 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
+        NOTHING_ABORTED,
         SPOKE,
         FELL_SILENT,
         LEFT_OVER,

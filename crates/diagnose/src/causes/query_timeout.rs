@@ -20,6 +20,17 @@ pub(super) const RULE: Rule = Rule {
     refutations: &[
         LOST_IT,
         Sign {
+            what: "the server counted no statement that ran too long (Max_execution_time_exceeded, \
+                   Max_statement_time_exceeded)",
+            seen: |evidence| {
+                let counted = evidence
+                    .moved("Max_execution_time_exceeded")
+                    .or_else(|| evidence.moved("Max_statement_time_exceeded"))?;
+                (counted == 0 && evidence.told_any(CODES).is_none())
+                    .then(|| "the server counted no statement that ran too long".to_owned())
+            },
+        },
+        Sign {
             what: "the connection was lost: a server that ends a statement by its time says so, and keeps the connection",
             seen: |evidence| match &evidence.wire.as_ref()?.end {
                 End::Said { code, .. } if CODES.contains(code) => None,
@@ -30,7 +41,15 @@ pub(super) const RULE: Rule = Rule {
             },
         },
     ],
-    hints: &[],
+    hints: &[Sign {
+        what: "the server counted a statement that ran too long (Max_execution_time_exceeded, Max_statement_time_exceeded)",
+        seen: |evidence| {
+            let counted = evidence
+                .moved("Max_execution_time_exceeded")
+                .or_else(|| evidence.moved("Max_statement_time_exceeded"))?;
+            (counted > 0).then(|| "the server counted a statement that ran too long".to_owned())
+        },
+    }],
     brings: &[],
     question: "Which limit to a statement's time does the session have (max_execution_time, max_statement_time)?",
     fix,

@@ -9,6 +9,19 @@ use crate::signs::{CLIENT_ENDED, WORDLESS};
 /// MySQL: the global and the connection's own memory limit.
 const CODES: &[u16] = &[4081, 4082];
 
+/// MariaDB's, as 1290 names it.
+const OPTION: &[&str] = &["max-session-mem-used", "max_session_mem_used"];
+
+/// What the servers have by default is no limit.
+const NO_LIMIT: u64 = 1 << 60;
+
+/// The limits, and whose they are.
+const LIMITS: [(Product, &str); 3] = [
+    (Product::MySql, "connection_memory_limit"),
+    (Product::MySql, "global_connection_memory_limit"),
+    (Product::MariaDb, "max_session_mem_used"),
+];
+
 pub(super) const RULE: Rule = Rule {
     cause: Cause::ServerMemoryLimit,
     meaning: "The session used more memory than the server allows: connection_memory_limit or \
@@ -20,14 +33,7 @@ pub(super) const RULE: Rule = Rule {
             seen: |evidence| {
                 evidence
                     .told_any(CODES)
-                    .or_else(|| match &evidence.wire.as_ref()?.end {
-                        End::Said {
-                            code: 1290,
-                            message,
-                            ..
-                        } if is_memory(message) => Some(format!("the server said 1290: {message}")),
-                        _ => None,
-                    })
+                    .or_else(|| evidence.told_option(OPTION))
             },
         },
         Sign {
@@ -38,6 +44,24 @@ pub(super) const RULE: Rule = Rule {
     refutations: &[
         CLIENT_ENDED,
         WORDLESS,
+        Sign {
+            what: "the server sets no limit to memory",
+            seen: |evidence| {
+                let server = evidence.server?;
+                let ours = LIMITS
+                    .iter()
+                    .filter(|(product, _)| *product == server.product);
+                let mut names = Vec::new();
+                for (_, name) in ours {
+                    match evidence.variables.number(name) {
+                        Some(limit) if limit >= NO_LIMIT => names.push(*name),
+                        None if *name == "global_connection_memory_limit" => {}
+                        _ => return None,
+                    }
+                }
+                Some(format!("{} is no limit", names.join(" and ")))
+            },
+        },
         Sign {
             what: "the server said something else",
             seen: |evidence| match evidence.server_end()? {
@@ -62,7 +86,7 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn is_memory(message: &str) -> bool {
-    message.contains("max-session-mem-used") || message.contains("max_session_mem_used")
+    OPTION.iter().any(|option| message.contains(option))
 }
 
 fn fix(evidence: &Evidence) -> Vec<Step> {
@@ -70,15 +94,9 @@ fn fix(evidence: &Evidence) -> Vec<Step> {
         "Let the statement need less: fewer columns in its sort, no huge GROUP_CONCAT or IN list, portions instead of one \
          large result.",
     )];
-    let limits = [
-        (Product::MySql, "connection_memory_limit"),
-        (Product::MySql, "global_connection_memory_limit"),
-        (Product::MariaDb, "max_session_mem_used"),
-    ];
-    for (product, name) in limits {
-        // MySQL's defaults are the largest number that there is: no limit.
+    for (product, name) in LIMITS {
         if let Some(limit) = evidence.variables.number(name)
-            && limit < 1 << 60
+            && limit < NO_LIMIT
         {
             steps.push(Setting::only(product, name, limit.saturating_mul(2)));
         }

@@ -13,7 +13,7 @@ pub(super) const RULE: Rule = Rule {
     proofs: &[
         Sign {
             what: "the error log tells of a shutdown",
-            seen: |evidence| evidence.logged(|kind| kind == LogKind::ShutdownAsked),
+            seen: Evidence::logged_shutdown,
         },
         Sign {
             what: "the server said 1053, on the connection or to a new one",
@@ -31,21 +31,23 @@ pub(super) const RULE: Rule = Rule {
         CLIENT_ENDED,
         SURVIVED,
         Sign {
-            what: "the server recovered from an abnormal end when it began again, or reported one",
+            what: "the server began again, or reported its end, and its error log tells of no shutdown before that",
             seen: |evidence| {
-                let asked = evidence.logged(|kind| kind == LogKind::ShutdownAsked);
-                asked.is_none().then(|| {
-                    evidence.logged(|kind| {
-                        matches!(
-                            kind,
-                            LogKind::Recovers
-                                | LogKind::Signal(_)
-                                | LogKind::Assertion
-                                | LogKind::OomKilled
-                                | LogKind::KilledBySignal9
-                        )
+                let asked = evidence.logged_shutdown();
+                let ended = || {
+                    evidence.began_again().or_else(|| {
+                        evidence.logged(|kind| {
+                            matches!(
+                                kind,
+                                LogKind::Signal(_)
+                                    | LogKind::Assertion
+                                    | LogKind::OomKilled
+                                    | LogKind::KilledBySignal9
+                            )
+                        })
                     })
-                })?
+                };
+                asked.is_none().then(ended)?
             },
         },
         Sign {

@@ -5,7 +5,7 @@ use crate::evidence::{End, Evidence, Moment, Product};
 use crate::log::Aborted;
 use crate::rule::{Rule, Setting, Sign, Step, advise};
 use crate::signs::{
-    CLIENT_ENDED, EARLY, FELL_SILENT, IDLE, LEFT_OVER, NOT_LOGGED_IN, SPOKE, SURVIVED,
+    CLIENT_ENDED, EARLY, FELL_SILENT, IDLE, LEFT_OVER, NOT_ABORTED, NOT_LOGGED_IN, SPOKE, SURVIVED,
 };
 use crate::words::time;
 
@@ -49,6 +49,7 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
+        NOT_ABORTED,
         CLIENT_ENDED,
         NOT_LOGGED_IN,
         IDLE,

@@ -4,7 +4,9 @@ use crate::cause::Cause;
 use crate::evidence::{End, Evidence, Moment};
 use crate::log::Aborted;
 use crate::rule::{Rule, Setting, Sign, Step, advise};
-use crate::signs::{CLIENT_ENDED, EARLY, FELL_SILENT, IDLE, LEFT_OVER, NOT_LOGGED_IN, SURVIVED};
+use crate::signs::{
+    CLIENT_ENDED, EARLY, FELL_SILENT, IDLE, LEFT_OVER, NOT_ABORTED, NOT_LOGGED_IN, SURVIVED,
+};
 use crate::words::time;
 
 pub(super) const RULE: Rule = Rule {
@@ -17,6 +19,19 @@ pub(super) const RULE: Rule = Rule {
             seen: |evidence| {
                 let wire = evidence.wire.as_ref()?;
                 (wire.moment == Moment::Uploading).then(|| evidence.told(1159))?
+            },
+        },
+        Sign {
+            what: "the client was told 1159, and the server counted an aborted client and no aborted login",
+            seen: |evidence| {
+                let logged_in = evidence.wire.is_none()
+                    && evidence.moved("Aborted_clients")? > 0
+                    && evidence.moved("Aborted_connects")? == 0;
+                logged_in.then(|| evidence.told(1159))?.map(|told| {
+                    format!(
+                        "{told}, and the server counted an aborted client, not an aborted login"
+                    )
+                })
             },
         },
         Sign {
@@ -37,6 +52,10 @@ pub(super) const RULE: Rule = Rule {
             },
         },
         Sign {
+            what: "the error log says that reading timed out within a packet (MariaDB, log_warnings=4)",
+            seen: |evidence| evidence.aborted(&[Aborted::TimeoutWithinPacket]),
+        },
+        Sign {
             what: "the error log says that reading timed out, and a command was on its way",
             seen: |evidence| {
                 let wire = evidence.wire.as_ref()?;
@@ -46,6 +65,7 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
+        NOT_ABORTED,
         CLIENT_ENDED,
         NOT_LOGGED_IN,
         IDLE,

@@ -4,7 +4,7 @@ use crate::cause::Cause;
 use crate::evidence::{End, Evidence, Reach};
 use crate::log::LogKind;
 use crate::rule::{Rule, Setting, Sign, Step, advise};
-use crate::signs::{LOGGED_IN, WORDLESS};
+use crate::signs::{LEFT_OVER, LOGGED_IN, WORDLESS};
 
 /// max_connections; max_user_connections; a limit of the account's in this hour.
 const CODES: &[u16] = &[1040, 1203, 1226];
@@ -36,6 +36,20 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
+        Sign {
+            what: "the server counted no login that failed, and no connection too many (Aborted_connects, \
+                   Connection_errors_max_connections)",
+            seen: |evidence| {
+                // MySQL counts 1040 only in the second, MariaDB only in the first.
+                (evidence.moved("Aborted_connects")? == 0
+                    && evidence.moved("Connection_errors_max_connections")? == 0
+                    && evidence.told_any(CODES).is_none())
+                .then(|| {
+                    "the server counted no login that failed, and no connection too many".to_owned()
+                })
+            },
+        },
+        LEFT_OVER,
         LOGGED_IN,
         WORDLESS,
         Sign {
@@ -57,7 +71,15 @@ pub(super) const RULE: Rule = Rule {
             },
         },
     ],
-    hints: &[],
+    hints: &[Sign {
+        what: "the server counted connections that were too many (Connection_errors_max_connections, on MySQL)",
+        seen: |evidence| {
+            (evidence.moved("Connection_errors_max_connections")? > 0).then(|| {
+                "the server counted connections that were too many (Connection_errors_max_connections)"
+                    .to_owned()
+            })
+        },
+    }],
     brings: &[],
     question: "How near is Max_used_connections to max_connections (SHOW GLOBAL STATUS LIKE 'Max_used_connections')?",
     fix,
