@@ -94,8 +94,8 @@ const WHY_HELP: &str = "\
 Examples:
   steadfast why --from /var/log/mysql/error.log
   steadfast why --from error.log dmesg.txt variables.txt
-      The more it has, the more it can tell apart: the server's error log, the kernel's log (dmesg -T),
-      SHOW GLOBAL VARIABLES, and what the client said, in any mixture, cut or wrapped.
+      The more it has, the more it can tell apart: the server's error log, the kernel's log
+      (dmesg -T), SHOW GLOBAL VARIABLES, and what the client said, in any mixture, cut or wrapped.
   pbpaste | steadfast why --from -
 
 Neither a server nor a running Steadfast is needed, and nothing is sent anywhere. What each cause is
