@@ -46,11 +46,13 @@ const HEAD: &str = "\
 
 `ERROR 2013 (HY000): Lost connection to MySQL server during query`, `MySQL server has gone away`, `Communications link
 failure`, `invalid connection`, `read ECONNRESET`: what a client says tells *that* its connection ended, hardly ever *why*.
-Each of these has all of the causes below, and the usual advice, to raise timeouts and buffers, helps against four of them.
+Most of the causes below can be behind each of these, and the usual advice, to raise timeouts and buffers, is often wrong.
 
 This page is made from the rules by which `steadfast why` decides, sentence by sentence. A cause is the answer when one of
 its proofs is seen and nothing refutes it. What neither is proved nor refuted is named together: by a class, if there is
-one, else as `unknown` with the likeliest candidates and the question whose answer would decide.
+one, else as `unknown` with the likeliest candidates and the question whose answer would decide. Beside what is listed, a server
+that was restarted refutes each cause that cannot end one, and a line of the error log that names another reason for this
+very connection's end refutes all that it does not fit.
 
 Two things to know before reading logs:
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::client::ClientMessage;
 use crate::dump::Dump;
 use crate::evidence::{Boot, Evidence, Kernel, Log, Product, Server, Variables};
-use crate::kernel::{KernelEvent, KernelKind};
+use crate::kernel::KernelEvent;
 use crate::log::{Aborted, LogEvent, LogKind};
 use crate::told::Told;
 use crate::verdict::{Verdict, diagnose};
@@ -46,7 +46,6 @@ pub struct Reading {
     variables: Variables,
     kernel: Vec<KernelEvent>,
     kernel_seen: bool,
-    log_seen: bool,
     /// The server ran when the log was last heard of.
     runs: bool,
     end: Vec<LogEvent>,
@@ -102,7 +101,6 @@ impl Reading {
         }
         if let Some(event) = LogEvent::read(line) {
             self.unwrap_message();
-            self.log_seen = true;
             self.log_event(event);
             return;
         }
@@ -406,15 +404,6 @@ fn explains_itself(events: &[LogEvent]) -> bool {
             LogKind::Recovers | LogKind::ShutDown | LogKind::KilledBySignal9
         )
     })
-}
-
-impl Kernel {
-    /// Whether it holds a server's process that was killed for memory.
-    pub fn killed_a_server(&self) -> bool {
-        self.events
-            .iter()
-            .any(|event| event.kind == KernelKind::OomKill { server: true })
-    }
 }
 
 /// Findings by what they come to, those that were seen most often first.

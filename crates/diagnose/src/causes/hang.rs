@@ -2,6 +2,7 @@
 
 use crate::cause::Cause;
 use crate::evidence::{Boot, Evidence, Moment, Reach};
+use crate::kernel::KernelKind;
 use crate::log::LogKind;
 use crate::rule::{Rule, Sign, Step, advise};
 use crate::signs::{CLIENT_ENDED, OTHERS_WERE_GREETED, RESTARTED, SPOKE, WAS_CLOSED};
@@ -59,13 +60,26 @@ pub(super) const RULE: Rule = Rule {
             },
         },
     ],
-    hints: &[Sign {
-        what: "the server went on later, without a restart",
-        seen: |evidence| match evidence.aside.boot? {
-            Boot::Same(_) => Some("the server went on later, without a restart".to_owned()),
-            Boot::Restarted(_) => None,
+    hints: &[
+        Sign {
+            what: "the server went on later, without a restart",
+            seen: |evidence| match evidence.aside.boot? {
+                Boot::Same(_) => Some("the server went on later, without a restart".to_owned()),
+                Boot::Restarted(_) => None,
+            },
         },
-    }],
+        Sign {
+            what: "the kernel's log tells of a task that waited for minutes, or of a processor that stood still",
+            seen: |evidence| {
+                let kernel = evidence.kernel.as_ref()?;
+                let event = kernel
+                    .events
+                    .iter()
+                    .find(|event| event.kind == KernelKind::Stuck)?;
+                Some(format!("the kernel's log says: {}", event.line))
+            },
+        },
+    ],
     brings: &[
         Cause::NetworkDrop,
         Cause::Crash,
@@ -105,5 +119,26 @@ mod tests {
         let mut evidence = of_server(mysql(), wire(Moment::Waiting, End::Silence));
         evidence.aside.reach = Some(Reach::Mute);
         certain(&evidence, Cause::Hang);
+    }
+
+    #[test]
+    fn a_stuck_task_speaks_for_it() {
+        let mut evidence = of_server(mysql(), wire(Moment::Waiting, End::Silence));
+        let hinted = |evidence: &Evidence| {
+            let candidates = crate::diagnose(evidence).candidates;
+            candidates
+                .iter()
+                .find(|one| one.cause == Cause::Hang)
+                .map_or(0, |one| one.hints.len())
+        };
+        let before = hinted(&evidence);
+        evidence.kernel = Some(crate::evidence::Kernel {
+            events: vec![crate::kernel::KernelEvent {
+                line: "INFO: task mysqld:4711 blocked for more than 120 seconds.".to_owned(),
+                kind: KernelKind::Stuck,
+            }],
+            group_kills: None,
+        });
+        assert_eq!(hinted(&evidence), before + 1);
     }
 }
