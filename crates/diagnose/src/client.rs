@@ -9,11 +9,13 @@ use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 
 use crate::log::MAX_LINE;
 
 /// What a client said.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ClientMessage {
     /// The error's number; 2xxx are the client library's own, others the server's.
     pub code: Option<u16>,
@@ -24,8 +26,10 @@ pub struct ClientMessage {
     /// The operating system's error number, as Linux has it.
     pub os_error: Option<u32>,
     /// For how long the client had received nothing.
+    #[serde(with = "crate::words::maybe_millis")]
     pub since_received: Option<Duration>,
     /// For how long the client had sent nothing.
+    #[serde(with = "crate::words::maybe_millis")]
     pub since_sent: Option<Duration>,
     /// It says that packets came in another order than they should, or that commands were out of sync.
     pub out_of_order: bool,
@@ -40,7 +44,8 @@ pub struct ClientMessage {
 }
 
 /// When a client's connection was lost, as far as its message tells.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ClientMoment {
     /// While it connected: no greeting yet.
     Connecting,

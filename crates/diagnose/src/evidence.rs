@@ -4,31 +4,39 @@ use std::collections::BTreeMap;
 
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::client::ClientMessage;
 use crate::kernel::KernelEvent;
 use crate::log::{LogEvent, LogKind};
 
 /// All that is known about one loss.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Evidence {
     /// Which server it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,
     /// What was seen on the connection itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wire: Option<Wire>,
     /// What the server looked like from the side, right after.
     pub aside: Aside,
     /// System variables: as the session had them where it could have its own, else the global ones.
     pub variables: Variables,
     /// The server's error log around the loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<Log>,
     /// The kernel's log around the loss, and the memory control group of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<Kernel>,
     /// What the client said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientMessage>,
 }
 
 /// Which server.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Server {
     /// Its family.
     pub product: Product,
@@ -37,7 +45,8 @@ pub struct Server {
 }
 
 /// The two families of servers.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Product {
     /// MariaDB.
     MariaDb,
@@ -56,7 +65,7 @@ impl Product {
 }
 
 /// What was seen on the connection that ended.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Wire {
     /// Whose side ended it, as seen from where one looked.
     pub side: Side,
@@ -65,23 +74,28 @@ pub struct Wire {
     /// How it ended.
     pub end: End,
     /// For how long no byte had passed in either direction.
+    #[serde(rename = "quiet_ms", with = "crate::words::millis")]
     pub quiet: Duration,
     /// For how long nothing had passed when the command in flight was begun; zero if none was.
+    #[serde(rename = "quiet_before_ms", with = "crate::words::millis")]
     pub quiet_before: Duration,
     /// Since the command in flight, the login or the attempt to connect was begun; zero if there was none.
+    #[serde(rename = "waited_ms", with = "crate::words::millis")]
     pub waited: Duration,
     /// Bytes of the command in flight that were sent.
     pub sent: u64,
     /// Bytes of its response that were received.
     pub received: u64,
     /// For how long the reader of the response had taken nothing, or the writer of the command had sent nothing.
+    #[serde(rename = "stalled_ms", with = "crate::words::millis")]
     pub stalled: Duration,
     /// A transaction was open.
     pub in_transaction: bool,
 }
 
 /// A side of a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Side {
     /// The server's, or what stands before it.
     Server,
@@ -90,7 +104,8 @@ pub enum Side {
 }
 
 /// What a connection was doing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Moment {
     /// It was being made: no greeting yet.
     Connecting,
@@ -107,7 +122,8 @@ pub enum Moment {
 }
 
 /// How a connection ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum End {
     /// Nobody listens: the attempt was refused.
     Refused,
@@ -133,24 +149,32 @@ pub enum End {
 }
 
 /// What the server looked like from the side, right after the loss.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Aside {
     /// What another attempt to connect met first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reach: Option<Reach>,
     /// Whether the server's process is the one of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<Boot>,
     /// What its counters (SHOW GLOBAL STATUS) moved by, from just before the loss until just after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved: Option<BTreeMap<String, u64>>,
     /// Of the KILLs that the server counted around the loss, whether one was not Steadfast's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign_kill: Option<bool>,
     /// The lost connection in the server's process list, after the loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leftover: Option<Leftover>,
     /// Other connections to this server that were lost within a second of this one, of so many in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub others: Option<Others>,
 }
 
 /// What an attempt to connect met.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Reach {
     /// The server's greeting.
     Greeted,
@@ -165,16 +189,18 @@ pub enum Reach {
 }
 
 /// Whether the server's process is the one of before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Boot {
     /// The same one, running for so long.
-    Same(Duration),
+    Same(#[serde(with = "crate::words::millis")] Duration),
     /// Another one; running for so long, if that is known.
-    Restarted(Option<Duration>),
+    Restarted(#[serde(with = "crate::words::maybe_millis")] Option<Duration>),
 }
 
 /// A lost connection in the server's process list.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Leftover {
     /// It is not there.
     Gone,
@@ -185,7 +211,7 @@ pub enum Leftover {
 }
 
 /// Other connections at the time of the loss.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Others {
     /// Those that were lost too.
     pub lost: u32,
@@ -194,7 +220,8 @@ pub struct Others {
 }
 
 /// System variables by name, lower case.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Variables(pub BTreeMap<String, String>);
 
 impl Variables {
@@ -230,12 +257,13 @@ impl Variables {
 }
 
 /// What the server's error log holds around the loss.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Log {
     /// What it tells, in its order.
     pub events: Vec<LogEvent>,
     /// The server's id of the lost connection, if it had one that is known: what the log says of others is not about
     /// this loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<u64>,
 }
 
@@ -265,17 +293,67 @@ impl Log {
 }
 
 /// What the kernel tells around the loss.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Kernel {
     /// Its log, in its order.
     pub events: Vec<KernelEvent>,
     /// Processes of the server's memory control group that were killed for memory, since just before the loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_kills: Option<u64>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn evidence_is_read_again_as_it_was_written() {
+        let evidence = Evidence {
+            server: Some(Server {
+                product: Product::MariaDb,
+                version: 101_119,
+            }),
+            wire: Some(Wire {
+                side: Side::Server,
+                moment: Moment::Waiting,
+                end: End::Said {
+                    code: 1927,
+                    message: "Connection was killed".to_owned(),
+                    survives: false,
+                },
+                quiet: Duration::from_millis(1_500),
+                quiet_before: Duration::ZERO,
+                waited: Duration::from_secs(2),
+                sent: 7,
+                received: 0,
+                stalled: Duration::ZERO,
+                in_transaction: true,
+            }),
+            aside: Aside {
+                reach: Some(Reach::Said(3032)),
+                boot: Some(Boot::Restarted(Some(Duration::from_secs(3)))),
+                leftover: Some(Leftover::Gone),
+                ..Aside::default()
+            },
+            log: Some(Log {
+                events: vec![LogEvent {
+                    at: String::new(),
+                    line: "mysqld got signal 11 ;".to_owned(),
+                    kind: LogKind::Signal(11),
+                }],
+                thread: Some(9),
+            }),
+            ..Evidence::default()
+        };
+        let text = serde_json::to_string(&evidence).unwrap();
+        assert!(text.contains(r#""quiet_ms":1500"#), "{text}");
+        let again: Evidence = serde_json::from_str(&text).unwrap();
+        assert_eq!(again, evidence);
+        assert_eq!(
+            serde_json::from_str::<Evidence>("{}").unwrap(),
+            Evidence::default()
+        );
+    }
 
     #[test]
     fn only_the_last_end_of_the_server_counts() {

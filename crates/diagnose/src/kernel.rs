@@ -5,11 +5,12 @@
 use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
+use serde::{Deserialize, Serialize};
 
 use crate::log::{MAX_LINE, cut};
 
 /// A line that tells something.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct KernelEvent {
     /// The line, at most [`MAX_LINE`] bytes.
     pub line: String,
@@ -18,7 +19,8 @@ pub struct KernelEvent {
 }
 
 /// What a line of the kernel's log tells.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum KernelKind {
     /// It killed a process because memory had run out.
     OomKill {

@@ -27,7 +27,7 @@ mod verdict;
 mod words;
 
 pub use cause::{Cause, Class};
-pub use causes::rule;
+pub use causes::{may_tell_of_a_cause, rule, tells_of_a_cause};
 pub use evidence::{
     Aside, Boot, End, Evidence, Kernel, Leftover, Log, Moment, Others, Product, Reach, Server,
     Side, Variables, Wire,

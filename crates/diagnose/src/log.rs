@@ -8,9 +8,10 @@ use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 
 /// A line that tells something.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LogEvent {
     /// Its time, as it was written; empty: it has none.
     pub at: String,
@@ -27,7 +28,8 @@ pub const MAX_LINE: usize = 400;
 const MAX_LOOK: usize = 4 << 10;
 
 /// What a line of the error log tells.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LogKind {
     /// `Aborted connection N …`.
     Aborted {
@@ -87,7 +89,8 @@ pub enum LogKind {
 }
 
 /// Why the log says that a connection was aborted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Aborted {
     /// `Got timeout reading communication packets`, after the login.
     TimeoutReading,

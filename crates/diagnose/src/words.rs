@@ -30,6 +30,42 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{} {}", (value * 10.0).round() / 10.0, UNITS[unit])
 }
 
+/// Durations as whole milliseconds, for machines.
+pub(crate) mod millis {
+    use core::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(of: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(u64::try_from(of.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
+    }
+}
+
+/// The same, of one that may be unknown.
+pub(crate) mod maybe_millis {
+    use core::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(
+        of: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        of.map(|of| u64::try_from(of.as_millis()).unwrap_or(u64::MAX))
+            .serialize(to)
+    }
+
+    pub(crate) fn deserialize<'a, D: Deserializer<'a>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(from)?.map(Duration::from_millis))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@
 //! nothing to check before the first login.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -70,6 +70,8 @@ pub(crate) struct Health {
     told: Mutex<Option<Instant>>,
     /// Its global settings that a diagnosis can use.
     variables: Mutex<BTreeMap<String, String>>,
+    /// They are to be asked for again.
+    variables_wanted: AtomicBool,
     /// Its machine.
     host: Mutex<Host>,
 }
@@ -117,9 +119,12 @@ struct Counted {
 
 /// Asks for the settings that a diagnosis can use.
 const VARIABLES: &[u8] = b"SHOW GLOBAL VARIABLES WHERE Variable_name IN \
-    ('connect_timeout', 'datadir', 'hostname', 'idle_transaction_timeout', 'interactive_timeout', 'log_error', \
-    'log_error_verbosity', 'log_warnings', 'max_allowed_packet', 'max_connections', 'net_read_timeout', \
-    'net_write_timeout', 'offline_mode', 'open_files_limit', 'pid_file', 'read_only', 'super_read_only', 'wait_timeout')";
+    ('connect_timeout', 'connection_memory_limit', 'datadir', 'global_connection_memory_limit', 'hostname', \
+    'idle_readonly_transaction_timeout', 'idle_transaction_timeout', 'idle_write_transaction_timeout', \
+    'interactive_timeout', 'log_error', 'log_error_suppression_list', 'log_error_verbosity', 'log_warnings', \
+    'max_allowed_packet', 'max_connect_errors', 'max_connections', 'max_execution_time', 'max_session_mem_used', \
+    'max_statement_time', 'net_read_timeout', 'net_write_timeout', 'offline_mode', 'open_files_limit', 'pid_file', \
+    'read_only', 'super_read_only', 'wait_timeout')";
 
 /// Asks for `Com_kill`, and for what changes tables: on MySQL 9.7 a table keeps its CREATE_TIME when it is renamed, and
 /// on both servers when a trigger is dropped. A statement is counted when it begins.
@@ -141,6 +146,7 @@ impl Default for Health {
             boots: Mutex::default(),
             told: Mutex::default(),
             variables: Mutex::default(),
+            variables_wanted: AtomicBool::new(false),
             host: Mutex::default(),
         }
     }
@@ -269,17 +275,18 @@ impl Health {
             let value = value?.as_deref()?;
             Some(String::from_utf8_lossy(value).into_owned())
         };
-        let variables = shown
+        let variables: BTreeMap<String, String> = shown
             .rows
             .iter()
             .filter_map(|row| Some((text(row.first())?, text(row.get(1))?)))
             .collect();
-        // While it is the same server, what its logs had come to is still of use.
+        let mut known = lock(&self.variables);
         let mut host = lock(&self.host);
-        if *lock(&self.variables) != variables || !host.is_here() {
+        // While it is the same server, what its logs had come to is still of use.
+        if !host.is_here() || !Host::is_same(&known, &variables) {
             *host = Host::of(&variables);
-            *lock(&self.variables) = variables;
         }
+        *known = variables;
     }
 
     /// What the server's machine has told around a loss.
@@ -296,7 +303,12 @@ impl Health {
         (host.logged_since(then), kernel)
     }
 
-    /// The server's global settings, as they were when it was last connected to.
+    /// The next look at the server asks for its global settings as well.
+    pub(crate) fn ask_variables(&self) {
+        self.variables_wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// The server's global settings, as they were when it was last connected to, or looked at after a loss.
     pub(crate) fn variables(&self) -> BTreeMap<String, String> {
         lock(&self.variables).clone()
     }
@@ -433,9 +445,31 @@ async fn look(
     if let Some(shown) = number(&clock, 0) {
         shared.clock.sample(shown, before, Instant::now());
     }
+    if shared
+        .health
+        .variables_wanted
+        .swap(false, Ordering::Relaxed)
+    {
+        ask_variables(connection, shared).await?;
+    }
     let status = connection.query(STATUS).await?;
     shared.health.note_status(&status);
     Ok(value(&status, "Com_kill"))
+}
+
+/// Asks for [`VARIABLES`].
+async fn ask_variables(
+    connection: &mut ServerConnection,
+    shared: &Shared,
+) -> Result<(), QueryError> {
+    match connection.query(VARIABLES).await {
+        Ok(variables) => shared.health.note_variables(&variables),
+        Err(QueryError::Server(error)) if !error.ends_connection() => {
+            tracing::debug!("the server's settings are not known: {error}");
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }
 
 /// Lets the commit ledger forget the lanes that nobody can ask about any more, where there is one; says once, and again
@@ -500,15 +534,9 @@ async fn connect(shared: &Shared) -> Option<ServerConnection> {
     };
     match greeted.login(&login).await {
         Ok(mut connection) => {
-            match connection.query(VARIABLES).await {
-                Ok(variables) => shared.health.note_variables(&variables),
-                Err(QueryError::Server(error)) => {
-                    tracing::debug!("the server's settings are not known: {error}");
-                }
-                Err(error) => {
-                    tracing::debug!("the health check's connection is gone: {error}");
-                    return None;
-                }
+            if let Err(error) = ask_variables(&mut connection, shared).await {
+                tracing::debug!("the health check's connection is gone: {error}");
+                return None;
             }
             Some(connection)
         }

@@ -45,6 +45,16 @@ impl Host {
         }
     }
 
+    /// Whether servers with these settings are one and the same as far as its machine is concerned.
+    pub(crate) fn is_same(
+        one: &BTreeMap<String, String>,
+        other: &BTreeMap<String, String>,
+    ) -> bool {
+        ["datadir", "hostname", "log_error", "pid_file"]
+            .iter()
+            .all(|name| one.get(*name) == other.get(*name))
+    }
+
     /// Whether anything of it can be read.
     pub(crate) fn is_here(&self) -> bool {
         self.log.is_some() || self.group.is_some() || self.kernel.is_some()

@@ -59,6 +59,8 @@ pub(crate) struct Relay {
     prepared: Option<PrepareOk>,
     rows: Option<u64>,
     sqlstate: Option<[u8; 5]>,
+    /// The beginning of the error's message.
+    message: Vec<u8>,
     /// Rows that go before those of the server: of this response, and of the one that begins next.
     added: Option<Rc<[Vec<u8>]>>,
     to_add: Option<Rc<[Vec<u8>]>>,
@@ -79,7 +81,15 @@ pub(crate) fn is_goodbye(code: u16) -> bool {
     matches!(code, 1053 | 1927 | 4031)
 }
 
+/// Bytes of an error's message that are kept: the servers write no longer ones (MYSQL_ERRMSG_SIZE).
+const MAX_MESSAGE: usize = 512;
+
 impl Relay {
+    /// The message of the last error.
+    pub(crate) fn message(&self) -> String {
+        String::from_utf8_lossy(&self.message).into_owned()
+    }
+
     /// Between responses, for a client and a server connection with these capabilities.
     pub(crate) fn new(client: Capabilities, server: Capabilities) -> Self {
         Self {
@@ -97,6 +107,7 @@ impl Relay {
             prepared: None,
             rows: None,
             sqlstate: None,
+            message: Vec::new(),
             added: None,
             to_add: None,
             more_warnings: 0,
@@ -353,6 +364,9 @@ impl Relay {
                 self.break_off();
                 let err = ErrPacket::parse(payload, self.walker.capabilities())?;
                 self.sqlstate = err.sqlstate;
+                self.message.clear();
+                let kept = err.message.len().min(MAX_MESSAGE);
+                self.message.extend_from_slice(&err.message[..kept]);
                 self.write(out, |out, client| err.write(out, client));
                 return Ok(Some(Fed::Ended(self.ended(None, code))));
             }

@@ -7,7 +7,7 @@ use crate::rule::{Rule, Sign, Step, advise};
 use crate::signs::{CLIENT_ENDED, SHUT_DOWN_IN_ORDER};
 
 /// Errors that tell of damaged tables or indexes, on both servers.
-const CODES: &[u16] = &[126, 127, 134, 144, 145, 1034, 1035, 1194, 1195, 1712, 1877];
+pub(super) const CODES: &[u16] = &[126, 127, 134, 144, 145, 1034, 1035, 1194, 1195, 1712, 1877];
 
 pub(super) const RULE: Rule = Rule {
     cause: Cause::Corruption,

@@ -7,7 +7,10 @@ use crate::rule::{Rule, Sign, Step, advise};
 use crate::signs::{CLIENT_ENDED, LOST_IT, WORDLESS};
 
 /// Read-only by an option, by replication, by its group; a replica that takes no writes.
-const CODES: &[u16] = &[1836, 3100, 4222];
+pub(super) const CODES: &[u16] = &[1836, 3100, 4222];
+
+/// As 1290 names the options.
+pub(super) const OPTIONS: &[&str] = &["read-only"];
 
 pub(super) const RULE: Rule = Rule {
     cause: Cause::Demoted,
@@ -64,7 +67,7 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn read_only_1290(evidence: &Evidence) -> Option<String> {
-    evidence.told_option(&["read-only"])
+    evidence.told_option(OPTIONS)
 }
 
 fn fix(_evidence: &Evidence) -> Vec<Step> {

@@ -6,8 +6,21 @@ use crate::log::LogKind;
 use crate::rule::{Rule, Sign, Step, advise};
 use crate::signs::{CLIENT_ENDED, SHUT_DOWN_IN_ORDER};
 
-/// Disk full, table full, error on write.
-const CODES: &[u16] = &[1021, 1114, 1026, 3, 28];
+/// Disk full; table full, of which a disk may be the reason.
+pub(super) const CODES: &[u16] = &[1021, 1114];
+
+/// Errors on writing, of which the error number 28 is the reason or another one.
+pub(super) const WRITING: &[u16] = &[1026, 3];
+
+/// Whether the error number 28 is in it.
+pub(super) fn is_space(message: &str) -> bool {
+    message.contains("No space left") || message.contains(" 28")
+}
+
+/// Whether an error of this number and text may be a full disk's.
+fn may_be_space(code: u16, message: &str) -> bool {
+    CODES.contains(&code) || (WRITING.contains(&code) && is_space(message))
+}
 
 pub(super) const RULE: Rule = Rule {
     cause: Cause::DiskFull,
@@ -20,23 +33,19 @@ pub(super) const RULE: Rule = Rule {
         Sign {
             what: "the server said 1021 (disk full), or 1114 (table full), 3 or 1026 (cannot write) with the error number 28",
             seen: |evidence| match &evidence.wire.as_ref()?.end {
-                End::Said { code, message, .. } => {
-                    let space = message.contains("No space left") || message.contains(" 28");
-                    let full = matches!(code, 1021 | 1114 | 28);
-                    (full || (CODES.contains(code) && space))
-                        .then(|| format!("the server said {code}: {message}"))
+                End::Said { code, message, .. }
+                    if *code == 1021 || (may_be_space(*code, message) && is_space(message)) =>
+                {
+                    Some(format!("the server said {code}: {message}"))
                 }
                 _ => None,
             },
         },
         Sign {
-            what: "the client was told 1021 or 1114",
+            what: "the client was told 1021",
             seen: |evidence| {
                 evidence.client.as_ref()?;
-                evidence
-                    .wire
-                    .is_none()
-                    .then(|| evidence.told_any(&[1021, 1114]))?
+                evidence.wire.is_none().then(|| evidence.told(1021))?
             },
         },
     ],
@@ -48,7 +57,8 @@ pub(super) const RULE: Rule = Rule {
             seen: |evidence| {
                 let end = evidence.server_end()?;
                 let silent = *end == End::Silence;
-                let full = matches!(end, End::Said { code, .. } if CODES.contains(code));
+                let full =
+                    matches!(end, End::Said { code, message, .. } if may_be_space(*code, message));
                 (!full && !silent)
                     .then(|| (crate::signs::SAME_BOOT.seen)(evidence))
                     .flatten()
@@ -58,13 +68,16 @@ pub(super) const RULE: Rule = Rule {
             what: "the error log was read, and tells of no full disk, nor did the server",
             seen: |evidence| {
                 evidence.log.as_ref()?;
-                let told = matches!(evidence.server_end(), Some(End::Said { code, .. }) if CODES.contains(code))
+                let told = matches!(evidence.server_end(), Some(End::Said { code, message, .. }) if may_be_space(*code, message))
                     || evidence.logged(|kind| kind == LogKind::DiskFull).is_some();
                 (!told).then(|| "the server's error log tells of no full disk".to_owned())
             },
         },
     ],
-    hints: &[],
+    hints: &[Sign {
+        what: "the server or the client said 1114: the table is full, as one in memory or with a limit of its own may be too",
+        seen: |evidence| evidence.told(1114),
+    }],
     brings: &[
         Cause::Crash,
         Cause::ProcessKilled,

@@ -69,9 +69,68 @@ pub fn rule(cause: Cause) -> &'static Rule {
     &RULES[cause as usize]
 }
 
+/// Whether an error that ends a statement and leaves the connection tells of a cause: of a limit to time or memory, a full
+/// disk, damaged data, a server that takes no writes.
+pub fn tells_of_a_cause(code: u16, message: &str) -> bool {
+    may_tell_of_a_cause(code)
+        && match code {
+            1290 => {
+                demoted::OPTIONS
+                    .iter()
+                    .any(|option| message.contains(option))
+                    || server_memory_limit::is_memory(message)
+            }
+            _ if disk_full::WRITING.contains(&code) => disk_full::is_space(message),
+            _ => true,
+        }
+}
+
+/// Whether [`tells_of_a_cause`] looks at the message of errors with this number.
+pub fn may_tell_of_a_cause(code: u16) -> bool {
+    [
+        &[1290],
+        query_timeout::CODES,
+        server_memory_limit::CODES,
+        corruption::CODES,
+        demoted::CODES,
+        disk_full::CODES,
+        disk_full::WRITING,
+    ]
+    .iter()
+    .any(|codes| codes.contains(&code))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_of_a_statements_own_tell_of_no_cause() {
+        for (code, message) in [
+            (1064, "You have an error in your SQL syntax"),
+            (1062, "Duplicate entry '28' for key 'PRIMARY'"),
+            (1290, "running with the --secure-file-priv option"),
+            (
+                1026,
+                "Error writing file '/x' (Errcode: 13 \"Permission denied\")",
+            ),
+        ] {
+            assert!(!tells_of_a_cause(code, message), "{code}");
+        }
+        for (code, message) in [
+            (3024, "maximum statement execution time exceeded"),
+            (1290, "running with the --super-read-only option"),
+            (1290, "running with the --max-session-mem-used=65536 option"),
+            (
+                1026,
+                "Error writing file '/x' (Errcode: 28 \"No space left on device\")",
+            ),
+            (1034, "Index for table 't' is corrupt"),
+            (1114, "The table 't' is full"),
+        ] {
+            assert!(tells_of_a_cause(code, message), "{code}");
+        }
+    }
 
     #[test]
     fn each_rule_stands_at_the_place_of_its_cause() {

@@ -7,7 +7,7 @@ use crate::rule::{Rule, Setting, Sign, Step, advise};
 use crate::signs::LOST_IT;
 
 /// The limit to a statement's time, on MySQL and on MariaDB.
-const CODES: &[u16] = &[3024, 1969];
+pub(super) const CODES: &[u16] = &[3024, 1969];
 
 pub(super) const RULE: Rule = Rule {
     cause: Cause::QueryTimeout,

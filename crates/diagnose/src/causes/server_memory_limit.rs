@@ -7,7 +7,7 @@ use crate::rule::{Rule, Setting, Sign, Step, advise};
 use crate::signs::{CLIENT_ENDED, WORDLESS};
 
 /// MySQL: the global and the connection's own memory limit.
-const CODES: &[u16] = &[4081, 4082];
+pub(super) const CODES: &[u16] = &[4081, 4082];
 
 /// MariaDB's, as 1290 names it.
 const OPTION: &[&str] = &["max-session-mem-used", "max_session_mem_used"];
@@ -85,7 +85,8 @@ pub(super) const RULE: Rule = Rule {
     fix,
 };
 
-fn is_memory(message: &str) -> bool {
+/// Whether 1290 is about memory.
+pub(super) fn is_memory(message: &str) -> bool {
     OPTION.iter().any(|option| message.contains(option))
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Account {
     /// When the loss was seen.
     pub(super) lost: Instant,
     pub(super) evidence: Evidence,
+    /// Settings of the connection's own.
+    pub(super) in_force: Variables,
     pub(super) server_connection: Option<u32>,
     pub(super) statement: Option<String>,
     pub(super) story: Vec<Step>,
@@ -38,14 +40,14 @@ impl Driver {
         let mut moment = self.moment(loss, seen);
         let mut end = end(loss.end, moment, seen);
         // What it answered the last command with was its last word.
-        if let Some((code, at)) = self.last_word
+        if let Some((code, message, at)) = &self.last_word
             && moment == Moment::Idle
-            && lost.saturating_duration_since(at) < IN_ANSWER
+            && lost.saturating_duration_since(*at) < IN_ANSWER
         {
             moment = Moment::Uploading;
             end = diagnose::End::Said {
-                code,
-                message: said(code).to_owned(),
+                code: *code,
+                message: message.clone(),
                 survives: false,
             };
         }
@@ -70,7 +72,6 @@ impl Driver {
                 stalled: seen.stalled,
                 in_transaction: self.core.transaction().is_open(),
             }),
-            variables: link.map(in_force).unwrap_or_default(),
             ..Evidence::default()
         };
         evidence.aside.foreign_kill = loss.killed.then_some(true);
@@ -78,6 +79,7 @@ impl Driver {
             lost,
             evidence,
             server_connection: link.map(Link::id),
+            in_force: link.map(in_force).unwrap_or_default(),
             story: story(moment, seen, statement.as_deref()),
             statement,
         }

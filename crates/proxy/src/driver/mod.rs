@@ -226,7 +226,7 @@ pub(crate) struct Driver {
     /// What is known of the last loss.
     account: Option<Rc<Account>>,
     /// The last error of the server behind which it ends a connection, and when it came.
-    last_word: Option<(u16, tokio::time::Instant)>,
+    last_word: Option<(u16, String, tokio::time::Instant)>,
     /// Sequence id of the first packet of the running command's response.
     reply_from: u8,
     /// Sequence id of the next packet to the client.

@@ -3,7 +3,9 @@
 use std::io;
 use std::time::SystemTime;
 
-use steadfast_diagnose::{self as diagnose, Evidence, Moment, Side, Told, Wire};
+use steadfast_diagnose::{
+    self as diagnose, Evidence, Moment, Side, Told, Wire, may_tell_of_a_cause, tells_of_a_cause,
+};
 use tokio::time::Instant;
 
 use super::Driver;
@@ -12,11 +14,9 @@ use crate::incident::{Incident, Report, Step, millis};
 use crate::link::Link;
 use crate::traffic::Seen;
 
-/// Errors with which a server ends a statement that ran too long, and keeps the connection: MariaDB's and MySQL's.
-const TOO_LONG: [u16; 2] = [1969, 3024];
-
-/// Errors that answer a command, and behind which a server ends the connection: a packet is too large, or makes no sense.
-const ENDS: [u16; 3] = [1153, 1156, 1157];
+/// Errors that answer a command, and behind which a server ends the connection: a packet is too large, or makes no sense;
+/// MySQL's limits to a connection's memory.
+const ENDS: [u16; 5] = [1153, 1156, 1157, 4081, 4082];
 
 impl Driver {
     /// The client is gone without COM_QUIT, or what it sent is not the protocol.
@@ -46,23 +46,27 @@ impl Driver {
         self.note(Side::Client, moment, end, what, "the client is gone", 0);
     }
 
-    /// A statement was ended, and the connection goes on.
+    /// A statement was answered with an error, and the connection goes on, or is about to be ended by the server.
     pub(super) fn note_error(&mut self, code: u16) {
-        if ENDS.contains(&code) {
-            self.last_word = Some((code, Instant::now()));
+        if !ENDS.contains(&code) && !may_tell_of_a_cause(code) {
+            return;
         }
-        if TOO_LONG.contains(&code) {
+        let message = self.link.as_ref().map(|link| link.relay.message());
+        let message = message.unwrap_or_default();
+        if ENDS.contains(&code) {
+            self.last_word = Some((code, message, Instant::now()));
+        } else if tells_of_a_cause(code, &message) {
+            let what = format!("the server ended a statement with error {code}");
             let end = diagnose::End::Said {
                 code,
-                message: said(code).to_owned(),
+                message,
                 survives: true,
             };
-            let what = "the server ended a statement that ran too long";
             self.note(
                 Side::Server,
                 Moment::Waiting,
                 end,
-                what,
+                &what,
                 "the client was told so",
                 code,
             );
@@ -124,7 +128,6 @@ impl Driver {
                 stalled: seen.stalled,
                 in_transaction: self.core.transaction().is_open(),
             }),
-            variables: link.map(in_force).unwrap_or_default(),
             ..Evidence::default()
         };
         let (at_ms, _) = millis(SystemTime::now(), seen.waited);
@@ -149,9 +152,10 @@ impl Driver {
                     ms: 0,
                     what: what.to_owned(),
                 }],
+                evidence,
             },
             lost: Instant::now(),
-            evidence,
+            in_force: link.map(in_force).unwrap_or_default(),
         });
     }
 }

@@ -171,9 +171,10 @@ impl Driver {
                 waited_ms,
                 why: Told::default(),
                 story,
+                evidence,
             },
             lost: account.lost,
-            evidence,
+            in_force: account.in_force.clone(),
         });
     }
 

@@ -69,6 +69,7 @@ pub(crate) async fn look_into(
         let Some(report) = report else {
             return;
         };
+        desk.shared.health.ask_variables();
         desk.waiting.push((Instant::now() + PATIENCE, report));
         desk.look();
     }
@@ -111,7 +112,7 @@ impl Desk {
             judge(&self.shared, &mut report);
             log(&report.incident);
             self.write(Write::New(report.incident.clone()));
-            if report.evidence.aside.boot.is_none() && self.again.len() < MAX_AGAIN {
+            if report.incident.evidence.aside.boot.is_none() && self.again.len() < MAX_AGAIN {
                 self.again.push(report);
             }
         }
@@ -139,8 +140,9 @@ fn judge(shared: &Shared, report: &mut Report) {
     let Report {
         incident,
         lost,
-        evidence,
+        in_force,
     } = report;
+    let evidence = &mut incident.evidence;
     let aside = &mut evidence.aside;
     aside.reach = shared.around.reach_after(*lost).or(aside.reach);
     aside.leftover = incident
@@ -156,10 +158,11 @@ fn judge(shared: &Shared, report: &mut Report) {
     evidence.log =
         log.map(|events| Log::of_last_end(events, incident.server_connection.map(u64::from)));
     evidence.kernel = kernel;
-    for (name, value) in shared.health.variables() {
-        evidence.variables.0.entry(name).or_insert(value);
-    }
-    incident.why = why(evidence);
+    // What was in force on the connection itself goes before what the server has for all.
+    let mut variables = shared.health.variables();
+    variables.extend(in_force.0.clone());
+    evidence.variables.0 = variables;
+    incident.why = why(&incident.evidence);
     incident.story.push(Step {
         ms: i64::try_from(lost.elapsed().as_millis()).unwrap_or(i64::MAX),
         what: format!("judged: {}", incident.why.answer),

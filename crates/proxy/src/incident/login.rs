@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use steadfast_diagnose::{End, Evidence, Moment, Reach, Side, Told, Wire};
+use steadfast_diagnose::{End, Evidence, Moment, Reach, Side, Told, Variables, Wire};
 use steadfast_net::ServerError;
 use tokio::time::Instant;
 
@@ -80,8 +80,9 @@ pub(crate) fn refused(
                 ms: 0,
                 what: outcome,
             }],
+            evidence,
         },
         lost: now,
-        evidence,
+        in_force: Variables::default(),
     });
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use steadfast_diagnose::{Evidence, Told, diagnose};
+use steadfast_diagnose::{Evidence, Told, Variables, diagnose};
 use steadfast_session::{End, Failure};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -40,7 +40,7 @@ impl fmt::Display for IncidentId {
 }
 
 /// What a loss came to.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Incident {
     /// Its id, which the client's error names too.
     pub id: String,
@@ -75,6 +75,9 @@ pub struct Incident {
     pub why: Told,
     /// What happened, in its order.
     pub story: Vec<Step>,
+    /// What it was judged by.
+    #[serde(default)]
+    pub evidence: Evidence,
 }
 
 /// A step of an incident's story.
@@ -89,12 +92,12 @@ pub struct Step {
 /// A loss, to be looked into.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// All that is known of it but why.
+    /// All that is known of it so far.
     pub(crate) incident: Incident,
     /// When it was seen.
     pub(crate) lost: Instant,
-    /// What is known of it so far.
-    pub(crate) evidence: Evidence,
+    /// Settings of the lost connection's own.
+    pub(crate) in_force: Variables,
 }
 
 /// Names incidents, and has them looked into and written down.
@@ -149,7 +152,7 @@ impl Incidents {
             None => report,
         };
         let mut incident = report.incident;
-        incident.why = why(&report.evidence);
+        incident.why = why(&incident.evidence);
         log(&incident);
     }
 }
@@ -250,6 +253,7 @@ impl Incident {
             waited_ms: 0,
             why: why(&Evidence::default()),
             story: Vec::new(),
+            evidence: Evidence::default(),
         }
     }
 }

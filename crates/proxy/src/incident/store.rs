@@ -79,7 +79,7 @@ pub enum StoreError {
 }
 
 /// An incident in the database.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Stored {
     /// Its number: later ones have larger numbers.
     pub number: i64,
