@@ -141,6 +141,8 @@ pub(crate) async fn serve_client(
         Err(Failed::Gone(reason, error)) => {
             shared.metrics.login_refused(reason);
             tracing::debug!(client = %peer, "left before its login was done: {error}");
+            let nothing = own_error(0, b"HY000", String::new());
+            incident::refused(&shared, peer.to_string(), reason, &nothing, since.elapsed());
         }
     }
     shared.metrics.clients_connected.dec();

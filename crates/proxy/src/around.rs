@@ -6,11 +6,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use steadfast_diagnose::{Leftover, Others, Reach};
-use steadfast_net::{ConnectError, ConnectStage, LossKind};
+use steadfast_net::{ConnectError, ConnectStage, LoginError, LossKind};
 use tokio::time::Instant;
 
 /// Losses, and attempts, that are remembered.
 const REMEMBERED: usize = 1024;
+
+/// The server's refusals that have nothing to do with who logs in: it is full, the account is, the host is blocked, it is
+/// offline, it shuts down, it can open no more files.
+pub(crate) const OF_THE_SERVER: [u16; 8] = [23, 24, 1040, 1053, 1129, 1203, 1226, 3032];
 
 /// Losses within this time before and after count as one event.
 const TOGETHER: Duration = Duration::from_secs(1);
@@ -35,6 +39,21 @@ impl Around {
     /// An attempt to connect that began then has met this.
     pub(crate) fn reached(&self, began: Instant, reach: Reach) {
         remember(&self.reached, (began, reach));
+    }
+
+    /// It has been greeted, and its login has failed: where the server's words have nothing to do with who logs in, they
+    /// are what it met.
+    pub(crate) fn refused(&self, began: Instant, error: &LoginError) {
+        let LoginError::Refused(error) = error else {
+            return;
+        };
+        if !OF_THE_SERVER.contains(&error.code) {
+            return;
+        }
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, reach)) = reached.iter_mut().rev().find(|(at, _)| *at == began) {
+            *reach = Reach::Said(error.code);
+        }
     }
 
     /// A session's server connection is lost.
@@ -70,10 +89,11 @@ impl Around {
             .map(|(_, reach)| *reach)
     }
 
-    /// What the last attempt met that came to an end.
-    pub(crate) fn last_reach(&self) -> Option<Reach> {
+    /// What the last attempt met that was begun since then and came to an end.
+    pub(crate) fn last_reach_since(&self, then: Instant) -> Option<Reach> {
         let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        reached.back().map(|(_, reach)| *reach)
+        let mut since = reached.iter().filter(|(began, _)| *began >= then);
+        since.next_back().map(|(_, reach)| *reach)
     }
 
     /// What became of the other connections at the time of a loss; `open` are open now, or are about to be again.
@@ -122,6 +142,24 @@ mod tests {
         }
         assert_eq!(around.others(at, 10), Others { lost: 2, kept: 7 });
         assert_eq!(around.others(at, 3), Others { lost: 2, kept: 0 });
+    }
+
+    #[test]
+    fn a_refused_login_met_the_servers_words() {
+        let around = Around::default();
+        let at = Instant::now();
+        let refusal = |code| {
+            LoginError::Refused(steadfast_net::ServerError {
+                code,
+                sqlstate: None,
+                message: Vec::new(),
+            })
+        };
+        around.reached(at, Reach::Greeted);
+        around.refused(at, &refusal(1045));
+        assert_eq!(around.reach_after(at), Some(Reach::Greeted));
+        around.refused(at, &refusal(3032));
+        assert_eq!(around.reach_after(at), Some(Reach::Said(3032)));
     }
 
     #[test]

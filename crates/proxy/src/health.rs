@@ -289,9 +289,13 @@ impl Health {
         *known = variables;
     }
 
-    /// What the server's machine has told around a loss.
-    pub(crate) fn told_around(&self, lost: Instant) -> (Option<Vec<LogEvent>>, Option<Kernel>) {
-        let then = lost.checked_sub(BEFORE).unwrap_or(lost);
+    /// What the server's machine has told around a loss, and while the lost command `waited`.
+    pub(crate) fn told_around(
+        &self,
+        lost: Instant,
+        waited: Duration,
+    ) -> (Option<Vec<LogEvent>>, Option<Kernel>) {
+        let then = lost.checked_sub(BEFORE.max(waited)).unwrap_or(lost);
         let mut host = lock(&self.host);
         let group_kills = host.group_kills_since(then);
         let events = host.kernel_since(then);
@@ -541,6 +545,7 @@ async fn connect(shared: &Shared) -> Option<ServerConnection> {
             Some(connection)
         }
         Err(error) => {
+            shared.around.refused(began, &error);
             tracing::debug!("the health check cannot log in: {error}");
             // 1045: the password is no longer right. Any other refusal says nothing about it.
             if matches!(&error, steadfast_net::LoginError::Refused(error) if error.code == 1045) {

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 /// Bytes of the error log that are read for one loss.
 const MAX_LOG: u64 = 1 << 20;
 
-/// Numbers that are remembered, of what is asked for every half second.
-const REMEMBERED: usize = 64;
+/// Numbers that are remembered, of what is asked for every half second: for as long as statements may stand still.
+const REMEMBERED: usize = 600;
 
 /// Lines of the kernel's log that are remembered.
 const KERNEL_LINES: usize = 64;

@@ -379,14 +379,14 @@ pub(crate) async fn open(
             "its password was not learned".to_owned(),
         ));
     };
-    let greeted = loop {
+    let (began, greeted) = loop {
         let began = Instant::now();
         match greet(&shared.target).await {
             Ok(greeted) => {
                 shared.around.reached(began, Reach::Greeted);
                 let id = greeted.greeting.connection_id;
                 if shared.registry.may_use(identity.believed_id, id) {
-                    break greeted;
+                    break (began, greeted);
                 }
                 // Another client believes this id to be its own: a KILL of that id must not hit this session. After
                 // a restart the server counts from 1 again, so the next id is soon free.
@@ -403,10 +403,13 @@ pub(crate) async fn open(
     let login = identity.login(password, schema);
     let mut connection = match greeted.login(&login).await {
         Ok(connection) => connection,
-        Err(error) if is_final(&error) => {
+        Err(error) => {
+            shared.around.refused(began, &error);
+            if !is_final(&error) {
+                return Err(Attempt::Again(error.to_string()));
+            }
             return Err(Attempt::Final(Reason::LoginRefused, error.to_string()));
         }
-        Err(error) => return Err(Attempt::Again(error.to_string())),
     };
     if identity.reset {
         connection.reset_connection().await?;

@@ -12,8 +12,10 @@ mod bench;
 mod best;
 mod bystanders;
 mod collected;
+mod front;
 mod inject;
 mod judge;
+mod path;
 mod session;
 mod stage;
 mod table;
@@ -44,6 +46,8 @@ const BUSY: u32 = 5;
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) kind: Kind,
+    /// The steadfast binary through which clients come; `None`: they come to the server itself.
+    pub(crate) serve: Option<PathBuf>,
     /// Names of causes; none: all, and what is no loss.
     pub(crate) causes: Vec<String>,
     /// Injections of each.
@@ -77,6 +81,11 @@ impl Plan {
 /// # Errors
 /// There is no server, or a file cannot be read or written.
 pub(crate) async fn run(plan: &Plan) -> Result<bool> {
+    if !plan.judge_only
+        && let Some(holds) = path::in_own_namespace().await?
+    {
+        return Ok(holds);
+    }
     let mut lines: Vec<Collected> = match &plan.json {
         Some(path) => report::read_lines(path)?,
         None => Vec::new(),
@@ -156,6 +165,7 @@ async fn inject_missing(
     let had = |lines: &[Collected], subject: Subject| {
         lines
             .iter()
+            .filter(|line| line.steadfast.is_some() == plan.serve.is_some())
             .filter(|line| line.server == name && line.subject == subject.name())
             .count() as u32
     };
@@ -172,7 +182,7 @@ async fn inject_missing(
             }
             let used = match &mut bench {
                 Some(bench) => bench,
-                None => bench.insert(Bench::start(plan.kind).await?),
+                None => bench.insert(Bench::start(plan.kind, plan.serve.as_deref()).await?),
             };
             match one(used, *subject, number, plan.seed).await {
                 Ok(line) => {
@@ -246,7 +256,7 @@ async fn one(bench: &Bench, subject: Subject, number: u32, seed: u64) -> Result<
 /// One line for whoever watches.
 fn tell(line: &Collected) {
     let verdicts: Vec<String> = match judge::subject(line) {
-        Some(Subject::Cause(cause)) => Look::ALL
+        Some(Subject::Cause(cause)) => Look::of(line)
             .into_iter()
             .map(|look| {
                 let judged = judge(line, cause, look);
@@ -272,7 +282,7 @@ fn explain(line: &Collected) {
     let Some(Subject::Cause(cause)) = judge::subject(line) else {
         return;
     };
-    for look in Look::ALL {
+    for look in Look::of(line) {
         let judged = judge(line, cause, look);
         if judged.worth == Worth::Right {
             continue;
@@ -343,6 +353,7 @@ mod tests {
             causes.push(inject::Negative::Goodbye.name().to_owned());
             let plan = Plan {
                 kind,
+                serve: None,
                 causes,
                 rounds: 1,
                 seed: 1,

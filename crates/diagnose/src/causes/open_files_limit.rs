@@ -19,8 +19,13 @@ pub(super) const RULE: Rule = Rule {
             seen: |evidence| evidence.logged(|kind| kind == LogKind::OpenFiles),
         },
         Sign {
-            what: "the server said 23 or 24, or another error with the error number 24",
+            what: "the server said 23 or 24, to this connection or to another one, or another error with the error number 24",
             seen: |evidence| {
+                if let Some(Reach::Said(code)) = evidence.aside.reach
+                    && CODES.contains(&code)
+                {
+                    return Some(format!("another attempt to connect was told {code}"));
+                }
                 evidence
                     .told_any(CODES)
                     .or_else(|| match &evidence.wire.as_ref()?.end {

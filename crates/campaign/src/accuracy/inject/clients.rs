@@ -98,7 +98,7 @@ pub(super) async fn misuse(stage: &mut Stage<'_>) -> Result<()> {
         }
     };
     let saw = match client.send(&bytes).await {
-        Ok(()) => client.lost(Duration::from_secs(8)).await?,
+        Ok(()) => stage.outcome(&mut client, Duration::from_secs(8)).await?,
         Err(saw) => saw,
     };
     stage.saw(&saw);
