@@ -25,6 +25,7 @@ pub(crate) struct Around {
     reached: Mutex<VecDeque<(Instant, Reach)>>,
     lost: Mutex<VecDeque<Instant>>,
     left_over: Mutex<VecDeque<(u32, Leftover)>>,
+    killed: Mutex<VecDeque<(Instant, u32)>>,
 }
 
 fn remember<T>(queue: &Mutex<VecDeque<T>>, value: T) {
@@ -56,6 +57,13 @@ impl Around {
         }
     }
 
+    /// It has been let in, and met this error at once.
+    pub(crate) fn answered(&self, code: u16) {
+        if OF_THE_SERVER.contains(&code) {
+            self.reached(Instant::now(), Reach::Said(code));
+        }
+    }
+
     /// A session's server connection is lost.
     pub(crate) fn lost(&self, at: Instant) {
         remember(&self.lost, at);
@@ -64,6 +72,17 @@ impl Around {
     /// This is what the server had of a lost connection, by its id of it, when it could be asked.
     pub(crate) fn left_over(&self, id: u32, what: Leftover) {
         remember(&self.left_over, (id, what));
+    }
+
+    /// Steadfast itself kills a connection that is lost to it.
+    pub(crate) fn killed(&self, id: u32) {
+        remember(&self.killed, (Instant::now(), id));
+    }
+
+    /// Whether it did so with this one after its loss.
+    pub(crate) fn was_killed(&self, id: u32, lost: Instant) -> bool {
+        let killed = self.killed.lock().unwrap_or_else(PoisonError::into_inner);
+        killed.iter().any(|(at, of)| *of == id && *at >= lost)
     }
 
     /// What the server had of a lost connection, if it could be asked.
@@ -89,11 +108,13 @@ impl Around {
             .map(|(_, reach)| *reach)
     }
 
-    /// What the last attempt met that was begun since then and came to an end.
-    pub(crate) fn last_reach_since(&self, then: Instant) -> Option<Reach> {
+    /// What the last attempt met that was begun since then and came to nothing.
+    pub(crate) fn last_failure_since(&self, then: Instant) -> Option<Reach> {
         let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut since = reached.iter().filter(|(began, _)| *began >= then);
-        since.next_back().map(|(_, reach)| *reach)
+        let mut failed = reached
+            .iter()
+            .filter(|(began, reach)| *began >= then && *reach != Reach::Greeted);
+        failed.next_back().map(|(_, reach)| *reach)
     }
 
     /// What became of the other connections at the time of a loss; `open` are open now, or are about to be again.
@@ -160,6 +181,17 @@ mod tests {
         assert_eq!(around.reach_after(at), Some(Reach::Greeted));
         around.refused(at, &refusal(3032));
         assert_eq!(around.reach_after(at), Some(Reach::Said(3032)));
+    }
+
+    #[test]
+    fn an_own_kill_is_of_its_loss_only() {
+        let around = Around::default();
+        let before = Instant::now();
+        around.killed(7);
+        assert!(around.was_killed(7, before));
+        assert!(!around.was_killed(8, before));
+        // The id of another connection, after a restart.
+        assert!(!around.was_killed(7, Instant::now() + Duration::from_secs(1)));
     }
 
     #[test]

@@ -114,6 +114,8 @@ pub(crate) struct Link {
     pub(crate) own: OwnSettings,
     /// Its account can use the ledger.
     pub(crate) ledger: bool,
+    /// When it was made.
+    pub(crate) made: Instant,
     /// See [`Zombie::boot`].
     boot: Option<Instant>,
 }
@@ -260,6 +262,7 @@ pub(crate) async fn set_up(
         number: shared.number(),
         own,
         ledger,
+        made: Instant::now(),
         boot,
     })
 }
@@ -394,7 +397,7 @@ pub(crate) async fn open(
             }
             Err(error) => {
                 if let Some(met) = met(&error) {
-                    shared.around.reached(began, met);
+                    shared.around.reached(began, shared.health.met(began, met));
                 }
                 return Err(Attempt::Again(error.to_string()));
             }

@@ -89,7 +89,14 @@ pub(super) const RULE: Rule = Rule {
             },
         },
     ],
-    hints: &[],
+    hints: &[Sign {
+        what: "new connections get no greeting, while the server answers on one that it has",
+        seen: |evidence| {
+            (evidence.aside.reach? == Reach::NotAccepted).then(|| {
+                "another attempt connected, and got no greeting, while the server answered on a connection that it had".to_owned()
+            })
+        },
+    }],
     // Whoever cannot be accepted gets no greeting, and gives up.
     brings: &[
         Cause::Hang,

@@ -27,6 +27,8 @@ pub(super) struct Account {
     pub(super) evidence: Evidence,
     /// Settings of the connection's own.
     pub(super) in_force: Variables,
+    /// When the connection was made.
+    pub(super) made: Option<Instant>,
     pub(super) server_connection: Option<u32>,
     pub(super) statement: Option<String>,
     pub(super) story: Vec<Step>,
@@ -80,6 +82,7 @@ impl Driver {
         Account {
             lost,
             evidence,
+            made: link.map(|link| link.made),
             server_connection: link.map(Link::id),
             in_force: link.map(in_force).unwrap_or_default(),
             story: story(moment, seen, statement.as_deref()),

@@ -192,6 +192,7 @@ impl Driver {
             },
             lost: account.lost,
             in_force: account.in_force.clone(),
+            made: account.made,
             open,
         });
     }

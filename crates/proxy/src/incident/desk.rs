@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use steadfast_diagnose::Log;
+use steadfast_diagnose::log::{Aborted, LogKind};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -192,6 +193,7 @@ fn judge(shared: &Shared, report: &mut Report) {
         incident,
         lost,
         in_force,
+        made,
         open: _,
     } = report;
     let evidence = &mut incident.evidence;
@@ -201,13 +203,26 @@ fn judge(shared: &Shared, report: &mut Report) {
         .server_connection
         .and_then(|id| shared.around.left_over_of(id));
     aside.others = Some(shared.around.others(*lost, shared.registry.len()));
-    aside.boot = shared.health.boot_around(*lost).or(aside.boot);
+    aside.boot = shared.health.boot_around(*lost, *made).or(aside.boot);
     // A KILL that came through Steadfast is none of another's, and a KILL all the same.
     aside.foreign_kill = aside
         .foreign_kill
         .or_else(|| shared.health.kill_around(*lost));
     let waited = evidence.wire.as_ref().map(|wire| wire.waited);
     let (log, kernel) = shared.health.told_around(*lost, waited.unwrap_or_default());
+    let log = log.map(|mut events| {
+        if let Some(id) = incident.server_connection
+            && shared.around.was_killed(id, *lost)
+        {
+            // Of what it leaves behind Steadfast's own KILL is the end, not the cause.
+            let own = LogKind::Aborted {
+                thread: u64::from(id),
+                why: Aborted::Killed,
+            };
+            events.retain(|event| event.kind != own);
+        }
+        events
+    });
     evidence.log =
         log.map(|events| Log::of_last_end(events, incident.server_connection.map(u64::from)));
     evidence.kernel = kernel;

@@ -28,12 +28,12 @@ pub(crate) fn refused(
     };
     // Where nobody was reached, the attempts since then tell what was met.
     let began = now.checked_sub(waited).unwrap_or(now);
-    let reach = shared.around.last_reach_since(began);
+    let reach = shared.around.last_failure_since(began);
     let (moment, end) = match reason {
         LoginRefusal::Server if OF_THE_SERVER.contains(&error.code) => (Moment::Connecting, said()),
         LoginRefusal::Timeout => (Moment::Login, said()),
         // The client has lost its patience, and the server had not been reached.
-        LoginRefusal::Gone if !matches!(reach, Some(Reach::Greeted) | None) => unreached(reach),
+        LoginRefusal::Gone if reach.is_some() => unreached(reach),
         LoginRefusal::NoServer => unreached(reach),
         _ => return,
     };
@@ -85,6 +85,7 @@ pub(crate) fn refused(
         },
         lost: now,
         in_force: Variables::default(),
+        made: None,
         open: false,
     });
 }

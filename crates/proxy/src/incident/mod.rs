@@ -98,6 +98,8 @@ pub(crate) struct Report {
     pub(crate) lost: Instant,
     /// Settings of the lost connection's own.
     pub(crate) in_force: Variables,
+    /// When the lost connection was made.
+    pub(crate) made: Option<Instant>,
     /// The client waits: another report of the same incident tells what became of it.
     pub(crate) open: bool,
 }

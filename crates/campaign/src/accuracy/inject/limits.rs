@@ -257,8 +257,8 @@ pub(super) async fn open_files(stage: &mut Stage<'_>) -> Result<()> {
         .server
         .pid()
         .context("the server does not run")?;
-    let open = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64;
     stage.watch(true).await?;
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64;
     let room = stage.rng.between(0, 3);
     let limits = std::fs::read_to_string(format!("/proc/{pid}/limits"))?;
     let before = limits

@@ -182,6 +182,7 @@ pub(super) async fn proxy_timeout(stage: &mut Stage<'_>) -> Result<()> {
     ));
     millis(idle).await;
     stage.bench.link.cut_one(connection, cut);
+    millis(100).await;
     let saw = stage
         .next_outcome(&mut client, Duration::from_secs(5))
         .await?;
