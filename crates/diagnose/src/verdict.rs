@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cause::{Cause, Class};
 use crate::causes::RULES;
-use crate::evidence::{Boot, Evidence, Reach};
+use crate::evidence::{Boot, End, Evidence, Reach};
+use crate::log::Aborted;
 use crate::rule::{Rule, Step};
 use crate::signs::{DOWN, RESTARTED};
 
@@ -173,6 +174,13 @@ fn weightiest(looked: &[Look]) -> Vec<String> {
         .collect()
 }
 
+/// Whether the log tells of a connection that its client gave up because nothing came from the server.
+fn got_no_answer(evidence: &Evidence, why: Aborted) -> bool {
+    let given_up = matches!(why, Aborted::ErrorReading | Aborted::ErrorWriting);
+    evidence.aside.reach == Some(Reach::Mute)
+        || (given_up && evidence.server_end() == Some(&End::Silence))
+}
+
 /// What the evidence says about one rule.
 struct Look {
     rule: &'static Rule,
@@ -194,11 +202,10 @@ impl Look {
             against.extend((RESTARTED.seen)(evidence));
             against.extend((DOWN.seen)(evidence));
         }
-        // Who got no answer left, and that is what the log tells then.
-        let unanswered = rule.cause == Cause::Hang && evidence.aside.reach == Some(Reach::Mute);
         if let Some((why, line)) = evidence.logged_reason()
             && !why.allows(rule.cause)
-            && !unanswered
+            // Who got no answer left, and that is what the log tells then.
+            && !(rule.cause == Cause::Hang && got_no_answer(evidence, why))
             // A client may notice the server's end before the server is done with it.
             && !(rule.cause.ends_server() && matches!(evidence.aside.boot, Some(Boot::Restarted(_))))
         {
@@ -217,9 +224,9 @@ impl Look {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{End, Log, Moment};
+    use crate::evidence::{Log, Moment};
     use crate::log::{LogEvent, LogKind};
-    use crate::testing::{mariadb, of_server, wire};
+    use crate::testing::{certain, mariadb, of_server, wire};
 
     #[test]
     fn what_contradicts_itself_is_no_answer() {
@@ -242,5 +249,24 @@ mod tests {
         assert_eq!(verdict.answer, Answer::Unknown);
         let causes: Vec<Cause> = verdict.candidates.iter().map(|one| one.cause).collect();
         assert!(causes.contains(&Cause::Shutdown), "{causes:?}");
+    }
+
+    #[test]
+    fn that_its_client_gave_up_is_no_evidence_against_a_hang() {
+        let mut evidence = of_server(mariadb(), wire(Moment::Waiting, End::Silence));
+        evidence.aside.reach = Some(Reach::Mute);
+        evidence.log = Some(Log {
+            events: vec![LogEvent {
+                at: String::new(),
+                line: "Aborted connection 7 (Got an error reading communication packets)"
+                    .to_owned(),
+                kind: LogKind::Aborted {
+                    thread: 7,
+                    why: Aborted::ErrorReading,
+                },
+            }],
+            thread: Some(7),
+        });
+        certain(&evidence, Cause::Hang);
     }
 }

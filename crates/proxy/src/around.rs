@@ -110,10 +110,15 @@ impl Around {
 
     /// What the last attempt met that was begun since then and came to nothing.
     pub(crate) fn last_failure_since(&self, then: Instant) -> Option<Reach> {
+        self.last_failure_between(then, Instant::now())
+    }
+
+    /// What the last attempt met that was begun between these and came to nothing.
+    pub(crate) fn last_failure_between(&self, from: Instant, to: Instant) -> Option<Reach> {
         let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
         let mut failed = reached
             .iter()
-            .filter(|(began, reach)| *began >= then && *reach != Reach::Greeted);
+            .filter(|(began, reach)| (from..=to).contains(began) && *reach != Reach::Greeted);
         failed.next_back().map(|(_, reach)| *reach)
     }
 
@@ -204,5 +209,9 @@ mod tests {
         around.reached(after(900), Reach::Greeted);
         around.reached(after(100), Reach::Refused);
         assert_eq!(around.reach_after(after(1)), Some(Reach::Refused));
+        // While it was silent.
+        assert_eq!(around.last_failure_between(at, after(99)), None);
+        let failed = around.last_failure_between(at, after(1_000));
+        assert_eq!(failed, Some(Reach::Refused));
     }
 }

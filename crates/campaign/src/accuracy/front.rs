@@ -15,7 +15,8 @@ use super::session::Door;
 use crate::proxy::{Proxy, Run};
 
 /// For the pace of the injections: less than the defaults.
-const SETTINGS: &str = "[timeouts]\nconnect = \"2s\"\ndead_after = \"2s\"\nhandshake = \"3s\"\n";
+const SETTINGS: &str =
+    "[timeouts]\nconnect = \"1500ms\"\ndead_after = \"2s\"\nhandshake = \"3s\"\n";
 /// How long it holds clients while there is no server.
 const HOLD: Duration = Duration::from_secs(8);
 const STARTS_WITHIN: Duration = Duration::from_secs(20);

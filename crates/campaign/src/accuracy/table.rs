@@ -138,6 +138,9 @@ impl Matrix {
         let good = |look| {
             let summary = self.summary(look, server);
             let busy = self.busy.get(&(look, server.to_owned()));
+            if summary.judged == 0 {
+                return busy.is_none_or(|counts| counts[2] == 0);
+            }
             summary.macro_average >= 0.98
                 && summary.wrong == 0
                 && busy.is_none_or(|counts| counts[2] == 0)
@@ -158,6 +161,9 @@ impl Matrix {
         for look in Look::ALL {
             for server in self.servers() {
                 let summary = self.summary(look, server);
+                if summary.judged == 0 {
+                    continue;
+                }
                 let _written = writeln!(
                     text,
                     "## {}, {}\n\n{:.1} % right, macro-averaged over {} causes; of {} verdicts {} said less than they \

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-use steadfast_diagnose::Log;
 use steadfast_diagnose::log::{Aborted, LogKind};
+use steadfast_diagnose::{End, Log};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -198,7 +198,16 @@ fn judge(shared: &Shared, report: &mut Report) {
     } = report;
     let evidence = &mut incident.evidence;
     let aside = &mut evidence.aside;
-    aside.reach = shared.around.reach_after(*lost).or(aside.reach);
+    // A connection that is given up for its silence has ended before that.
+    let silent_since = evidence
+        .wire
+        .as_ref()
+        .filter(|wire| wire.end == End::Silence)
+        .and_then(|wire| lost.checked_sub(wire.quiet));
+    aside.reach = silent_since
+        .and_then(|since| shared.around.last_failure_between(since, *lost))
+        .or_else(|| shared.around.reach_after(*lost))
+        .or(aside.reach);
     aside.leftover = incident
         .server_connection
         .and_then(|id| shared.around.left_over_of(id));
