@@ -7,7 +7,7 @@ use crate::causes::RULES;
 use crate::evidence::{Boot, End, Evidence, Reach};
 use crate::log::Aborted;
 use crate::rule::{Rule, Step};
-use crate::signs::{DOWN, RESTARTED};
+use crate::signs::{DOWN, LEFT_OVER, RESTARTED};
 
 /// The answer to why a connection was lost.
 #[derive(Clone, PartialEq, Debug)]
@@ -201,6 +201,8 @@ impl Look {
         if !rule.cause.ends_server() {
             against.extend((RESTARTED.seen)(evidence));
             against.extend((DOWN.seen)(evidence));
+        } else {
+            against.extend((LEFT_OVER.seen)(evidence));
         }
         if let Some((why, line)) = evidence.logged_reason()
             && !why.allows(rule.cause)
@@ -249,6 +251,16 @@ mod tests {
         assert_eq!(verdict.answer, Answer::Unknown);
         let causes: Vec<Cause> = verdict.candidates.iter().map(|one| one.cause).collect();
         assert!(causes.contains(&Cause::Shutdown), "{causes:?}");
+    }
+
+    #[test]
+    fn a_server_that_still_has_the_connection_was_not_restarted() {
+        let mut evidence = of_server(mariadb(), wire(Moment::Waiting, End::Silence));
+        evidence.aside.boot = None;
+        evidence.aside.leftover = Some(crate::evidence::Leftover::Sleeps);
+        let answer = diagnose(&evidence).answer;
+        assert!(!answer.allows(Cause::ProcessKilled), "{answer:?}");
+        assert!(answer.allows(Cause::NetworkDrop), "{answer:?}");
     }
 
     #[test]

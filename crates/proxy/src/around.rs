@@ -24,7 +24,7 @@ const TOGETHER: Duration = Duration::from_secs(1);
 pub(crate) struct Around {
     reached: Mutex<VecDeque<(Instant, Reach)>>,
     lost: Mutex<VecDeque<Instant>>,
-    left_over: Mutex<VecDeque<(u32, Leftover)>>,
+    left_over: Mutex<VecDeque<(Instant, u32, Leftover)>>,
     killed: Mutex<VecDeque<(Instant, u32)>>,
 }
 
@@ -71,7 +71,7 @@ impl Around {
 
     /// This is what the server had of a lost connection, by its id of it, when it could be asked.
     pub(crate) fn left_over(&self, id: u32, what: Leftover) {
-        remember(&self.left_over, (id, what));
+        remember(&self.left_over, (Instant::now(), id, what));
     }
 
     /// Steadfast itself kills a connection that is lost to it.
@@ -85,17 +85,17 @@ impl Around {
         killed.iter().any(|(at, of)| *of == id && *at >= lost)
     }
 
-    /// What the server had of a lost connection, if it could be asked.
-    pub(crate) fn left_over_of(&self, id: u32) -> Option<Leftover> {
+    /// What the server had of a connection after its loss, if it could be asked: the first that was seen, and not of one that
+    /// had the same id before a restart.
+    pub(crate) fn left_over_of(&self, id: u32, lost: Instant) -> Option<Leftover> {
         let known = self
             .left_over
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         known
             .iter()
-            .rev()
-            .find(|(of, _)| *of == id)
-            .map(|(_, what)| *what)
+            .find(|(at, of, _)| *of == id && *at >= lost)
+            .map(|(_, _, what)| *what)
     }
 
     /// What the first attempt met that was begun after a loss, if it came to an end.
@@ -186,6 +186,20 @@ mod tests {
         assert_eq!(around.reach_after(at), Some(Reach::Greeted));
         around.refused(at, &refusal(3032));
         assert_eq!(around.reach_after(at), Some(Reach::Said(3032)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_over_is_of_its_loss_only() {
+        let around = Around::default();
+        let before = Instant::now();
+        around.left_over(7, Leftover::Runs);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let lost = Instant::now();
+        assert_eq!(around.left_over_of(7, lost), None);
+        around.left_over(7, Leftover::Gone);
+        assert_eq!(around.left_over_of(7, lost), Some(Leftover::Gone));
+        assert_eq!(around.left_over_of(7, before), Some(Leftover::Runs));
+        assert_eq!(around.left_over_of(8, before), None);
     }
 
     #[test]

@@ -64,8 +64,8 @@ pub(crate) struct Health {
     /// Counts what may have made what is known of all tables wrong.
     tables: AtomicU64,
     counted: Mutex<Option<Counted>>,
-    /// When each of the server's starts was first heard of, and when it was; the newest are kept.
-    boots: Mutex<VecDeque<(Instant, Instant)>>,
+    /// The server's starts; the newest are kept.
+    boots: Mutex<VecDeque<Start>>,
     /// When its status was told last.
     told: Mutex<Option<Instant>>,
     /// Its global settings that a diagnosis can use.
@@ -104,6 +104,17 @@ impl Silences {
         }
         self.seen = self.counter.count.load(Ordering::SeqCst);
     }
+}
+
+/// A start of the server.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    /// When it was, up to a second late.
+    at: Instant,
+    /// When it was heard of first.
+    heard: Instant,
+    /// And last.
+    heard_last: Instant,
 }
 
 /// What the server had counted.
@@ -228,17 +239,22 @@ impl Health {
     }
 
     fn note_boot(&self, boot: Instant) {
+        let now = Instant::now();
         let mut boots = lock(&self.boots);
-        if boots
-            .back()
-            .is_none_or(|(_, known)| !same_boot_for_sure(*known, boot))
-        {
-            if boots.len() == BOOTS {
-                boots.pop_front();
+        match boots.back_mut() {
+            Some(known) if same_boot_for_sure(known.at, boot) => known.heard_last = now,
+            _ => {
+                if boots.len() == BOOTS {
+                    boots.pop_front();
+                }
+                boots.push_back(Start {
+                    at: boot,
+                    heard: now,
+                    heard_last: now,
+                });
             }
-            boots.push_back((Instant::now(), boot));
         }
-        *lock(&self.told) = Some(Instant::now());
+        *lock(&self.told) = Some(now);
     }
 
     /// What an attempt to connect has met that was begun then: a server that gave no greeting, and answered on the health
@@ -262,13 +278,18 @@ impl Health {
             return None;
         }
         let boots = lock(&self.boots);
-        let (_, before) = boots.iter().rev().find(|(heard, start)| match made {
-            Some(made) => *start <= made + OFF,
-            None => *heard <= lost,
-        })?;
-        let (_, now) = boots.back()?;
-        let up = now.elapsed();
-        Some(if same_boot_for_sure(*before, *now) {
+        let before = match made {
+            // Of two that it may have been to, it is the one that was still there.
+            Some(made) => boots
+                .iter()
+                .rev()
+                .filter(|start| start.at <= made + OFF)
+                .max_by_key(|start| (start.heard_last >= made && start.heard <= made, start.at)),
+            None => boots.iter().rev().find(|start| start.heard <= lost),
+        }?;
+        let now = boots.back()?;
+        let up = now.at.elapsed();
+        Some(if same_boot_for_sure(before.at, now.at) {
             Boot::Same(up)
         } else {
             Boot::Restarted(Some(up))
@@ -584,13 +605,18 @@ mod tests {
         // It was not asked before.
         advance(Duration::from_secs(1)).await;
         health.note_boot(boot(100));
-        advance(Duration::from_secs(60)).await;
+        advance(Duration::from_secs(55)).await;
+        health.note_boot(boot(155));
+        advance(Duration::from_secs(5)).await;
         health.note_boot(boot(5));
         advance(Duration::from_secs(1)).await;
         let lost = Instant::now();
         advance(Duration::from_millis(200)).await;
         health.note_boot(boot(6));
         let restarted = Boot::Restarted(Some(Duration::from_millis(6_200)));
+        assert_eq!(health.boot_around(lost, Some(made)), Some(restarted));
+        // Shortly before the restart.
+        let made = made + Duration::from_secs(55);
         assert_eq!(health.boot_around(lost, Some(made)), Some(restarted));
         // Of a connection that was made after the restart, before that was heard of; and of one that nothing is known of.
         for made in [lost.checked_sub(Duration::from_secs(3)), None] {

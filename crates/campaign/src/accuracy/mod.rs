@@ -2,9 +2,13 @@
 //! logging, with and without TLS; what can be seen of it is collected, and judged by the rules: a confusion matrix for
 //! each kind of evidence.
 //!
+//! Clients come to the server itself, and what can be seen there is judged; or they come through Steadfast (`--serve`), and
+//! its incidents are.
+//!
 //! - `inject/`: the causes, and what is no loss;
 //! - `stage.rs`, `bench.rs`, `session.rs`, `bystanders.rs`: the server, what is looked at, a client that misbehaves, and
 //!   others that lose their connections at the same time;
+//! - `front.rs`, `path.rs`: Steadfast before the server, and the path between the two;
 //! - `collected.rs`: the evidence, as it is kept;
 //! - `best.rs`: what each kind of evidence allows; `judge.rs`, `table.rs`: what came of it.
 
@@ -331,8 +335,13 @@ fn page(matrix: &str) -> String {
          (`log_warnings=2`, `log_error_verbosity=2`) and verbose logging (4, 3), with and without TLS in turn. What can be \
          seen is judged by the rules of `steadfast why`. An answer is right if it is the cause, or a class of causes that \
          this evidence cannot tell apart; it is vague if the evidence allows more, and wrong if it says something that is \
-         not so. This page is written by\n\n    \
-         cargo run -p steadfast-campaign -- accuracy --server mariadb --json FILE --docs docs/accuracy.md\n\n{matrix}"
+         not so.\n\n\
+         Clients come through Steadfast, whose incidents are judged as they are, and without the logs of the server's \
+         machine; or they come to the server itself, and what can be seen there afterwards is judged. What Steadfast \
+         prevents is right where nothing is lost and no incident is written. This page is written by\n\n    \
+         cargo run -p steadfast-campaign -- accuracy --server mariadb --serve target/debug/steadfast --json FILE\n    \
+         cargo run -p steadfast-campaign -- accuracy --server mariadb --json FILE --docs docs/accuracy.md\n\n\
+         and the same with `--server mysql`. Lines of several files may be put into one.\n\n{matrix}"
     )
 }
 

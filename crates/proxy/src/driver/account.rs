@@ -44,14 +44,13 @@ impl Driver {
         let mut moment = self.moment(loss, seen);
         let mut end = end(loss.end, moment, seen);
         // What it answered the last command with was its last word.
-        if let Some((code, message, at)) = &self.last_word
-            && moment == Moment::Idle
-            && lost.saturating_duration_since(*at) < IN_ANSWER
+        if moment == Moment::Idle
+            && let Some((code, message)) = self.last_word_before(lost)
         {
             moment = Moment::Uploading;
             end = diagnose::End::Said {
-                code: *code,
-                message: message.clone(),
+                code,
+                message,
                 survives: false,
             };
         }
@@ -88,6 +87,13 @@ impl Driver {
             story: story(moment, seen, statement.as_deref()),
             statement,
         }
+    }
+
+    /// The error behind which the server ends the connection, if that was its last word just before then.
+    pub(super) fn last_word_before(&self, then: Instant) -> Option<(u16, String)> {
+        let (code, message, at) = self.last_word.as_ref()?;
+        let just_now = then.saturating_duration_since(*at) < IN_ANSWER;
+        just_now.then(|| (*code, message.clone()))
     }
 
     fn moment(&self, loss: Loss, seen: Seen) -> Moment {

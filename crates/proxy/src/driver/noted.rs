@@ -21,6 +21,17 @@ const ENDS: [u16; 5] = [1153, 1156, 1157, 4081, 4082];
 impl Driver {
     /// The client is gone without COM_QUIT, or what it sent is not the protocol.
     pub(super) fn note_client_gone(&self, error: &io::Error) {
+        if let Some((code, message)) = self.last_word_before(Instant::now()) {
+            let end = diagnose::End::Said {
+                code,
+                message,
+                survives: false,
+            };
+            let what = format!("the server ended the connection with error {code}");
+            let outcome = "the client was told so, and left";
+            self.note(Side::Server, Moment::Uploading, end, &what, outcome, code);
+            return;
+        }
         let seen = self.seen();
         let moment = if self.client.buffered() > 0 {
             Moment::Uploading
@@ -145,6 +156,7 @@ impl Driver {
                 phase: if idle { "idle" } else { "command" }.to_owned(),
                 end: what.to_owned(),
                 outcome: outcome.to_owned(),
+                waits: false,
                 error,
                 waited_ms: 0,
                 why: Told::default(),
@@ -157,7 +169,6 @@ impl Driver {
             lost: Instant::now(),
             in_force: link.map(in_force).unwrap_or_default(),
             made: link.map(|link| link.made),
-            open: false,
         });
     }
 }

@@ -94,6 +94,8 @@ impl Driver {
             });
             if in_use {
                 self.enter(Stage::Waits);
+                // What there is to see around it is to be seen now, and whoever asks now is to be told.
+                self.record_wait();
             }
         }
         Event::Lost(loss)
@@ -137,7 +139,7 @@ impl Driver {
     }
 
     /// Tells a loss for which the client waits.
-    pub(super) fn record_wait(&self) {
+    fn record_wait(&self) {
         if let Some(outage) = &self.outage
             && outage.stage == Stage::Waits
         {
@@ -146,7 +148,7 @@ impl Driver {
         }
     }
 
-    fn report(&self, outage: &Outage, outcome: String, error: u16, waited: Duration, open: bool) {
+    fn report(&self, outage: &Outage, outcome: String, error: u16, waited: Duration, waits: bool) {
         let (at_ms, waited_ms) = millis(outage.at, waited);
         let Some(account) = self.account.as_deref() else {
             // Every outage has one.
@@ -159,7 +161,7 @@ impl Driver {
             ms: 0,
             what: end.clone(),
         });
-        if !open {
+        if !waits {
             story.push(Step {
                 ms: since,
                 what: outcome.clone(),
@@ -184,6 +186,7 @@ impl Driver {
                 phase: outage.phase.name().to_owned(),
                 end,
                 outcome,
+                waits,
                 error,
                 waited_ms,
                 why: Told::default(),
@@ -193,7 +196,6 @@ impl Driver {
             lost: account.lost,
             in_force: account.in_force.clone(),
             made: account.made,
-            open,
         });
     }
 

@@ -1,15 +1,16 @@
 //! Where losses are looked into: what the server and its logs tell a moment later is added, it is judged, written down and
 //! logged.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use steadfast_diagnose::log::{Aborted, LogKind};
-use steadfast_diagnose::{End, Log};
+use steadfast_diagnose::{End, Log, Side};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use super::{Incident, Report, Step, Store, log, why};
 use crate::shared::Shared;
@@ -54,28 +55,31 @@ pub(crate) async fn look_into(
     let mut desk = Desk {
         disk: to_disk(state_dir),
         shared,
-        waiting: Vec::new(),
-        again: Vec::new(),
+        waiting: BTreeMap::new(),
+        again: BTreeMap::new(),
     };
+    let mut next_look = Instant::now();
     loop {
-        let rest = desk.rest();
-        let report = match rest {
+        let report = match desk.rest() {
             None => reports.recv().await,
-            Some(rest) => tokio::select! {
-                biased;
-                report = reports.recv() => report,
-                () = sleep(rest) => {
-                    desk.look();
-                    continue;
+            Some(rest) => {
+                next_look = next_look.min(Instant::now() + rest);
+                tokio::select! {
+                    biased;
+                    () = sleep_until(next_look) => {
+                        desk.look();
+                        next_look = Instant::now() + LOOK_AGAIN;
+                        continue;
+                    }
+                    report = reports.recv() => report,
                 }
-            },
+            }
         };
         let Some(report) = report else {
             return;
         };
         desk.shared.health.ask_variables();
         desk.take(report);
-        desk.look();
     }
 }
 
@@ -83,10 +87,10 @@ pub(crate) async fn look_into(
 struct Desk {
     shared: Arc<Shared>,
     disk: Option<SyncSender<Write>>,
-    /// With the time at which they are judged by what is known.
-    waiting: Vec<(Instant, Report)>,
-    /// They were judged while the server could not be asked.
-    again: Vec<Report>,
+    /// By their ids, with the time at which they are judged by what is known.
+    waiting: BTreeMap<String, (Instant, Report)>,
+    /// They were judged while the server could not be asked, or before their end.
+    again: BTreeMap<String, Report>,
 }
 
 impl Desk {
@@ -103,39 +107,37 @@ impl Desk {
 
     /// A new one, or what became of one that is known.
     fn take(&mut self, report: Report) {
-        let is_it = |known: &Report| known.incident.id == report.incident.id;
-        if let Some((_, known)) = self.waiting.iter_mut().find(|(_, known)| is_it(known)) {
+        let id = report.incident.id.clone();
+        if let Some((_, known)) = self.waiting.get_mut(&id) {
             known.end(report);
-            return;
+        } else if let Some(mut known) = self.again.remove(&id) {
+            known.end(report);
+            self.judge_again(known);
+        } else {
+            self.waiting.insert(id, (Instant::now() + PATIENCE, report));
         }
-        let Some(place) = self.again.iter().position(is_it) else {
-            self.waiting.push((Instant::now() + PATIENCE, report));
-            return;
-        };
-        let mut known = self.again.swap_remove(place);
-        known.end(report);
-        self.judge_again(known);
     }
 
     fn look(&mut self) {
         let now = Instant::now();
-        let told = |report: &Report| self.shared.health.has_told_since(report.lost);
-        let (done, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
+        let shared = Arc::clone(&self.shared);
+        let told = |report: &Report| shared.health.has_told_since(report.lost);
+        self.again.retain(|_, report| report.lost.elapsed() < AGAIN);
+        let (done, waiting): (BTreeMap<_, _>, _) = std::mem::take(&mut self.waiting)
             .into_iter()
-            .partition(|(due, report)| now >= *due || told(report));
-        let (back, again): (Vec<_>, Vec<_>) = std::mem::take(&mut self.again)
+            .partition(|(_, (due, report))| now >= *due || told(report));
+        let (back, again): (BTreeMap<_, _>, _) = std::mem::take(&mut self.again)
             .into_iter()
-            .partition(|report| report.misses_the_server() && told(report));
+            .partition(|(_, report)| report.misses_the_server() && told(report));
         self.waiting = waiting;
         self.again = again;
-        self.again.retain(|report| report.lost.elapsed() < AGAIN);
-        for (_, mut report) in done {
+        for (_, mut report) in done.into_values() {
             judge(&self.shared, &mut report);
             log(&report.incident);
             self.write(Write::New(report.incident.clone()));
             self.keep(report);
         }
-        for report in back {
+        for report in back.into_values() {
             self.judge_again(report);
         }
     }
@@ -143,7 +145,7 @@ impl Desk {
     fn judge_again(&mut self, mut report: Report) {
         let before = report.incident.why.answer.clone();
         judge(&self.shared, &mut report);
-        if report.incident.why.answer != before || !report.open {
+        if report.incident.why.answer != before || !report.incident.waits {
             log(&report.incident);
         }
         self.write(Write::Revised(report.incident.clone()));
@@ -152,8 +154,8 @@ impl Desk {
 
     /// Those about which there is more to come.
     fn keep(&mut self, report: Report) {
-        if (report.open || report.misses_the_server()) && self.again.len() < MAX_AGAIN {
-            self.again.push(report);
+        if (report.incident.waits || report.misses_the_server()) && self.again.len() < MAX_AGAIN {
+            self.again.insert(report.incident.id.clone(), report);
         }
     }
 
@@ -194,7 +196,6 @@ fn judge(shared: &Shared, report: &mut Report) {
         lost,
         in_force,
         made,
-        open: _,
     } = report;
     let evidence = &mut incident.evidence;
     let aside = &mut evidence.aside;
@@ -208,9 +209,16 @@ fn judge(shared: &Shared, report: &mut Report) {
         .and_then(|since| shared.around.last_failure_between(since, *lost))
         .or_else(|| shared.around.reach_after(*lost))
         .or(aside.reach);
+    // What becomes of a connection whose client has left is Steadfast's own doing.
+    let by_server = evidence
+        .wire
+        .as_ref()
+        .is_some_and(|wire| wire.side == Side::Server);
     aside.leftover = incident
         .server_connection
-        .and_then(|id| shared.around.left_over_of(id));
+        .filter(|_| by_server)
+        .and_then(|id| shared.around.left_over_of(id, *lost))
+        .or(aside.leftover);
     aside.others = Some(shared.around.others(*lost, shared.registry.len()));
     aside.boot = shared.health.boot_around(*lost, *made).or(aside.boot);
     // A KILL that came through Steadfast is none of another's, and a KILL all the same.

@@ -74,6 +74,7 @@ pub(crate) fn refused(
             phase: "login".to_owned(),
             end: "a login came to nothing".to_owned(),
             outcome: outcome.clone(),
+            waits: false,
             error: error.code,
             waited_ms,
             why: Told::default(),
@@ -86,7 +87,6 @@ pub(crate) fn refused(
         lost: now,
         in_force: Variables::default(),
         made: None,
-        open: false,
     });
 }
 

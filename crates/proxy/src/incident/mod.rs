@@ -67,6 +67,9 @@ pub struct Incident {
     pub end: String,
     /// What became of it, in people's words.
     pub outcome: String,
+    /// The client still waits: what comes of it is not known yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits: bool,
     /// The error that the client was told, or 0.
     pub error: u16,
     /// For how long the client waited, in milliseconds.
@@ -100,8 +103,6 @@ pub(crate) struct Report {
     pub(crate) in_force: Variables,
     /// When the lost connection was made.
     pub(crate) made: Option<Instant>,
-    /// The client waits: another report of the same incident tells what became of it.
-    pub(crate) open: bool,
 }
 
 /// Names incidents, and has them looked into and written down.
@@ -112,7 +113,7 @@ pub(crate) struct Incidents {
 }
 
 /// Losses that may wait to be looked into.
-const WAITING: usize = 4096;
+const WAITING: usize = 16_384;
 
 impl Default for Incidents {
     fn default() -> Self {
@@ -155,7 +156,7 @@ impl Incidents {
             },
             None => report,
         };
-        if report.open {
+        if report.incident.waits {
             return;
         }
         let mut incident = report.incident;
@@ -256,6 +257,7 @@ impl Incident {
             phase: "idle".to_owned(),
             end: "the server closed the connection".to_owned(),
             outcome: "the session was idle, the client saw nothing".to_owned(),
+            waits: false,
             error: 0,
             waited_ms: 0,
             why: why(&Evidence::default()),

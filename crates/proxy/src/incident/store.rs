@@ -25,6 +25,7 @@ const VERSION: i64 = 1;
 const SCHEMA: &str = "
     CREATE TABLE incident (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
+        changed INTEGER NOT NULL,
         id TEXT NOT NULL,
         at_ms INTEGER NOT NULL,
         answer TEXT NOT NULL,
@@ -34,6 +35,7 @@ const SCHEMA: &str = "
     );
     CREATE INDEX incident_id ON incident (id);
     CREATE INDEX incident_at ON incident (at_ms);
+    CREATE INDEX incident_changed ON incident (changed);
 ";
 
 /// The database could not be used.
@@ -81,8 +83,8 @@ pub enum StoreError {
 /// An incident in the database.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Stored {
-    /// Its number: later ones have larger numbers.
-    pub number: i64,
+    /// Larger than of all that were written or changed before.
+    pub changed: i64,
     /// It.
     pub incident: Incident,
 }
@@ -201,7 +203,8 @@ impl Store {
             })?;
             transaction
                 .prepare_cached(
-                    "INSERT INTO incident (id, at_ms, answer, user, error, incident) VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO incident (changed, id, at_ms, answer, user, error, incident) \
+                     VALUES ((SELECT IFNULL(MAX(changed), 0) + 1 FROM incident), ?, ?, ?, ?, ?, ?)",
                 )
                 .and_then(|mut insert| {
                     insert.execute(params![
@@ -235,8 +238,15 @@ impl Store {
         })?;
         self.connection
             .execute(
-                "UPDATE incident SET answer = ?, incident = ? WHERE id = ? AND at_ms = ?",
-                params![incident.why.answer, text, incident.id, incident.at_ms],
+                "UPDATE incident SET answer = ?, error = ?, incident = ?, \
+                 changed = (SELECT MAX(changed) + 1 FROM incident) WHERE id = ? AND at_ms = ?",
+                params![
+                    incident.why.answer,
+                    incident.error,
+                    text,
+                    incident.id,
+                    incident.at_ms
+                ],
             )
             .map(drop)
             .map_err(|error| self.failed(error))
@@ -250,7 +260,7 @@ impl Store {
         let found = self
             .connection
             .query_row(
-                "SELECT number, incident FROM incident WHERE id = ? ORDER BY number DESC LIMIT 1",
+                "SELECT changed, incident FROM incident WHERE id = ? ORDER BY number DESC LIMIT 1",
                 [id],
                 row,
             )
@@ -259,33 +269,47 @@ impl Store {
         found.map(|found| self.stored(found)).transpose()
     }
 
-    /// Incidents from that time on (milliseconds since 1970) with a larger number than `after`, the oldest first; of more
-    /// than `limit` the newest.
+    /// Incidents from that time on (milliseconds since 1970), the oldest first; of more than `limit` the newest.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn since(&self, at_ms: u64, after: i64, limit: u32) -> Result<Vec<Stored>, StoreError> {
+    pub fn since(&self, at_ms: u64, limit: u32) -> Result<Vec<Stored>, StoreError> {
+        let mut found = self.all(
+            "SELECT changed, incident FROM incident WHERE at_ms >= ? ORDER BY number DESC LIMIT ?",
+            params![at_ms, limit],
+        )?;
+        found.reverse();
+        Ok(found)
+    }
+
+    /// Incidents that were written, or have come to something else, after the one with this [`Stored::changed`], in that
+    /// order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn changed_after(&self, changed: i64) -> Result<Vec<Stored>, StoreError> {
+        self.all(
+            "SELECT changed, incident FROM incident WHERE changed > ? ORDER BY changed",
+            params![changed],
+        )
+    }
+
+    fn all(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<Stored>, StoreError> {
         let found = || -> rusqlite::Result<Vec<(i64, String)>> {
-            let mut query = self.connection.prepare(
-                "SELECT number, incident FROM incident WHERE at_ms >= ? AND number > ? ORDER BY number DESC LIMIT ?",
-            )?;
-            let rows = query.query_map(params![at_ms, after, limit], row)?;
+            let mut query = self.connection.prepare(sql)?;
+            let rows = query.query_map(params, row)?;
             rows.collect()
         };
         let found = found().map_err(|error| self.failed(error))?;
-        found
-            .into_iter()
-            .rev()
-            .map(|found| self.stored(found))
-            .collect()
+        found.into_iter().map(|found| self.stored(found)).collect()
     }
 
-    fn stored(&self, (number, text): (i64, String)) -> Result<Stored, StoreError> {
+    fn stored(&self, (changed, text): (i64, String)) -> Result<Stored, StoreError> {
         let incident = serde_json::from_str(&text).map_err(|error| StoreError::Incident {
             path: self.path.clone(),
             error,
         })?;
-        Ok(Stored { number, incident })
+        Ok(Stored { changed, incident })
     }
 }
 
@@ -317,14 +341,23 @@ mod tests {
         let found = reader.of_id("BBBBBB").unwrap().unwrap();
         assert_eq!(found.incident, incident("BBBBBB", 2));
         assert_eq!(reader.of_id("CCCCCC").unwrap(), None);
-        let since: Vec<String> = reader
-            .since(1, found.number - 1, 10)
-            .unwrap()
-            .into_iter()
-            .map(|stored| stored.incident.id)
-            .collect();
-        assert_eq!(since, ["BBBBBB"]);
-        assert_eq!(reader.since(0, 0, 1).unwrap()[0].incident.id, "BBBBBB");
+        let ids = |found: Vec<Stored>| -> Vec<String> {
+            found.into_iter().map(|stored| stored.incident.id).collect()
+        };
+        assert_eq!(ids(reader.since(2, 10).unwrap()), ["BBBBBB"]);
+        assert_eq!(ids(reader.since(0, 1).unwrap()), ["BBBBBB"]);
+        assert_eq!(
+            ids(reader.changed_after(found.changed - 1).unwrap()),
+            ["BBBBBB"]
+        );
+        // The first comes to something else.
+        let mut first = incident("AAAAAA", 1);
+        first.error = 1053;
+        store.revise(&first).unwrap();
+        let changed = reader.changed_after(found.changed).unwrap();
+        assert_eq!(changed[0].incident, first);
+        assert_eq!(ids(changed), ["AAAAAA"]);
+        assert_eq!(ids(reader.since(0, 10).unwrap()), ["AAAAAA", "BBBBBB"]);
     }
 
     #[test]
@@ -335,7 +368,7 @@ mod tests {
             .map(|at| incident("DDDDDD", at))
             .collect();
         store.add(&many).unwrap();
-        let kept = store.since(0, 0, u32::MAX).unwrap();
+        let kept = store.since(0, u32::MAX).unwrap();
         assert_eq!(kept.len() as i64, MAX_INCIDENTS);
         assert_eq!(kept[0].incident.at_ms, 50);
     }

@@ -35,7 +35,7 @@ pub(super) fn write(out: &mut impl Write, incidents: &[Stored]) -> io::Result<()
                 &group.count.to_string(),
                 &group.last.why.answer,
                 &group.users.join(", "),
-                &told(group.last.error, group.longest_ms),
+                &told(group.last, group.longest_ms),
             ],
         )?;
     }
@@ -55,7 +55,7 @@ pub(super) fn line(out: &mut impl Write, incident: &Incident) -> io::Result<()> 
             "1",
             &incident.why.answer,
             &incident.user,
-            &told(incident.error, incident.waited_ms),
+            &told(incident, incident.waited_ms),
         ],
     )
 }
@@ -82,13 +82,16 @@ fn row(out: &mut impl Write, cells: &[&str; 6]) -> io::Result<()> {
     )
 }
 
-fn told(error: u16, waited_ms: u64) -> String {
+fn told(incident: &Incident, waited_ms: u64) -> String {
+    if incident.waits {
+        return "waits".to_owned();
+    }
     let waited = match waited_ms {
         0 => String::new(),
         1..1000 => format!(", waited {waited_ms} ms"),
         _ => format!(", waited {:.1} s", waited_ms as f64 / 1000.0),
     };
-    match error {
+    match incident.error {
         0 => format!("nothing{waited}"),
         code => format!("error {code}{waited}"),
     }
@@ -100,6 +103,7 @@ fn grouped(incidents: &[Stored]) -> Vec<Group<'_>> {
         let same = groups.iter_mut().rev().find(|group| {
             group.last.why.answer == incident.why.answer
                 && group.last.error == incident.error
+                && group.last.waits == incident.waits
                 && incident.at_ms.abs_diff(group.last.at_ms) < TOGETHER_MS
         });
         match same {

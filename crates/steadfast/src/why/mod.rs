@@ -77,7 +77,7 @@ fn of_steadfast(args: &WhyArgs) -> anyhow::Result<()> {
         .since
         .map_or(0, |span| now_ms().saturating_sub(span.as_millis() as u64));
     let found = match &store {
-        Some(store) => store.since(since, 0, args.last)?,
+        Some(store) => store.since(since, args.last)?,
         None => Vec::new(),
     };
     if args.follow {
@@ -115,7 +115,7 @@ fn follow(
     let mut found = found;
     loop {
         for stored in &found {
-            after = stored.number;
+            after = after.max(stored.changed);
             if args.json {
                 serde_json::to_writer(&mut *out, &stored.incident)?;
                 writeln!(out)?;
@@ -130,7 +130,7 @@ fn follow(
         }
         found = match &store {
             Some(store) => store
-                .since(0, after, u32::MAX)
+                .changed_after(after)
                 .context("new incidents cannot be read")?,
             None => Vec::new(),
         };

@@ -108,8 +108,12 @@ async fn drop_all(stage: &mut Stage<'_>, mut client: Session) -> Result<()> {
 
 /// A connection that was idle for long is forgotten: what is sent on it next is dropped, or answered with a reset.
 pub(super) async fn forget_idle(stage: &mut Stage<'_>) -> Result<()> {
+    let before = stage.bench.link.newest();
     let mut client = stage.client_through_link().await?;
     let connection = stage.bench.link.newest();
+    if connection != before + 1 {
+        bail!("another connection was made at the same time");
+    }
     client.run("SELECT 1").await?;
     stage.watch(false).await?;
     // Shorter than any product's limit, and longer than what is no idleness at all.
@@ -167,8 +171,12 @@ pub(super) async fn forget_idle(stage: &mut Stage<'_>) -> Result<()> {
 
 /// A proxy ends both sides of what has been idle for too long.
 pub(super) async fn proxy_timeout(stage: &mut Stage<'_>) -> Result<()> {
+    let before = stage.bench.link.newest();
     let mut client = stage.client_through_link().await?;
     let connection = stage.bench.link.newest();
+    if connection != before + 1 {
+        bail!("another connection was made at the same time");
+    }
     client.run("SELECT 1").await?;
     stage.watch(false).await?;
     let idle = stage.rng.between(10_000, 12_000);
