@@ -174,6 +174,16 @@ fn weightiest(looked: &[Look]) -> Vec<String> {
         .collect()
 }
 
+/// Whether no connection is left after it.
+fn is_the_end(cause: Cause, evidence: &Evidence) -> bool {
+    match cause {
+        Cause::OutOfMemory | Cause::Crash | Cause::ProcessKilled => true,
+        // It speaks, or closes connections, before it ends.
+        Cause::Shutdown => evidence.server_end() == Some(&End::Silence),
+        _ => false,
+    }
+}
+
 /// Whether the log tells of a connection that its client gave up because nothing came from the server.
 fn got_no_answer(evidence: &Evidence, why: Aborted) -> bool {
     let given_up = matches!(why, Aborted::ErrorReading | Aborted::ErrorWriting);
@@ -201,7 +211,8 @@ impl Look {
         if !rule.cause.ends_server() {
             against.extend((RESTARTED.seen)(evidence));
             against.extend((DOWN.seen)(evidence));
-        } else {
+        }
+        if is_the_end(rule.cause, evidence) {
             against.extend((LEFT_OVER.seen)(evidence));
         }
         if let Some((why, line)) = evidence.logged_reason()
@@ -261,6 +272,9 @@ mod tests {
         let answer = diagnose(&evidence).answer;
         assert!(!answer.allows(Cause::ProcessKilled), "{answer:?}");
         assert!(answer.allows(Cause::NetworkDrop), "{answer:?}");
+        // It may have stood still.
+        evidence.aside.reach = Some(Reach::Mute);
+        certain(&evidence, Cause::Hang);
     }
 
     #[test]

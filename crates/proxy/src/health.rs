@@ -32,6 +32,9 @@ const SAMPLE_WAIT: Duration = Duration::from_millis(300);
 /// Time between two sweeps of the commit ledger, and two looks at the server's durability.
 const CHORES_EVERY: Duration = Duration::from_secs(3600);
 
+/// For how long samples are kept.
+const SAMPLES_KEPT: Duration = Duration::from_secs(30);
+
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     at: Instant,
@@ -296,11 +299,12 @@ impl Health {
         })
     }
 
-    /// Whether somebody else's KILL was counted around a loss; `None`: there is no sample right before or after it.
-    pub(crate) fn kill_around(&self, lost: Instant) -> Option<bool> {
+    /// Whether somebody else's KILL was counted around a loss that happened from `since` on and was seen at `lost`; `None`:
+    /// there is no sample right before or after it.
+    pub(crate) fn kill_around(&self, since: Instant, lost: Instant) -> Option<bool> {
         let samples = lock(&self.samples);
         let after = samples.iter().find(|sample| sample.at > lost)?;
-        let before = last_before(&samples, lost)?;
+        let before = last_before(&samples, since, lost)?;
         Some(after.has_others_since(before))
     }
 
@@ -351,14 +355,15 @@ impl Health {
         lock(&self.variables).clone()
     }
 
-    /// Whether somebody's KILL was counted by the server between the last sample before `lost` and now.
-    pub(crate) async fn killed(&self, lost: Instant) -> bool {
+    /// Whether somebody's KILL was counted by the server between the last sample before `since` and now; the loss was seen
+    /// at `lost`.
+    pub(crate) async fn killed(&self, since: Instant, lost: Instant) -> bool {
         let newer = async {
             loop {
                 let sampled = self.sampled.notified();
                 tokio::pin!(sampled);
                 sampled.as_mut().enable();
-                if let Some(answer) = self.kills_around(lost) {
+                if let Some(answer) = self.kills_around(since, lost) {
                     return answer;
                 }
                 self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -370,10 +375,10 @@ impl Health {
     }
 
     /// `None`: there is no sample after `lost` yet.
-    fn kills_around(&self, lost: Instant) -> Option<bool> {
+    fn kills_around(&self, since: Instant, lost: Instant) -> Option<bool> {
         let samples = lock(&self.samples);
         let after = samples.iter().find(|sample| sample.at > lost)?;
-        let before = last_before(&samples, lost);
+        let before = last_before(&samples, since, lost);
         Some(before.is_some_and(|before| after.has_others_since(before)))
     }
 
@@ -382,7 +387,7 @@ impl Health {
         samples.push(sample);
         let old = samples
             .iter()
-            .take_while(|known| sample.at - known.at > Duration::from_secs(5))
+            .take_while(|known| sample.at - known.at > SAMPLES_KEPT)
             .count();
         samples.drain(..old);
         drop(samples);
@@ -395,12 +400,14 @@ impl Health {
     }
 }
 
-/// The last sample before, at most a second older.
-fn last_before(samples: &[Sample], lost: Instant) -> Option<&Sample> {
+/// The last sample before `since`, at most a second older; where that is longer ago than samples are kept, the first one.
+fn last_before(samples: &[Sample], since: Instant, lost: Instant) -> Option<&Sample> {
+    let first = samples.first().filter(|first| first.at <= lost)?;
+    let since = since.max(first.at).min(lost);
     samples
         .iter()
         .rev()
-        .find(|sample| sample.at <= lost && lost - sample.at <= Duration::from_secs(1))
+        .find(|sample| sample.at <= since && since - sample.at <= Duration::from_secs(1))
 }
 
 /// Looks at the server until the process ends.
@@ -633,6 +640,30 @@ mod tests {
             own_at_most: own.sent(),
             own_at_least: asked,
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_kill_behind_what_a_slow_reader_had_not_taken_is_seen() {
+        let (health, own) = (Health::default(), OwnKills::default());
+        let at_second = |kills| {
+            health.add(answered(own.ended(), &own, kills));
+            Instant::now()
+        };
+        let mut since = Instant::now();
+        for (second, kills) in [(0, 4), (1, 4), (2, 5), (3, 5)] {
+            let now = at_second(kills);
+            if second == 1 {
+                since = now;
+            }
+            advance(Duration::from_secs(1)).await;
+        }
+        let lost = Instant::now();
+        advance(Duration::from_millis(100)).await;
+        at_second(5);
+        assert_eq!(health.kill_around(lost, lost), Some(false));
+        assert_eq!(health.kill_around(since, lost), Some(true));
+        let long_ago = since.checked_sub(Duration::from_secs(1_000)).unwrap();
+        assert_eq!(health.kill_around(long_ago, lost), Some(true));
     }
 
     #[test]

@@ -17,7 +17,12 @@ pub(crate) struct Traffic {
     received: u64,
     /// Since when the client takes nothing of what has come for it.
     blocked: Option<Instant>,
+    /// Since when it had taken nothing when it last did so for longer than [`STALL`].
+    stalled_at: Option<Instant>,
 }
+
+/// What the client does not take for longer than this fills the buffers between it and the server.
+const STALL: Duration = Duration::from_millis(20);
 
 impl Traffic {
     /// Of a connection that has just been made.
@@ -30,6 +35,7 @@ impl Traffic {
             sent: 0,
             received: 0,
             blocked: None,
+            stalled_at: None,
         }
     }
 
@@ -43,6 +49,7 @@ impl Traffic {
             sent: 0,
             received: 0,
             blocked: None,
+            stalled_at: None,
         };
     }
 
@@ -64,7 +71,16 @@ impl Traffic {
 
     /// It has taken it.
     pub(crate) fn taken(&mut self) {
-        self.blocked = None;
+        if let Some(since) = self.blocked.take()
+            && since.elapsed() > STALL
+        {
+            self.stalled_at = Some(since);
+        }
+    }
+
+    /// Since when the server's connection may have ended that is seen to end now: what had come before is read first.
+    pub(crate) fn may_have_ended(&self, now: Instant) -> Instant {
+        self.blocked.or(self.stalled_at).unwrap_or(now).min(now)
     }
 
     /// What was seen until `now`.
@@ -136,7 +152,13 @@ mod tests {
         let seen = traffic.seen(Instant::now());
         assert_eq!(seen.stalled, Duration::from_secs(60));
         assert_eq!(seen.quiet, Duration::from_secs(60));
+        let stalled = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+        assert_eq!(traffic.may_have_ended(Instant::now()), stalled);
         traffic.taken();
         assert_eq!(traffic.seen(Instant::now()).stalled, Duration::ZERO);
+        // What had come meanwhile is still being read.
+        assert_eq!(traffic.may_have_ended(Instant::now()), stalled);
+        traffic.begin();
+        assert_eq!(traffic.may_have_ended(Instant::now()), Instant::now());
     }
 }

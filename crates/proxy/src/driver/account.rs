@@ -27,6 +27,8 @@ pub(super) struct Account {
     pub(super) evidence: Evidence,
     /// Settings of the connection's own.
     pub(super) in_force: Variables,
+    /// Since when it may have been so.
+    pub(super) since: Instant,
     /// When the connection was made.
     pub(super) made: Option<Instant>,
     pub(super) server_connection: Option<u32>,
@@ -82,6 +84,7 @@ impl Driver {
             lost,
             evidence,
             made: link.map(|link| link.made),
+            since: link.map_or(lost, |link| link.traffic.may_have_ended(lost)),
             server_connection: link.map(Link::id),
             in_force: link.map(in_force).unwrap_or_default(),
             story: story(moment, seen, statement.as_deref()),

@@ -167,6 +167,7 @@ impl Driver {
                 evidence,
             },
             lost: Instant::now(),
+            since: Instant::now(),
             in_force: link.map(in_force).unwrap_or_default(),
             made: link.map(|link| link.made),
         });

@@ -68,6 +68,10 @@ impl Driver {
             self.shared.around.lost(lost_at);
             self.account = Some(Rc::new(self.account(loss, lost_at)));
         }
+        let since = self
+            .link
+            .as_ref()
+            .map_or(lost_at, |link| link.traffic.may_have_ended(lost_at));
         if let Some(link) = self.link.take() {
             self.shared.metrics.server_connections.dec();
             if self.zombies.len() < MAX_ZOMBIES {
@@ -77,7 +81,7 @@ impl Driver {
         self.claim.set_server_id(None);
         let in_use = !self.core.is_idle() || self.core.transaction().is_open();
         if end == End::Fin && in_use && !loss.killed && self.outage.is_none() {
-            loss.killed = self.shared.health.killed(lost_at).await;
+            loss.killed = self.shared.health.killed(since, lost_at).await;
         }
         let phase = self.phase(delivered);
         self.shared.metrics.lost(end, phase);
@@ -196,6 +200,7 @@ impl Driver {
             lost: account.lost,
             in_force: account.in_force.clone(),
             made: account.made,
+            since: account.since,
         });
     }
 

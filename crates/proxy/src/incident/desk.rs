@@ -196,6 +196,7 @@ fn judge(shared: &Shared, report: &mut Report) {
         lost,
         in_force,
         made,
+        since,
     } = report;
     let evidence = &mut incident.evidence;
     let aside = &mut evidence.aside;
@@ -224,7 +225,7 @@ fn judge(shared: &Shared, report: &mut Report) {
     // A KILL that came through Steadfast is none of another's, and a KILL all the same.
     aside.foreign_kill = aside
         .foreign_kill
-        .or_else(|| shared.health.kill_around(*lost));
+        .or_else(|| shared.health.kill_around(*since, *lost));
     let waited = evidence.wire.as_ref().map(|wire| wire.waited);
     let (log, kernel) = shared.health.told_around(*lost, waited.unwrap_or_default());
     let log = log.map(|mut events| {

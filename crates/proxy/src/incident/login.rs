@@ -85,6 +85,7 @@ pub(crate) fn refused(
             evidence,
         },
         lost: now,
+        since: now,
         in_force: Variables::default(),
         made: None,
     });

@@ -99,6 +99,8 @@ pub(crate) struct Report {
     pub(crate) incident: Incident,
     /// When it was seen.
     pub(crate) lost: Instant,
+    /// Since when it may have been so.
+    pub(crate) since: Instant,
     /// Settings of the lost connection's own.
     pub(crate) in_force: Variables,
     /// When the lost connection was made.
