@@ -304,6 +304,17 @@ static INTERESTING: LazyLock<AhoCorasick> = LazyLock::new(|| {
 });
 
 impl ClientMessage {
+    /// Whether this text, or a part of it, may be a message: a quick look.
+    pub(crate) fn may_be(text: &str) -> bool {
+        INTERESTING.is_match(text)
+    }
+
+    /// Whether both say the same, as far as it matters.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        (self.code, self.moment, self.timed_out, self.os_error)
+            == (other.code, other.moment, other.timed_out, other.os_error)
+    }
+
     /// What a paste says of a lost or refused connection; `None`: nothing. The paste may hold other lines too, be cut or
     /// wrapped, and have any kind of line ends; of more than 64 KiB the first are read.
     pub fn read(paste: &str) -> Option<Self> {

@@ -281,6 +281,7 @@ const PHRASES: &[(&str, Tells)] = &[
     // How it begins again. XA recovery is announced at clean starts too.
     ("not shutdown normally", Kind(K::Recovers)),
     ("starting crash recovery", Kind(K::Recovers)),
+    ("aria engine: starting recovery", Kind(K::Recovers)),
     ("recovering after a crash", Kind(K::Recovers)),
     ("doing recovery: scanned up to", Kind(K::Recovers)),
     ("starting as process", Kind(K::Started)),
@@ -332,6 +333,58 @@ impl LogEvent {
             kind,
         })
     }
+}
+
+impl LogEvent {
+    /// Whether the line, which this was read from, may go on in the next one and then tell something else: it gives no
+    /// reason, or does not end as such lines do.
+    pub(crate) fn is_cut(&self, line: &[u8]) -> bool {
+        match self.kind {
+            LogKind::Aborted { why, .. } => {
+                let line = line.trim_ascii_end();
+                why == Aborted::Other && !line.ends_with(b")") && !line.ends_with(b").")
+                    || why == Aborted::Normally && line.ends_with(b"normally")
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether a line begins with a time, or has one behind what a collector put before it.
+pub(crate) fn has_time(line: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(&line[..line.len().min(160)]);
+    TIME.is_match(&head)
+}
+
+/// Whether a line, which tells nothing, is a server's all the same: the server's id of a connection and a level are in
+/// it. What a replica says of the connection to its source is a client's message.
+pub(crate) fn is_servers(line: &[u8]) -> bool {
+    let head = &line[..line.len().min(200)];
+    let Some(level) = ["[Note] ", "[Warning] ", "[System] ", "[ERROR] "]
+        .into_iter()
+        .find(|level| contains(head, level.as_bytes()))
+    else {
+        return false;
+    };
+    let Some(at) = head
+        .windows(level.len())
+        .position(|window| window == level.as_bytes())
+    else {
+        return false;
+    };
+    let rest = &line[at + level.len()..];
+    // Others have a level of this name, too.
+    let own = level != "[ERROR] "
+        || [&b"[MY-"[..], b"mariadbd: ", b"mysqld: ", b"InnoDB: "]
+            .iter()
+            .any(|begin| rest.starts_with(begin))
+        || contains(&rest[..rest.len().min(200)], b"bin/m");
+    let replication = [&b"lave I/O"[..], b"eplica I/O", b"to master", b"to source"]
+        .iter()
+        .any(|phrase| contains(rest, phrase));
+    let column = head[..at].trim_ascii_end();
+    let id_or_time = column.last().is_some_and(u8::is_ascii_digit) || column.ends_with(b"Z");
+    own && !replication && id_or_time
 }
 
 fn kind(line: &[u8]) -> Option<LogKind> {
@@ -448,7 +501,7 @@ fn packet_failed(line: &[u8], rest: &[u8], writing: bool) -> Option<LogKind> {
 }
 
 /// The connection's id in the server's own column before the level, `… 8 [Note] …`.
-fn id_before(line: &[u8]) -> Option<u64> {
+pub(crate) fn id_before(line: &[u8]) -> Option<u64> {
     let end = line.windows(2).position(|window| window == b" [")?;
     let start = line[..end].iter().rposition(|byte| *byte == b' ')? + 1;
     number(&line[start..end])

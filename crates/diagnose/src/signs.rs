@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::cause::Cause;
 use crate::client::ClientMoment;
-use crate::evidence::{Boot, End, Evidence, Leftover, Moment, Product, Reach, Side, Wire};
+use crate::evidence::{Aside, Boot, End, Evidence, Leftover, Moment, Product, Reach, Side, Wire};
 use crate::log::{Aborted, LogKind};
 use crate::rule::Sign;
 use crate::words::time;
@@ -44,6 +44,8 @@ impl Aborted {
                 Cause::ProxyTimeout,
                 Cause::MiddleboxIdle,
                 Cause::NetworkDrop,
+                // The client got no answer, and left.
+                Cause::Hang,
             ],
             // MariaDB says so of a timeout too.
             Self::ErrorWriting => &[
@@ -64,6 +66,7 @@ impl Aborted {
                 Cause::ClientGone,
                 Cause::NetworkDrop,
                 Cause::ProxyTimeout,
+                Cause::Hang,
             ],
             Self::Normally | Self::Other => return true,
         };
@@ -161,6 +164,36 @@ impl Evidence {
         logged.then(|| {
             format!("the server logs such ends ({name}={set}), and has logged none of connection {thread}")
         })
+    }
+
+    /// Of a client that gave up waiting, where nothing else is known: why it cannot have been this cause, of which the
+    /// client would have heard.
+    pub(crate) fn client_would_have_heard(&self, cause: Cause) -> Option<String> {
+        let client = self.client.as_ref()?;
+        let waited = client.timed_out
+            && client.code.is_none_or(|code| (2000..3000).contains(&code))
+            && !matches!(
+                client.moment,
+                Some(ClientMoment::Connecting | ClientMoment::Login)
+            );
+        let silent = matches!(
+            cause,
+            Cause::ClientTimeout
+                | Cause::MiddleboxIdle
+                | Cause::NetworkDrop
+                | Cause::Hang
+                | Cause::DiskFull
+        );
+        (waited && !silent && self.is_clients_word_only())
+            .then(|| format!("the client says that it timed out: {}", client.text))
+    }
+
+    /// Whether a client's message is all there is.
+    pub(crate) fn is_clients_word_only(&self) -> bool {
+        self.wire.is_none()
+            && self.log.is_none()
+            && self.kernel.is_none()
+            && self.aside == Aside::default()
     }
 
     /// The line of the error log with which the server begins again.

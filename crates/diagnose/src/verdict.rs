@@ -205,6 +205,7 @@ impl Look {
             against.push(format!("the server's error log says: {line}"));
         }
         against.extend(evidence.log_is_silent_of(rule.cause));
+        against.extend(evidence.client_would_have_heard(rule.cause));
         Self {
             rule,
             proofs: seen(rule.proofs),

@@ -206,7 +206,7 @@ const STILL_RUNS: Row = row(
     None,
     None,
     None,
-    NOT_SERVER,
+    Best::Class("no-answer-in-time"),
     "while the server still runs the statement, a client that gave up and an answer that cannot arrive look alike",
 );
 
