@@ -80,7 +80,14 @@ macro_rules! pattern {
 // A number that follows a word or a sign for errors is one, whatever comes behind it.
 pattern!(
     CODE,
-    r"(?i)(?:error\s*(?:code)?[:\s]*\(?|\(|\[|#|errno['\x22]?[:=]\s*-?|sqlstate\[\w{5}\][^0-9]{0,60})([1-49][0-9]{3})(?:[\s,:.)\]}]|$)"
+    r"(?i)(?:error\s*(?:code)?[:\s]*\(?|errno['\x22]?[:=]\s*-?|sqlstate\[\w{5}\][^0-9]{0,60})([1-49][0-9]{3})(?:[\s,:.)\]}]|$)"
+);
+// As a tuple of the number and the message.
+pattern!(CODE_IN_TUPLE, r#"\(([1-49][0-9]{3}), ?u?b?["']"#);
+// In brackets or behind a number sign it may be anything: a process, a line, a year. With words of a loss it is an error.
+pattern!(
+    CODE_IN_BRACKETS,
+    r"(?:^|[^\w])(?:\(|\[|#)([1-49][0-9]{3})(?:[)\],:]| - |$)"
 );
 // Any other must be followed by the message.
 pattern!(
@@ -330,20 +337,26 @@ impl ClientMessage {
         }
         let lower = text.to_lowercase();
         let says = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));
-        let code = code(&text, &lower);
-        let os_error = os_error(&text, &lower);
-        let out_of_order = says(OUT_OF_ORDER);
-        let idle_error = out_of_order && is_4031_out_of_order(&lower);
+        if lower.contains("vio_errno") {
+            // The server's own words.
+            return None;
+        }
+        let os_word = OS_WORDS.iter().any(|(word, _)| lower.contains(word));
         let timed_out = says(GAVE_UP) || workbench_gave_up(&text);
-        let known = code.is_some()
-            || out_of_order
+        let worded = os_word
             || timed_out
+            || says(OUT_OF_ORDER)
             || says(LOSSES)
             || says(CONNECTING)
             || says(LOGIN)
             || says(PROXIES)
             || says(TOO_LARGE)
-            || OS_WORDS.iter().any(|(word, _)| lower.contains(word));
+            || lower.contains("too many connections");
+        let code = code(&text, &lower, worded);
+        let os_error = os_error(&text, &lower);
+        let out_of_order = says(OUT_OF_ORDER);
+        let idle_error = out_of_order && is_4031_out_of_order(&lower);
+        let known = code.is_some() || worded;
         if !known || (says(NO_LOSS) && !says(LOSSES)) {
             return None;
         }
@@ -389,10 +402,13 @@ impl ClientMessage {
 }
 
 /// The error's number: the server's own before the library's.
-fn code(text: &str, lower: &str) -> Option<u16> {
+fn code(text: &str, lower: &str, worded: bool) -> Option<u16> {
+    let in_brackets = worded.then(|| CODE_IN_BRACKETS.captures_iter(text));
     let found: Vec<u16> = CODE
         .captures_iter(text)
+        .chain(CODE_IN_TUPLE.captures_iter(text))
         .chain(CODE_BEFORE_TEXT.captures_iter(text))
+        .chain(in_brackets.into_iter().flatten())
         .filter_map(|found| found.get(1)?.as_str().parse().ok())
         .filter(|code| CODES.contains(code))
         .collect();
@@ -553,6 +569,19 @@ mod tests {
         ];
         for (text, code) in shapes {
             assert_eq!(read(text).code, Some(code), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_process_a_line_or_a_year_is_no_error() {
+        for text in [
+            "CRON[2006]: (root) CMD (/usr/lib/backup)",
+            "#7 /srv/app/Connection.php(1040): PDO->prepare('select 1')",
+            "it works since then (2013), as far as I know",
+            "see issue #2006",
+            "took 1205 ms",
+        ] {
+            assert_eq!(ClientMessage::read(text), None, "{text}");
         }
     }
 

@@ -194,6 +194,17 @@ const PHRASES: &[(&str, Tells)] = &[
     ("assertion failure", Kind(K::Assertion)),
     ("failing assertion", Kind(K::Assertion)),
     ("terminate called after", Kind(K::Assertion)),
+    // The report of a crash, whose beginning may have been cut off.
+    ("attempting backtrace", Kind(K::Assertion)),
+    ("some pointers may be invalid", Kind(K::Assertion)),
+    ("find out what is causing the crash", Kind(K::Assertion)),
+    ("this could be because you hit a bug", Kind(K::Assertion)),
+    ("we probably made a mistake", Kind(K::Assertion)),
+    ("connection id (thread id):", Kind(K::Assertion)),
+    ("status: not_killed", Kind(K::Assertion)),
+    ("stack_bottom = ", Kind(K::Assertion)),
+    ("writing a core file", Kind(K::Assertion)),
+    ("core pattern: ", Kind(K::Assertion)),
     ("killed by the oom killer", Kind(K::OomKilled)),
     ("result 'oom-kill'", Kind(K::OomKilled)),
     ("oomkilled", Kind(K::OomKilled)),
@@ -336,17 +347,14 @@ impl LogEvent {
 }
 
 impl LogEvent {
-    /// Whether the line, which this was read from, may go on in the next one and then tell something else: it gives no
-    /// reason, or does not end as such lines do.
+    /// Whether the line, which this was read from, may go on in the next one and then tell something else: it does not end
+    /// as such lines do.
     pub(crate) fn is_cut(&self, line: &[u8]) -> bool {
-        match self.kind {
-            LogKind::Aborted { why, .. } => {
-                let line = line.trim_ascii_end();
-                why == Aborted::Other && !line.ends_with(b")") && !line.ends_with(b").")
-                    || why == Aborted::Normally && line.ends_with(b"normally")
-            }
-            _ => false,
-        }
+        let line = line.trim_ascii_end();
+        matches!(self.kind, LogKind::Aborted { .. })
+            && contains(line, b"borted connection")
+            && !line.ends_with(b")")
+            && !line.ends_with(b").")
     }
 }
 

@@ -246,7 +246,13 @@ impl Evidence {
         let events = &self.log.as_ref()?.events;
         let is = |kinds: fn(LogKind) -> bool| events.iter().position(|event| kinds(event.kind));
         let damage = is(|kind| kind == LogKind::Corruption)?;
-        let begins = is(|kind| kind == LogKind::Started).is_some_and(|start| start < damage);
+        let begins = is(|kind| {
+            matches!(
+                kind,
+                LogKind::Started | LogKind::Signal(_) | LogKind::Assertion
+            )
+        })
+        .is_some_and(|start| start < damage);
         let ends_again = events[damage..]
             .iter()
             .any(|event| matches!(event.kind, LogKind::Signal(_) | LogKind::Assertion));

@@ -214,8 +214,13 @@ const STILL_RUNS: Row = row(
 pub(crate) fn best_of(collected: &Collected, cause: Cause, look: Look) -> Row {
     let waited = matches!(cause, Cause::ClientTimeout | Cause::NetworkDrop);
     if waited && collected.listed == Some(Listed::Runs) {
+        let best = match look {
+            Look::Server => NOT_SERVER,
+            Look::ServerAndMessage => STILL_RUNS.best,
+        };
         return Row {
             cause,
+            best,
             ..STILL_RUNS
         };
     }

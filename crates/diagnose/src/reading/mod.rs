@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use self::paste::Paste;
 use self::server::Writer;
-use self::wrap::Wrapped;
+use self::wrap::{Begun, Rest, Wrapped};
 use crate::client::ClientMessage;
 use crate::dump::Dump;
 use crate::evidence::{Boot, Evidence, Kernel, Log, Variables};
@@ -119,19 +119,22 @@ impl Reading {
             }
             return;
         }
-        if let Some(whole) = self.wrapped.goes_on(line) {
-            if let Some(event) = LogEvent::read(&whole) {
-                self.log_event(event, &whole);
-            }
-            return;
+        match self.wrapped.goes_on(line) {
+            Rest::Last(event, whole) => return self.log_event(event, &whole),
+            Rest::Perhaps => return,
+            Rest::No => self.no_log_goes_on(),
         }
-        self.no_log_goes_on();
         if event.is_some() || log::is_servers(line) {
             // It may go on in the next line.
             self.read_paste();
             self.wrapped.begin(line);
             return;
         }
+        self.other_line(line);
+    }
+
+    /// A line of none of the logs.
+    fn other_line(&mut self, line: &[u8]) {
         let text = String::from_utf8_lossy(&line[..line.len().min(8 << 10)]);
         if let Some((name, value)) = self.dump.read(&text) {
             self.read_paste();
@@ -142,12 +145,14 @@ impl Reading {
         self.count_messages(found);
     }
 
-    /// A line of the log that was begun and cut ends as it is.
+    /// A line of the log that was begun and may have been cut ends as it is.
     fn no_log_goes_on(&mut self) {
-        if let Some(line) = self.wrapped.end()
-            && let Some(event) = LogEvent::read(&line)
-        {
-            self.log_event(event, &line);
+        let Begun { event, others } = self.wrapped.end();
+        if let Some((event, whole)) = event {
+            self.log_event(event, &whole);
+        }
+        for line in others {
+            self.other_line(&line);
         }
     }
 
@@ -527,6 +532,92 @@ wait_timeout = 28800
             milliseconds ago. is longer than the server configured value of 'wait_timeout'.\n\
             \n| wait_timeout | 28800 |\n";
         assert_eq!(answers(idle), [("idle-timeout", 1)]);
+    }
+
+    #[test]
+    fn what_is_told_twice_is_one_loss() {
+        let closed = "2026-11-02T03:04:05.1Z 73 [Note] [MY-015123] [Server] A connection from `app`@`%` was closed by the server due to a timeout";
+        let aborted = "2026-11-02T03:04:05.2Z 73 [Note] [MY-010914] [Server] Aborted connection 73 to db: 'shop' user: 'app' host: 'x' (The client was disconnected by the server because of inactivity.).";
+        assert_eq!(
+            answers(&format!("{closed}\n{aborted}\n")),
+            [("idle-timeout", 1)]
+        );
+        let packet = "\
+2026-11-02  3:04:05 9 [ERROR] mariadbd: Got a packet bigger than 'max_allowed_packet' bytes
+2026-11-02  3:04:05 9 [Warning] Aborted connection 9 to db: 'shop' user: 'app' host: 'x' (Got a packet bigger than 'max_allowed_packet' bytes)
+";
+        assert_eq!(answers(packet), [("packet-too-large", 1)]);
+        let read = "\
+2026-11-02  3:04:05 9 [Warning] Could not read packet: fd: 45  state: 1  read_length: 4  errno: 104  vio_errno: 1158  length: -1
+2026-11-02  3:04:05 9 [Warning] Aborted connection 9 to db: 'shop' user: 'app' host: 'x' (Got an error reading communication packets)
+";
+        assert_eq!(answers(read), [("not-by-the-server", 1)]);
+    }
+
+    #[test]
+    fn what_a_shutdown_ends_is_a_part_of_it() {
+        let log = "\
+2026-11-02  3:04:05 0 [Note] /usr/sbin/mariadbd (initiated by: unknown): Normal shutdown
+2026-11-02  3:04:05 0 [Warning] Aborted connection 33 to db: 'shop' user: 'app' host: 'x' (KILLED)
+2026-11-02  3:04:05 33 [ERROR] mariadbd: Connection was killed
+2026-11-02  3:04:05 34 [Warning] Aborted connection 34 to db: 'shop' user: 'app' host: 'x' (Got an error reading communication packets)
+2026-11-02  3:04:06 0 [Note] /usr/sbin/mariadbd: Shutdown complete
+";
+        assert_eq!(answers(log), [("shutdown", 1)]);
+    }
+
+    #[test]
+    fn who_writes_runs() {
+        let log = "\
+2026-11-02  3:04:05 9 [Warning] Aborted connection 9 to db: 'shop' user: 'app' host: 'x' (Got timeout reading communication packets)
+2026-11-02  3:08:00 0 [Note] Starting MariaDB 10.11.19-MariaDB source revision x as process 3
+2026-11-02  3:08:01 0 [Note] mariadbd: ready for connections.
+";
+        assert_eq!(
+            answers(log),
+            [("read-timeout", 1), ("killed-from-outside", 1)]
+        );
+    }
+
+    #[test]
+    fn damage_that_shows_at_the_next_start_is_what_a_crash_left() {
+        let crash = "261123 10:43:03 [ERROR] /usr/sbin/mariadbd got signal 7 ;\n";
+        let rest = "\
+2026-11-02  3:08:00 0 [Note] Starting MariaDB 10.11.19-MariaDB source revision x as process 3
+2026-11-02  3:08:00 0 [ERROR] mariadbd: Table './shop/t' is marked as crashed and should be repaired
+2026-11-02  3:08:01 0 [Note] mariadbd: ready for connections.
+";
+        assert_eq!(answers(&format!("{crash}{rest}")), [("crash", 1)]);
+        // The report, its first lines cut off.
+        let report = "Attempting backtrace. You can use the following information to find out\n";
+        assert_eq!(answers(&format!("{report}{rest}")), [("crash", 1)]);
+    }
+
+    #[test]
+    fn wrapped_lines_of_a_log_are_one() {
+        let line = "2026-11-02  3:04:05 12 [Warning] Aborted connection 12 to db: 'unconnected' user: 'unauthenticated' host: '10.0.0.7' (This connection closed normally without authentication)";
+        let tight: Vec<String> = line
+            .as_bytes()
+            .chunks(30)
+            .map(|piece| String::from_utf8_lossy(piece).into_owned())
+            .collect();
+        assert_eq!(answers(&tight.join("\r\n")), [("login-broken-off", 1)]);
+        let mail = line
+            .replace(" to db:", " to\n> db:")
+            .replace(" closed", "\n> closed");
+        assert_eq!(answers(&format!("> {mail}\n")), [("login-broken-off", 1)]);
+        // What comes after it is not lost.
+        let cut = &line[..60];
+        let said = format!("{cut}\nERROR 1040 (08004): Too many connections\n");
+        assert_eq!(answers(&said), [("too-many-connections", 1)]);
+    }
+
+    #[test]
+    fn the_servers_version_decides() {
+        let log = "2026-11-02T03:04:05.2Z 73 [Note] [MY-010914] [Server] Aborted connection 73 to db: 'shop' user: 'app' host: 'x' (Got timeout reading communication packets).\n";
+        assert_eq!(answers(log), [("read-timeout", 1)]);
+        let start = "2026-11-02T03:00:00.0Z 0 [System] [MY-010931] [Server] /usr/sbin/mysqld: ready for connections. Version: '8.4.3'  socket: '/x'\n";
+        assert_eq!(answers(&format!("{start}{log}")), [("stalled-upload", 1)]);
     }
 
     #[test]
