@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, Input, MatchKind};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
@@ -309,9 +309,15 @@ static AUTOMATON: LazyLock<AhoCorasick> = LazyLock::new(|| {
     AhoCorasick::builder()
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::Standard)
-        .build(PHRASES.iter().map(|(phrase, _)| phrase))
+        .kind(Some(aho_corasick::AhoCorasickKind::DFA))
+        .build(phrases())
         .unwrap()
 });
+
+/// What a line that tells something has in it, in lower case.
+pub(crate) fn phrases() -> impl Iterator<Item = &'static str> {
+    PHRASES.iter().map(|(phrase, _)| *phrase)
+}
 
 #[expect(
     clippy::unwrap_used,
@@ -334,9 +340,12 @@ impl LogEvent {
         let text = text.trim_end();
         // A collector may have put its own time before the server's.
         let head = cut(text, 0, 160);
-        let (at, rest) = match TIME.find_iter(head).last() {
-            Some(found) => (found.as_str(), &text[found.end()..]),
-            None => ("", text),
+        let (at, rest) = match plain_time(text) {
+            Some(end) => text.split_at(end),
+            None => match TIME.find_iter(head).last() {
+                Some(found) => (found.as_str(), &text[found.end()..]),
+                None => ("", text),
+            },
         };
         Some(Self {
             at: at.to_owned(),
@@ -358,8 +367,53 @@ impl LogEvent {
     }
 }
 
+/// Where the time ends with which a line of today's servers begins, and which only the connection's id stands between and
+/// the level. Others need a closer look.
+fn plain_time(line: &str) -> Option<usize> {
+    let bytes = line.as_bytes();
+    let (at, _) = level(bytes)?;
+    if at > 60 || !begins_with_date(bytes) {
+        return None;
+    }
+    let id = line[..at].trim_end();
+    let end = id.rfind(' ')?;
+    id[end..]
+        .trim_start()
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then_some(())?;
+    (end > 10).then(|| line[..end].trim_end().len())
+}
+
+fn begins_with_date(line: &[u8]) -> bool {
+    line.len() > 10
+        && line[..4].iter().all(u8::is_ascii_digit)
+        && line[4] == b'-'
+        && line[7] == b'-'
+}
+
+/// Where the level is that servers write before a line's text, and what it is.
+fn level(line: &[u8]) -> Option<(usize, &'static [u8])> {
+    const LEVELS: [&[u8]; 4] = [b"[Note] ", b"[Warning] ", b"[System] ", b"[ERROR] "];
+    let head = &line[..line.len().min(200)];
+    memchr::memchr_iter(b'[', head).find_map(|at| {
+        let level = LEVELS
+            .into_iter()
+            .find(|level| head[at..].starts_with(level))?;
+        Some((at, level))
+    })
+}
+
+/// The line from its level on, where it has one.
+pub(crate) fn from_level(line: &[u8]) -> &[u8] {
+    level(line).map_or(line, |(at, _)| &line[at..])
+}
+
 /// Whether a line begins with a time, or has one behind what a collector put before it.
 pub(crate) fn has_time(line: &[u8]) -> bool {
+    if begins_with_date(line) {
+        return true;
+    }
     let head = String::from_utf8_lossy(&line[..line.len().min(160)]);
     TIME.is_match(&head)
 }
@@ -367,49 +421,46 @@ pub(crate) fn has_time(line: &[u8]) -> bool {
 /// Whether a line, which tells nothing, is a server's all the same: the server's id of a connection and a level are in
 /// it. What a replica says of the connection to its source is a client's message.
 pub(crate) fn is_servers(line: &[u8]) -> bool {
-    let head = &line[..line.len().min(200)];
-    let Some(level) = ["[Note] ", "[Warning] ", "[System] ", "[ERROR] "]
-        .into_iter()
-        .find(|level| contains(head, level.as_bytes()))
-    else {
-        return false;
-    };
-    let Some(at) = head
-        .windows(level.len())
-        .position(|window| window == level.as_bytes())
-    else {
+    let Some((at, level)) = level(line) else {
         return false;
     };
     let rest = &line[at + level.len()..];
     // Others have a level of this name, too.
-    let own = level != "[ERROR] "
+    let own = level != b"[ERROR] "
         || [&b"[MY-"[..], b"mariadbd: ", b"mysqld: ", b"InnoDB: "]
             .iter()
             .any(|begin| rest.starts_with(begin))
         || contains(&rest[..rest.len().min(200)], b"bin/m");
-    let replication = [&b"lave I/O"[..], b"eplica I/O", b"to master", b"to source"]
-        .iter()
-        .any(|phrase| contains(rest, phrase));
-    let column = head[..at].trim_ascii_end();
+    let column = line[..at].trim_ascii_end();
     let id_or_time = column.last().is_some_and(u8::is_ascii_digit) || column.ends_with(b"Z");
-    own && !replication && id_or_time
+    own && id_or_time && !REPLICATION.is_match(rest)
 }
 
+/// What a server says of a connection that it makes itself.
+#[expect(
+    clippy::unwrap_used,
+    reason = "the phrases are constants, and the tests build the automaton"
+)]
+static REPLICATION: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    AhoCorasick::new(["lave I/O", "eplica I/O", "to master", "to source"]).unwrap()
+});
+
 fn kind(line: &[u8]) -> Option<LogKind> {
-    let mut first: Option<(usize, usize)> = None;
-    for found in AUTOMATON.find_overlapping_iter(line) {
+    let mut first: Option<(usize, Option<LogKind>)> = None;
+    // What stands before the level are a time and numbers.
+    let from = level(line).map_or(0, |(at, _)| at);
+    for found in AUTOMATON.find_overlapping_iter(Input::new(line).range(from..)) {
         let phrase = found.pattern().as_usize();
         if matches!(PHRASES[phrase].1, Statement) {
             break;
         }
         if first.is_none_or(|(known, _)| phrase < known)
-            && tells(phrase, line, found.end()).is_some()
+            && let Some(kind) = tells(phrase, line, found.end())
         {
-            first = Some((phrase, found.end()));
+            first = Some((phrase, kind));
         }
     }
-    let (phrase, end) = first?;
-    tells(phrase, line, end)?
+    first?.1
 }
 
 /// What this phrase, which ends there, tells: `None`: nothing after all; `Some(None)`: that the line is none of ours.
@@ -463,16 +514,20 @@ fn aborted(line: &[u8], rest: &[u8]) -> Option<LogKind> {
         (b"closed normally", Aborted::Normally),
         (b"RELEASE", Aborted::Normally),
     ];
-    if contains(rest, b"Too many connections") {
-        return Some(K::TooManyConnections);
-    }
-    if contains(rest, b"connection memory limit") || contains(rest, b"Connection memory limit") {
-        return Some(K::MemoryLimit);
-    }
+    // The reason is in the last parentheses.
+    let reason = memchr::memrchr(b'(', rest).map_or(rest, |at| &rest[at..]);
     let why = REASONS
         .iter()
-        .find(|(reason, _)| contains(rest, reason))
+        .find(|(words, _)| reason.windows(words.len()).any(|window| window == *words))
         .map_or(Aborted::Other, |(_, why)| *why);
+    if why == Aborted::Other {
+        if contains(rest, b"Too many connections") {
+            return Some(K::TooManyConnections);
+        }
+        if contains(rest, b"onnection memory limit") {
+            return Some(K::MemoryLimit);
+        }
+    }
     let alone = !contains(line, b"borted connection");
     let unauthenticated = alone || contains(rest, b"'unauthenticated'");
     let why = match why {
@@ -491,7 +546,7 @@ fn aborted(line: &[u8], rest: &[u8]) -> Option<LogKind> {
 /// begins with a header of four bytes.
 fn packet_failed(line: &[u8], rest: &[u8], writing: bool) -> Option<LogKind> {
     let field = |name: &[u8]| {
-        let at = rest.windows(name.len()).position(|window| window == name)?;
+        let at = memchr::memmem::find(rest, name)?;
         number(&rest[at + name.len()..])
     };
     if field(b" errno:")? != 110 {
@@ -510,13 +565,13 @@ fn packet_failed(line: &[u8], rest: &[u8], writing: bool) -> Option<LogKind> {
 
 /// The connection's id in the server's own column before the level, `… 8 [Note] …`.
 pub(crate) fn id_before(line: &[u8]) -> Option<u64> {
-    let end = line.windows(2).position(|window| window == b" [")?;
+    let end = memchr::memmem::find(line, b" [")?;
     let start = line[..end].iter().rposition(|byte| *byte == b' ')? + 1;
     number(&line[start..end])
 }
 
 fn contains(line: &[u8], wanted: &[u8]) -> bool {
-    line.windows(wanted.len()).any(|window| window == wanted)
+    memchr::memmem::find(line, wanted).is_some()
 }
 
 /// The number with which these bytes begin, after white space.

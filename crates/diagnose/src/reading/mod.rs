@@ -3,6 +3,7 @@
 //! Lines are taken one by one, and what they take of memory is bounded, however long the files are. `wrap.rs` joins lines
 //! of logs that were wrapped, `paste.rs` gathers what a client said, `server.rs` finds out which server it was.
 
+mod gate;
 mod paste;
 mod server;
 mod wrap;
@@ -102,41 +103,51 @@ impl Reading {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         self.writer.look(line);
-        let event = LogEvent::read(line);
-        if let Some(event) = &event
-            && !event.is_cut(line)
-        {
-            self.no_log_goes_on();
-            self.log_event(event.clone(), line);
-            return;
-        }
-        if let Some(event) = KernelEvent::read(line) {
-            self.no_log_goes_on();
-            self.read_paste();
-            self.kernel_seen = true;
-            if self.kernel.len() < MAX_KERNEL {
-                self.kernel.push(event);
+        let may_tell = gate::may_tell(log::from_level(line));
+        let mut is_cut = false;
+        if may_tell {
+            let event = LogEvent::read(line);
+            is_cut = event.as_ref().is_some_and(|event| event.is_cut(line));
+            if let Some(event) = event
+                && !is_cut
+            {
+                self.no_log_goes_on();
+                self.log_event(event, line);
+                return;
             }
-            return;
+            if let Some(event) = KernelEvent::read(line) {
+                self.kernel_event(event);
+                return;
+            }
         }
         match self.wrapped.goes_on(line) {
             Rest::Last(event, whole) => return self.log_event(event, &whole),
             Rest::Perhaps => return,
             Rest::No => self.no_log_goes_on(),
         }
-        if event.is_some() || log::is_servers(line) {
+        if is_cut || log::is_servers(line) {
             // It may go on in the next line.
             self.read_paste();
             self.wrapped.begin(line);
             return;
         }
-        self.other_line(line);
+        self.other_line(line, may_tell);
+    }
+
+    /// A line of the kernel's log.
+    fn kernel_event(&mut self, event: KernelEvent) {
+        self.no_log_goes_on();
+        self.read_paste();
+        self.kernel_seen = true;
+        if self.kernel.len() < MAX_KERNEL {
+            self.kernel.push(event);
+        }
     }
 
     /// A line of none of the logs.
-    fn other_line(&mut self, line: &[u8]) {
+    fn other_line(&mut self, line: &[u8], may_tell: bool) {
         let text = String::from_utf8_lossy(&line[..line.len().min(8 << 10)]);
-        if let Some((name, value)) = self.dump.read(&text) {
+        if may_tell && let Some((name, value)) = self.dump.read(&text) {
             self.read_paste();
             self.variables.0.insert(name.to_owned(), value);
             return;
@@ -152,7 +163,7 @@ impl Reading {
             self.log_event(event, &whole);
         }
         for line in others {
-            self.other_line(&line);
+            self.other_line(&line, true);
         }
     }
 

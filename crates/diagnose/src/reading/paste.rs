@@ -35,13 +35,16 @@ impl Paste {
         }
         let mut found = Vec::new();
         let length = self.lines.len();
-        // A message that may just have begun is waited for.
-        if length >= MAX_LINES
-            && (length == MAX_WITH_END || !ClientMessage::may_be(&self.last_lines()))
-        {
-            found = self.read();
-            let kept = if found.is_empty() { OVERLAP } else { 0 };
-            self.lines.drain(..length - kept);
+        if length >= MAX_LINES {
+            let all = self.lines.join(" ");
+            if !ClientMessage::may_be(&all) {
+                self.lines.drain(..length - OVERLAP);
+            } else if length == MAX_WITH_END || !ClientMessage::may_be(&self.last_lines()) {
+                // A message that may just have begun is waited for.
+                found = self.read(&all);
+                let kept = if found.is_empty() { OVERLAP } else { 0 };
+                self.lines.drain(..length - kept);
+            }
         }
         self.lines
             .push(crate::log::cut(text, 0, MAX_LINE).to_owned());
@@ -54,20 +57,21 @@ impl Paste {
 
     /// No more lines: what was said.
     pub(super) fn end(&mut self) -> Vec<ClientMessage> {
-        let found = self.read();
+        if self.lines.is_empty() {
+            return Vec::new();
+        }
+        let all = self.lines.join(" ");
+        let found = if ClientMessage::may_be(&all) {
+            self.read(&all)
+        } else {
+            Vec::new()
+        };
         self.lines.clear();
         found
     }
 
     /// Each line by itself, if several of them are messages; else all of them are one.
-    fn read(&self) -> Vec<ClientMessage> {
-        if self.lines.is_empty() {
-            return Vec::new();
-        }
-        let all = self.lines.join(" ");
-        if !ClientMessage::may_be(&all) {
-            return Vec::new();
-        }
+    fn read(&self, all: &str) -> Vec<ClientMessage> {
         let mut single: Vec<(bool, ClientMessage)> = Vec::new();
         for line in &self.lines {
             if let Some(message) = ClientMessage::read(line) {
@@ -85,7 +89,7 @@ impl Paste {
         if several {
             return single.into_iter().map(|(_, message)| message).collect();
         }
-        ClientMessage::read(&all).into_iter().collect()
+        ClientMessage::read(all).into_iter().collect()
     }
 }
 
