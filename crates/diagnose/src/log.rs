@@ -213,6 +213,10 @@ const PHRASES: &[(&str, Tells)] = &[
     ("oom-kill:constraint", Kind(K::OomKilled)),
     ("status=9/kill", Kind(K::KilledBySignal9)),
     ("exit code 137", Kind(K::KilledBySignal9)),
+    ("exit code:    137", Kind(K::KilledBySignal9)),
+    ("exited with code 137", Kind(K::KilledBySignal9)),
+    ("exitcode\":137", Kind(K::KilledBySignal9)),
+    ("exitcode\": 137", Kind(K::KilledBySignal9)),
     ("received shutdown from user", Kind(K::ShutdownAsked)),
     ("received restart from user", Kind(K::ShutdownAsked)),
     ("normal shutdown", Kind(K::ShutdownAsked)),
@@ -480,7 +484,12 @@ fn tells(phrase: usize, line: &[u8], end: usize) -> Option<Option<LogKind>> {
             None
         }
         Kind(kind) => Some(Some(kind)),
-        Tells::Signal => Some(Some(K::Signal(u8::try_from(number(rest)?).ok()?))),
+        // SIGTERM asks for a shutdown; the others are the end, but for those that wake up a thread (MySQL 5.5).
+        Tells::Signal => match u8::try_from(number(rest)?).ok()? {
+            15 => Some(Some(K::ShutdownAsked)),
+            signal @ 3..=11 => Some(Some(K::Signal(signal))),
+            _ => None,
+        },
         OsError => match number(rest)? {
             5 => Some(Some(K::Corruption)),
             12 => Some(Some(K::OutOfMemory)),
@@ -504,6 +513,9 @@ fn aborted(line: &[u8], rest: &[u8]) -> Option<LogKind> {
         (b"Got timeout writing", Aborted::TimeoutWriting),
         (b"Got an error reading", Aborted::ErrorReading),
         (b"Got an error writing", Aborted::ErrorWriting),
+        // To a replica.
+        (b"my_net_write", Aborted::ErrorWriting),
+        (b"flush_net", Aborted::ErrorWriting),
         (b"max_allowed_packet", Aborted::PacketTooLarge),
         (b"packets out of order", Aborted::OutOfOrder),
         (b"uncompress communication", Aborted::OutOfOrder),
@@ -515,7 +527,7 @@ fn aborted(line: &[u8], rest: &[u8]) -> Option<LogKind> {
         (b"RELEASE", Aborted::Normally),
     ];
     // The reason is in the last parentheses.
-    let reason = memchr::memrchr(b'(', rest).map_or(rest, |at| &rest[at..]);
+    let reason = memchr::memmem::rfind(rest, b" (").map_or(rest, |at| &rest[at..]);
     let why = REASONS
         .iter()
         .find(|(words, _)| reason.windows(words.len()).any(|window| window == *words))
@@ -801,6 +813,119 @@ mod tests {
     }
 
     #[test]
+    fn every_versions_wording_is_understood() {
+        let cases = [
+            // MySQL 5.5 and 5.6, MariaDB 5.5 and 10.0.
+            (
+                "161102  3:04:05 [Note] /usr/sbin/mysqld: Normal shutdown",
+                LogKind::ShutdownAsked,
+            ),
+            (
+                "161102  3:04:05 [Note] Got signal 15 to shutdown mysqld",
+                LogKind::ShutdownAsked,
+            ),
+            ("03:04:05 UTC - mysqld got signal 11 ;", LogKind::Signal(11)),
+            ("InnoDB: Warning: a long semaphore wait:", LogKind::LongWait),
+            (
+                "2016-11-02 03:04:05 7f41 InnoDB: Assertion failure in thread 140 in file trx0trx.cc line 366",
+                LogKind::Assertion,
+            ),
+            // MySQL 5.7.
+            (
+                "2018-11-02T03:04:05.1Z 0 [Note] Giving 3 client threads a chance to die gracefully",
+                LogKind::ShutdownAsked,
+            ),
+            (
+                "2018-11-02T03:04:05.1Z 0 [Note] mysqld: Shutdown complete",
+                LogKind::ShutDown,
+            ),
+            (
+                "2018-11-02T03:04:05.1Z 0 [Note] InnoDB: Database was not shutdown normally!",
+                LogKind::Recovers,
+            ),
+            (
+                "2018-11-02T03:04:05.1Z 0 [ERROR] Error in accept: Too many open files",
+                LogKind::OpenFiles,
+            ),
+            (
+                "2018-11-02T03:04:05.1Z 0 [Note] /usr/sbin/mysqld (mysqld 5.7.44-log) starting as process 9 ...",
+                LogKind::Started,
+            ),
+            (
+                "2018-11-02T03:04:05.1Z 9 [ERROR] Disk is full writing './binlog.7' (Errcode: 28 - No space left on device). Waiting for someone to free space...",
+                LogKind::DiskFull,
+            ),
+            (
+                "2018-11-02T03:04:05.1Z 0 [Warning] InnoDB: A long semaphore wait:",
+                LogKind::LongWait,
+            ),
+            // MySQL 8.0 to 9.x.
+            (
+                "2024-11-02T03:04:05Z UTC - mysqld got signal 6 ;",
+                LogKind::Signal(6),
+            ),
+            (
+                "2024-11-02T03:04:05.1Z 0 [ERROR] [MY-013183] [InnoDB] Assertion failure: buf0buf.cc:1:x",
+                LogKind::Assertion,
+            ),
+            (
+                "2024-11-02T03:04:05.1Z 1 [ERROR] [MY-012639] [InnoDB] Write to file ./ibtmp1 failed at offset 1048576. Operating system error number 28.",
+                LogKind::DiskFull,
+            ),
+            (
+                "2024-11-02T03:04:05.1Z 0 [System] [MY-013172] [Server] Received SHUTDOWN from user <via user signal>. Shutting down mysqld (Version: 8.4.3).",
+                LogKind::ShutdownAsked,
+            ),
+            (
+                "2024-11-02T03:04:05.1Z 0 [System] [MY-010931] [Server] mysqld: ready for connections. Version: '8.0.36'",
+                LogKind::Ready,
+            ),
+            (
+                "2024-11-02T03:04:05.1Z 0 [System] [MY-015015] [Server] MySQL Server - start.",
+                LogKind::Started,
+            ),
+            // MariaDB 10.1 to 11.8.
+            (
+                "2017-08-22 8:22:53 140295123512064 [Warning] mysqld: Disk is full writing '/tmp/#sql_41a0_0.MAD' (Errcode: 28 \"No space left on device\"). Waiting for someone to free space...",
+                LogKind::DiskFull,
+            ),
+            (
+                "2020-12-08 19:21:20 0 [Note] /usr/sbin/mysqld (mysqld 10.3.39-MariaDB) starting as process 9 ...",
+                LogKind::Started,
+            ),
+            (
+                "2025-11-02  3:04:05 0 [Note] Starting MariaDB 11.8.2-MariaDB source revision x as process 9",
+                LogKind::Started,
+            ),
+            (
+                "2025-11-02  3:04:05 0 [Note] mariadbd: Aria engine: starting recovery",
+                LogKind::Recovers,
+            ),
+            // Who watches it.
+            (
+                "mariadb.service: Main process exited, code=killed, status=9/KILL",
+                LogKind::KilledBySignal9,
+            ),
+            ("db-1 exited with code 137", LogKind::KilledBySignal9),
+            ("      Exit Code:    137", LogKind::KilledBySignal9),
+            ("      Reason:       OOMKilled", LogKind::OomKilled),
+            (
+                "mysql.service: A process of this unit has been killed by the OOM killer.",
+                LogKind::OomKilled,
+            ),
+        ];
+        for (line, kind) in cases {
+            assert_eq!(kind_of(line), Some(kind), "{line}");
+        }
+        assert_eq!(
+            kind_of(
+                "2018-11-02T03:04:05.1Z 8 [Note] Aborted connection 8 to db: 'unconnected' user: 'repl' host: 'x' (Failed on my_net_write())"
+            ),
+            of(8, Aborted::ErrorWriting)
+        );
+    }
+
+    #[test]
     fn others_texts_tell_nothing() {
         for line in [
             "",
@@ -814,6 +939,11 @@ mod tests {
             "[ERROR] Error in accept: Bad file descriptor",
             "[ERROR] Operating system error number 2 in a file operation.",
             "mysqld invoked oom-killer: gfp_mask=0x100cca",
+            "[Warning] Got signal 14 from thread 4711",
+            // What every report of a crash says.
+            "InnoDB: immediately after the mysqld startup, there may be",
+            "InnoDB: corruption in the InnoDB tablespace. Please refer to",
+            "or one of the libraries it was linked against is corrupt, improperly built,",
         ] {
             assert_eq!(kind_of(line), None, "{line}");
         }

@@ -404,7 +404,9 @@ pub(crate) const LOGGED_IN: Sign = Sign {
 /// Against what ends a connection while it does nothing.
 pub(crate) const BUSY: Sign = Sign {
     what: "a command was in flight",
-    seen: |evidence| match evidence.wire.as_ref()?.moment {
+    seen: |evidence| match evidence.moment()? {
+        // A client that waits may wait for what was lost before.
+        Moment::Waiting if evidence.wire.is_none() => None,
         Moment::Waiting | Moment::Downloading => {
             Some("the server was at work on a command".to_owned())
         }

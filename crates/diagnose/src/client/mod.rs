@@ -123,6 +123,8 @@ impl ClientMessage {
             Some(ClientMoment::Sending)
         } else if said.has(List::Waiting) {
             Some(ClientMoment::Waiting)
+        } else if matches!(code, Some(2002 | 2003)) {
+            Some(ClientMoment::Connecting)
         } else {
             None
         };

@@ -23,7 +23,7 @@ macro_rules! pattern {
 // A number that follows a word or a sign for errors is one, whatever comes behind it.
 pattern!(
     CODE,
-    r"(?i)(?:error\s*(?:code)?[:\s]*\(?|errno['\x22]?[:=]\s*-?|sqlstate\[\w{5}\][^0-9]{0,60})([1-49][0-9]{3})(?:[\s,:.)\]}]|$)"
+    r"(?i)(?:error\s*(?:code)?[:\s]*\(?|\((?:hy000|08s01|08004|\d{5})/|errno['\x22]?[:=]\s*-?|sqlstate\[\w{5}\][^0-9]{0,60})([1-49][0-9]{3})(?:[\s,:.)\]}]|$)"
 );
 // As a tuple of the number and the message.
 pattern!(CODE_IN_TUPLE, r#"\(([1-49][0-9]{3}), ?u?b?["']"#);
@@ -137,6 +137,12 @@ pub(super) fn os_error(text: &str, lower: &str) -> Option<u32> {
         .captures_iter(text)
         .filter_map(|found| found.get(1)?.as_str().parse().ok())
         .find_map(on_linux);
+    let no_socket = lower.contains("through socket") && lower.contains("(2)")
+        || lower.contains("2002") && lower.contains("no such file or directory");
+    if no_socket {
+        // Nobody made the socket: the same as a port that is closed.
+        return Some(111);
+    }
     number.or_else(|| {
         OS_WORDS
             .iter()
@@ -175,5 +181,11 @@ pub(super) fn workbench_gave_up(text: &str) -> bool {
     let seconds: Option<f64> = WORKBENCH
         .captures(text)
         .and_then(|found| found.get(1)?.as_str().parse().ok());
-    seconds.is_some_and(|seconds| seconds >= 10.0 && seconds % 10.0 < 0.15)
+    const USUAL: [f64; 7] = [60.0, 120.0, 300.0, 600.0, 3600.0, 6000.0, 7200.0];
+    seconds.is_some_and(|seconds| {
+        let usual = USUAL
+            .iter()
+            .any(|limit| (*limit..limit + 1.0).contains(&seconds));
+        usual || seconds >= 10.0 && seconds % 10.0 < 0.15
+    })
 }

@@ -132,6 +132,10 @@ const NO_LOSS: &[&str] = &[
     "timed out fetching a new connection from the connection pool",
     "prior to obtaining a connection from the pool",
     "access denied for user",
+    // A name that cannot be resolved is no connection.
+    "getaddrinfo",
+    "unknown mysql server host",
+    "name resolution",
 ];
 
 /// What says that a connection was lost, beyond all of the above.
@@ -152,6 +156,21 @@ const LOSSES: &[&str] = &[
     "socket error",
     "connection unexpectedly terminated",
     "trilogy_closed_connection",
+    "trilogy::closedconnection",
+    "no operations allowed after connection closed",
+    "failed to validate connection",
+    "client is not connected",
+    "closed mysql connection",
+    "connection is in closed state",
+    "mysql connection not available",
+    "driver: bad connection",
+    "closing bad idle connection",
+    "[mysql] packets.go",
+    "invalid connection",
+    "because of inactivity",
+    "error while sending query packet",
+    "error while sending stmt_",
+    "error reading result set's header",
     "milliseconds ago",
 ];
 

@@ -77,9 +77,9 @@ impl Paste {
             if let Some(message) = ClientMessage::read(line) {
                 let timed = has_time(line.as_bytes());
                 // A stack trace says it again where one error was raised from another.
-                let again = single
-                    .iter()
-                    .any(|(known_timed, known)| !timed && !known_timed && known.is_like(&message));
+                let again = single.iter().any(|(known_timed, known)| {
+                    !timed && !known_timed && known.code == message.code
+                });
                 if !again {
                     single.push((timed, message));
                 }
