@@ -301,12 +301,17 @@ impl PeersArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit code: 0 at least 98 % right and nothing wrong, 1 less, 2 the campaign could not run.\n\
-                        Memory, disk and file limits need root; what cannot be injected is named at the end."
+                        Memory, disk and file limits and, with --serve, faults of the network need root; what cannot be \
+                        injected is named at the end."
 )]
 struct AccuracyArgs {
     /// The kind of server.
     #[arg(long, value_enum)]
     server: ServerKind,
+    /// The steadfast binary that clients come through: measures its incidents. Without it they come to the server itself,
+    /// and what can be seen there is judged.
+    #[arg(long, value_name = "PATH")]
+    serve: Option<PathBuf>,
     /// Only these causes, by name (`steadfast why` names them).
     #[arg(long, value_delimiter = ',')]
     causes: Vec<String>,
@@ -395,6 +400,7 @@ async fn run(command: Sub) -> Result<bool> {
         Sub::Accuracy(args) => {
             let plan = accuracy::Plan {
                 kind: args.server.kind(),
+                serve: args.serve,
                 causes: args.causes,
                 rounds: args.rounds,
                 seed: args.seed,

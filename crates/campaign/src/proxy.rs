@@ -192,6 +192,15 @@ impl Proxy {
         self.listen
     }
 
+    /// Where Steadfast keeps its files.
+    pub(crate) fn state_dir(&self) -> Result<PathBuf> {
+        let directory = self
+            .directory
+            .as_ref()
+            .context("the proxy's directory is gone")?;
+        Ok(directory.path().join("state"))
+    }
+
     pub(crate) fn killer(&self) -> Killer {
         self.child.clone()
     }

@@ -184,6 +184,8 @@ pub enum Reach {
     Refused,
     /// It connects, and no greeting comes.
     Mute,
+    /// The same, while the server answers on a connection that it has.
+    NotAccepted,
     /// Not even a connection.
     Silent,
 }

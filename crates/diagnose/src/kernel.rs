@@ -18,6 +18,28 @@ pub struct KernelEvent {
     pub kind: KernelKind,
 }
 
+impl KernelEvent {
+    /// Whether the line is about the process of this number.
+    pub fn names(&self, process: u32) -> bool {
+        let number = process.to_string();
+        ["pid=", "Killed process ", "task ", "process "]
+            .iter()
+            .filter_map(|before| self.line.split_once(before))
+            .any(|(_, after)| {
+                after
+                    .strip_prefix(&number)
+                    .is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
+            })
+    }
+
+    /// Whoever knows the server's process knows better than the name in the line, which may be a loader's or a wrapper's.
+    pub fn is_of_the_server(&mut self) {
+        if let KernelKind::OomKill { server } = &mut self.kind {
+            *server = true;
+        }
+    }
+}
+
 /// What a line of the kernel's log tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

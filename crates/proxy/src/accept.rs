@@ -141,6 +141,8 @@ pub(crate) async fn serve_client(
         Err(Failed::Gone(reason, error)) => {
             shared.metrics.login_refused(reason);
             tracing::debug!(client = %peer, "left before its login was done: {error}");
+            let nothing = own_error(0, b"HY000", String::new());
+            incident::refused(&shared, peer.to_string(), reason, &nothing, since.elapsed());
         }
     }
     shared.metrics.clients_connected.dec();
@@ -331,7 +333,7 @@ async fn log_in(
             }
             link::set_up(shared, connection, &identity.user, capabilities)
                 .await
-                .map_err(|error| no_server(format!("the login was lost: {error}")))?
+                .map_err(|error| login_lost(shared, &error))?
         }
     };
     claim.set_user(&identity.user);
@@ -390,6 +392,7 @@ async fn reached(shared: &Shared, deadline: Instant) -> Result<Greeted, Failed> 
             Ok(_) => shared.around.reached(began, Reach::Greeted),
             Err(error) => {
                 if let Some(reach) = crate::around::met(error) {
+                    let reach = shared.health.met(began, reach);
                     shared.around.reached(began, reach);
                 }
             }
@@ -556,7 +559,7 @@ async fn by_password(
             let link = link::set_up(shared, connection, login.user, client).await;
             link.map_err(|error| {
                 let lost = !matches!(&error, QueryError::Server(error) if !error.ends_connection());
-                (lost, no_server(format!("the login was lost: {error}")))
+                (lost, login_lost(shared, &error))
             })
         };
         let unanswered = "the server did not answer the login; try again later";
@@ -579,6 +582,14 @@ async fn by_password(
             next.abandon().await;
         };
     }
+}
+
+/// What the server refused to a session that had logged in, or that it went away.
+fn login_lost(shared: &Shared, error: &QueryError) -> Failed {
+    if let QueryError::Server(error) = error {
+        shared.around.answered(error.code);
+    }
+    no_server(format!("the login was lost: {error}"))
 }
 
 /// Whether the server went away during the login, or was on its way down.

@@ -6,11 +6,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use steadfast_diagnose::{Leftover, Others, Reach};
-use steadfast_net::{ConnectError, ConnectStage, LossKind};
+use steadfast_net::{ConnectError, ConnectStage, LoginError, LossKind};
 use tokio::time::Instant;
 
 /// Losses, and attempts, that are remembered.
 const REMEMBERED: usize = 1024;
+
+/// The server's refusals that have nothing to do with who logs in: it is full, the account is, the host is blocked, it is
+/// offline, it shuts down, it can open no more files.
+pub(crate) const OF_THE_SERVER: [u16; 8] = [23, 24, 1040, 1053, 1129, 1203, 1226, 3032];
 
 /// Losses within this time before and after count as one event.
 const TOGETHER: Duration = Duration::from_secs(1);
@@ -21,6 +25,7 @@ pub(crate) struct Around {
     reached: Mutex<VecDeque<(Instant, Reach)>>,
     lost: Mutex<VecDeque<Instant>>,
     left_over: Mutex<VecDeque<(u32, Leftover)>>,
+    killed: Mutex<VecDeque<(Instant, u32)>>,
 }
 
 fn remember<T>(queue: &Mutex<VecDeque<T>>, value: T) {
@@ -37,6 +42,28 @@ impl Around {
         remember(&self.reached, (began, reach));
     }
 
+    /// It has been greeted, and its login has failed: where the server's words have nothing to do with who logs in, they
+    /// are what it met.
+    pub(crate) fn refused(&self, began: Instant, error: &LoginError) {
+        let LoginError::Refused(error) = error else {
+            return;
+        };
+        if !OF_THE_SERVER.contains(&error.code) {
+            return;
+        }
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, reach)) = reached.iter_mut().rev().find(|(at, _)| *at == began) {
+            *reach = Reach::Said(error.code);
+        }
+    }
+
+    /// It has been let in, and met this error at once.
+    pub(crate) fn answered(&self, code: u16) {
+        if OF_THE_SERVER.contains(&code) {
+            self.reached(Instant::now(), Reach::Said(code));
+        }
+    }
+
     /// A session's server connection is lost.
     pub(crate) fn lost(&self, at: Instant) {
         remember(&self.lost, at);
@@ -45,6 +72,17 @@ impl Around {
     /// This is what the server had of a lost connection, by its id of it, when it could be asked.
     pub(crate) fn left_over(&self, id: u32, what: Leftover) {
         remember(&self.left_over, (id, what));
+    }
+
+    /// Steadfast itself kills a connection that is lost to it.
+    pub(crate) fn killed(&self, id: u32) {
+        remember(&self.killed, (Instant::now(), id));
+    }
+
+    /// Whether it did so with this one after its loss.
+    pub(crate) fn was_killed(&self, id: u32, lost: Instant) -> bool {
+        let killed = self.killed.lock().unwrap_or_else(PoisonError::into_inner);
+        killed.iter().any(|(at, of)| *of == id && *at >= lost)
     }
 
     /// What the server had of a lost connection, if it could be asked.
@@ -70,10 +108,13 @@ impl Around {
             .map(|(_, reach)| *reach)
     }
 
-    /// What the last attempt met that came to an end.
-    pub(crate) fn last_reach(&self) -> Option<Reach> {
+    /// What the last attempt met that was begun since then and came to nothing.
+    pub(crate) fn last_failure_since(&self, then: Instant) -> Option<Reach> {
         let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        reached.back().map(|(_, reach)| *reach)
+        let mut failed = reached
+            .iter()
+            .filter(|(began, reach)| *began >= then && *reach != Reach::Greeted);
+        failed.next_back().map(|(_, reach)| *reach)
     }
 
     /// What became of the other connections at the time of a loss; `open` are open now, or are about to be again.
@@ -122,6 +163,35 @@ mod tests {
         }
         assert_eq!(around.others(at, 10), Others { lost: 2, kept: 7 });
         assert_eq!(around.others(at, 3), Others { lost: 2, kept: 0 });
+    }
+
+    #[test]
+    fn a_refused_login_met_the_servers_words() {
+        let around = Around::default();
+        let at = Instant::now();
+        let refusal = |code| {
+            LoginError::Refused(steadfast_net::ServerError {
+                code,
+                sqlstate: None,
+                message: Vec::new(),
+            })
+        };
+        around.reached(at, Reach::Greeted);
+        around.refused(at, &refusal(1045));
+        assert_eq!(around.reach_after(at), Some(Reach::Greeted));
+        around.refused(at, &refusal(3032));
+        assert_eq!(around.reach_after(at), Some(Reach::Said(3032)));
+    }
+
+    #[test]
+    fn an_own_kill_is_of_its_loss_only() {
+        let around = Around::default();
+        let before = Instant::now();
+        around.killed(7);
+        assert!(around.was_killed(7, before));
+        assert!(!around.was_killed(8, before));
+        // The id of another connection, after a restart.
+        assert!(!around.was_killed(7, Instant::now() + Duration::from_secs(1)));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::clock;
 use crate::host::{BEFORE, Host};
 use crate::ledger;
 use crate::shared::Shared;
-use crate::status::{boot_of, number, same_boot, same_boot_for_sure, setting, value};
+use crate::status::{OFF, boot_of, number, same_boot, same_boot_for_sure, setting, value};
 
 /// Time between two samples of `Com_kill`; at most 1 s, so that a KILL is told from a cut.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -241,18 +241,31 @@ impl Health {
         *lock(&self.told) = Some(Instant::now());
     }
 
+    /// What an attempt to connect has met that was begun then: a server that gave no greeting, and answered on the health
+    /// check's connection meanwhile, does not hang.
+    pub(crate) fn met(&self, began: Instant, reach: Reach) -> Reach {
+        match reach {
+            Reach::Mute if self.has_told_since(began) => Reach::NotAccepted,
+            other => other,
+        }
+    }
+
     /// Whether the server has told its status since.
     pub(crate) fn has_told_since(&self, lost: Instant) -> bool {
         lock(&self.told).is_some_and(|told| told > lost)
     }
 
-    /// Whether the server's process after a loss is the one of before; `None`: it has not told, or had not.
-    pub(crate) fn boot_around(&self, lost: Instant) -> Option<Boot> {
+    /// Whether the server's process after a loss is the one that the connection was `made` to; `None`: it has not told, or
+    /// had not. When the loss was seen says little: that may be long after it happened.
+    pub(crate) fn boot_around(&self, lost: Instant, made: Option<Instant>) -> Option<Boot> {
         if !self.has_told_since(lost) {
             return None;
         }
         let boots = lock(&self.boots);
-        let (_, before) = boots.iter().rev().find(|(heard, _)| *heard <= lost)?;
+        let (_, before) = boots.iter().rev().find(|(heard, start)| match made {
+            Some(made) => *start <= made + OFF,
+            None => *heard <= lost,
+        })?;
         let (_, now) = boots.back()?;
         let up = now.elapsed();
         Some(if same_boot_for_sure(*before, *now) {
@@ -289,9 +302,13 @@ impl Health {
         *known = variables;
     }
 
-    /// What the server's machine has told around a loss.
-    pub(crate) fn told_around(&self, lost: Instant) -> (Option<Vec<LogEvent>>, Option<Kernel>) {
-        let then = lost.checked_sub(BEFORE).unwrap_or(lost);
+    /// What the server's machine has told around a loss, and while the lost command `waited`.
+    pub(crate) fn told_around(
+        &self,
+        lost: Instant,
+        waited: Duration,
+    ) -> (Option<Vec<LogEvent>>, Option<Kernel>) {
+        let then = lost.checked_sub(BEFORE.max(waited)).unwrap_or(lost);
         let mut host = lock(&self.host);
         let group_kills = host.group_kills_since(then);
         let events = host.kernel_since(then);
@@ -515,7 +532,7 @@ async fn connect(shared: &Shared) -> Option<ServerConnection> {
         }
         Err(error) => {
             if let Some(met) = met(&error) {
-                shared.around.reached(began, met);
+                shared.around.reached(began, shared.health.met(began, met));
             }
             tracing::debug!("the health check cannot connect: {error}");
             shared.readiness.server_lost();
@@ -541,6 +558,7 @@ async fn connect(shared: &Shared) -> Option<ServerConnection> {
             Some(connection)
         }
         Err(error) => {
+            shared.around.refused(began, &error);
             tracing::debug!("the health check cannot log in: {error}");
             // 1045: the password is no longer right. Any other refusal says nothing about it.
             if matches!(&error, steadfast_net::LoginError::Refused(error) if error.code == 1045) {
@@ -555,6 +573,31 @@ async fn connect(shared: &Shared) -> Option<ServerConnection> {
 mod tests {
     use super::*;
     use crate::own_kills::OwnKills;
+    use tokio::time::advance;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loss_that_is_seen_after_a_restart_is_one_of_the_server_before_it() {
+        let health = Health::default();
+        let boot = |up| Instant::now().checked_sub(Duration::from_secs(up)).unwrap();
+        advance(Duration::from_secs(1_000)).await;
+        let made = Instant::now();
+        // It was not asked before.
+        advance(Duration::from_secs(1)).await;
+        health.note_boot(boot(100));
+        advance(Duration::from_secs(60)).await;
+        health.note_boot(boot(5));
+        advance(Duration::from_secs(1)).await;
+        let lost = Instant::now();
+        advance(Duration::from_millis(200)).await;
+        health.note_boot(boot(6));
+        let restarted = Boot::Restarted(Some(Duration::from_millis(6_200)));
+        assert_eq!(health.boot_around(lost, Some(made)), Some(restarted));
+        // Of a connection that was made after the restart, before that was heard of; and of one that nothing is known of.
+        for made in [lost.checked_sub(Duration::from_secs(3)), None] {
+            let same = health.boot_around(lost, made);
+            assert!(matches!(same, Some(Boot::Same(_))), "{same:?}");
+        }
+    }
 
     /// A sample of which `kills` is the answer: what happens while it is on its way is between `asked` and this.
     fn answered(asked: u64, own: &OwnKills, kills: u64) -> Sample {

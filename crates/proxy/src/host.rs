@@ -8,15 +8,18 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use steadfast_diagnose::kernel::KernelEvent;
+use steadfast_diagnose::kernel::{KernelEvent, KernelKind};
 use steadfast_diagnose::log::LogEvent;
 use tokio::time::Instant;
 
 /// Bytes of the error log that are read for one loss.
 const MAX_LOG: u64 = 1 << 20;
 
-/// Numbers that are remembered, of what is asked for every half second.
-const REMEMBERED: usize = 64;
+/// Numbers that are remembered, of what is asked for every half second: for as long as statements may stand still.
+const REMEMBERED: usize = 600;
+
+/// Processes and groups of the server that are remembered.
+const PROCESSES: usize = 4;
 
 /// Lines of the kernel's log that are remembered.
 const KERNEL_LINES: usize = 64;
@@ -27,21 +30,52 @@ const O_NONBLOCK: i32 = 0o4000;
 /// The server's machine.
 #[derive(Debug, Default)]
 pub(crate) struct Host {
+    /// The file with the number of the server's process.
+    pid_file: Option<PathBuf>,
+    /// The numbers that its processes have had, the newest last.
+    processes: VecDeque<u32>,
     log: Option<ErrorLog>,
-    group: Option<Group>,
+    /// The control groups of the same.
+    groups: VecDeque<Group>,
     kernel: Option<KernelLog>,
 }
 
 impl Host {
     /// Of a server with these settings; empty where it does not run on this machine.
     pub(crate) fn of(variables: &BTreeMap<String, String>) -> Self {
-        let Some(process) = process(variables) else {
+        let Some(pid_file) = pid_file(variables) else {
             return Self::default();
         };
-        Self {
+        let mut host = Self {
+            pid_file: Some(pid_file),
+            processes: VecDeque::new(),
             log: ErrorLog::of(variables),
-            group: Group::of(process),
+            groups: VecDeque::new(),
             kernel: KernelLog::open(),
+        };
+        host.note_process();
+        host
+    }
+
+    /// A server that was started again is another process, and may be in another group; and somebody may move it.
+    fn note_process(&mut self) {
+        let Some(process) = self.pid_file.as_deref().and_then(process) else {
+            return;
+        };
+        if self.processes.back() != Some(&process) {
+            if self.processes.len() == PROCESSES {
+                self.processes.pop_front();
+            }
+            self.processes.push_back(process);
+        }
+        let Some(group) = Group::of(process) else {
+            return;
+        };
+        if self.groups.iter().all(|known| known.counts != group.counts) {
+            if self.groups.len() == PROCESSES {
+                self.groups.pop_front();
+            }
+            self.groups.push_back(group);
         }
     }
 
@@ -57,7 +91,7 @@ impl Host {
 
     /// Whether anything of it can be read.
     pub(crate) fn is_here(&self) -> bool {
-        self.log.is_some() || self.group.is_some() || self.kernel.is_some()
+        self.log.is_some() || !self.groups.is_empty() || self.kernel.is_some()
     }
 
     /// Takes note of how far the logs have come; to be called often.
@@ -65,7 +99,8 @@ impl Host {
         if let Some(log) = &mut self.log {
             log.note();
         }
-        if let Some(group) = &mut self.group {
+        self.note_process();
+        for group in &mut self.groups {
             group.note();
         }
     }
@@ -77,24 +112,51 @@ impl Host {
 
     /// What the kernel has told since then, if it can be read.
     pub(crate) fn kernel_since(&mut self, then: Instant) -> Option<Vec<KernelEvent>> {
-        Some(self.kernel.as_mut()?.since(then))
+        let mut events = self.kernel.as_mut()?.since(then);
+        for event in &mut events {
+            if self.processes.iter().any(|process| event.names(*process)) {
+                event.is_of_the_server();
+            }
+        }
+        // Those of other processes are about others, where the kernel counts processes as the server does.
+        if !self.processes.is_empty() && in_first_namespace() {
+            events.retain(|event| !matches!(event.kind, KernelKind::OomKill { server: false }));
+        }
+        Some(events)
     }
 
     /// Processes of the server's group that were killed for memory since then, if that is known.
     pub(crate) fn group_kills_since(&self, then: Instant) -> Option<u64> {
-        let group = self.group.as_ref()?;
-        let before = before(&group.counted, then)?;
-        Some(group.count()?.saturating_sub(before))
+        let kills = self.groups.iter().filter_map(|group| {
+            let before = before(&group.counted, then)?;
+            // A group that is gone has counted to the end.
+            let last = || group.counted.back().map(|(_, count)| *count);
+            Some(group.count().or_else(last)?.saturating_sub(before))
+        });
+        // Of none nothing is known.
+        kills.reduce(|one, other| one + other)
     }
 }
 
-/// The server's process, if it is one of this machine.
-fn process(variables: &BTreeMap<String, String>) -> Option<u32> {
+/// Whether processes have the numbers here that the kernel's log has.
+fn in_first_namespace() -> bool {
+    // PROC_PID_INIT_INO of Linux.
+    fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link == Path::new("pid:[4026531836]"))
+}
+
+/// The file with the number of the server's process, if it is one of this machine.
+fn pid_file(variables: &BTreeMap<String, String>) -> Option<PathBuf> {
     let here = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     if variables.get("hostname")? != here.trim() {
         return None;
     }
     let file = absolute(variables, variables.get("pid_file")?);
+    process(&file)?;
+    Some(file)
+}
+
+/// The server's process.
+fn process(file: &Path) -> Option<u32> {
     let process: u32 = fs::read_to_string(file).ok()?.trim().parse().ok()?;
     // Started by a loader, the name may be the loader's: what it runs is among its arguments.
     let line = fs::read(format!("/proc/{process}/cmdline")).ok()?;
@@ -324,6 +386,6 @@ mod tests {
             ("hostname".to_owned(), "another".to_owned()),
             ("pid_file".to_owned(), "/proc/self/stat".to_owned()),
         ]);
-        assert!(process(&variables).is_none());
+        assert!(pid_file(&variables).is_none());
     }
 }

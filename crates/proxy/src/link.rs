@@ -114,6 +114,8 @@ pub(crate) struct Link {
     pub(crate) own: OwnSettings,
     /// Its account can use the ledger.
     pub(crate) ledger: bool,
+    /// When it was made.
+    pub(crate) made: Instant,
     /// See [`Zombie::boot`].
     boot: Option<Instant>,
 }
@@ -260,6 +262,7 @@ pub(crate) async fn set_up(
         number: shared.number(),
         own,
         ledger,
+        made: Instant::now(),
         boot,
     })
 }
@@ -379,14 +382,14 @@ pub(crate) async fn open(
             "its password was not learned".to_owned(),
         ));
     };
-    let greeted = loop {
+    let (began, greeted) = loop {
         let began = Instant::now();
         match greet(&shared.target).await {
             Ok(greeted) => {
                 shared.around.reached(began, Reach::Greeted);
                 let id = greeted.greeting.connection_id;
                 if shared.registry.may_use(identity.believed_id, id) {
-                    break greeted;
+                    break (began, greeted);
                 }
                 // Another client believes this id to be its own: a KILL of that id must not hit this session. After
                 // a restart the server counts from 1 again, so the next id is soon free.
@@ -394,7 +397,7 @@ pub(crate) async fn open(
             }
             Err(error) => {
                 if let Some(met) = met(&error) {
-                    shared.around.reached(began, met);
+                    shared.around.reached(began, shared.health.met(began, met));
                 }
                 return Err(Attempt::Again(error.to_string()));
             }
@@ -403,10 +406,13 @@ pub(crate) async fn open(
     let login = identity.login(password, schema);
     let mut connection = match greeted.login(&login).await {
         Ok(connection) => connection,
-        Err(error) if is_final(&error) => {
+        Err(error) => {
+            shared.around.refused(began, &error);
+            if !is_final(&error) {
+                return Err(Attempt::Again(error.to_string()));
+            }
             return Err(Attempt::Final(Reason::LoginRefused, error.to_string()));
         }
-        Err(error) => return Err(Attempt::Again(error.to_string())),
     };
     if identity.reset {
         connection.reset_connection().await?;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 const SAME_BOOT: Duration = Duration::from_secs(3);
 
 /// How far two answers about one start can be apart: `Uptime` has whole seconds.
-const OFF: Duration = Duration::from_millis(1_300);
+pub(crate) const OFF: Duration = Duration::from_millis(1_300);
 
 /// When the server was started that has just told this `Uptime`, up to a second late; `None`: it is not among these.
 pub(crate) fn boot_of(status: &QueryResult) -> Option<Instant> {

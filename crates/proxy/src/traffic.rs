@@ -99,6 +99,17 @@ pub(crate) struct Seen {
     pub(crate) stalled: Duration,
 }
 
+impl Seen {
+    /// The same where the command that was begun was not sent: the connection has been quiet since the one before.
+    pub(crate) fn unused(self) -> Self {
+        Self {
+            quiet: self.waited + self.quiet_before,
+            quiet_before: Duration::ZERO,
+            ..self
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +126,10 @@ mod tests {
         assert_eq!(seen.quiet_before, Duration::from_secs(350));
         assert_eq!(seen.waited, Duration::from_secs(2));
         assert_eq!((seen.sent, seen.received), (20, 0));
+        // Had nothing of it been sent, nobody would have used the connection.
+        let unused = seen.unused();
+        assert_eq!(unused.quiet, Duration::from_secs(352));
+        assert_eq!(unused.quiet_before, Duration::ZERO);
         traffic.received(100);
         traffic.give();
         advance(Duration::from_secs(60)).await;

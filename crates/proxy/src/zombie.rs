@@ -120,6 +120,7 @@ pub(crate) async fn kill(
         return Ok(());
     }
     let _own = shared.own_kills.begin();
+    shared.around.killed(zombie.id);
     match connection
         .query(format!("KILL {}", zombie.id).as_bytes())
         .await

@@ -1,7 +1,8 @@
 //! The server that is struck: its account for clients, its settings, and what of its machine can be used.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use steadfast_sandbox::{Cut, Kind, Link, Server};
 
 use super::collected::Logging;
+use super::front::Front;
 use super::session::Door;
 
 pub(crate) const USER: &str = "accuracy";
@@ -20,17 +22,23 @@ pub(crate) const PASSWORD: &str = "Accuracy-Password-1";
 #[error("{0}")]
 pub(crate) struct NotHere(pub(crate) String);
 
+/// Where the server sees Steadfast: connections from 127.0.0.1 to itself never block a host.
+pub(crate) const OTHER_HOST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
 /// A server, and the link to it.
 pub(crate) struct Bench {
     pub(crate) kind: Kind,
     pub(crate) server: Arc<Server>,
     pub(crate) link: Link,
+    /// Through which clients come; `None`: they come to the server itself.
+    pub(crate) front: Option<Front>,
     /// Settings as the server began with them.
     settings: BTreeMap<String, String>,
 }
 
 impl Bench {
-    pub(crate) async fn start(kind: Kind) -> Result<Self> {
+    /// Where `serve` is given, with this Steadfast before it.
+    pub(crate) async fn start(kind: Kind, serve: Option<&Path>) -> Result<Self> {
         let server = tokio::task::spawn_blocking(move || {
             Server::of(kind)
                 // Only with it are hosts blocked; nothing here has a name that would have to be asked for.
@@ -41,8 +49,12 @@ impl Bench {
         let server = Arc::new(server);
         let mut bench = Self {
             kind,
-            link: Link::to(server.addr())?,
+            link: match serve {
+                Some(_) => Link::from_to(OTHER_HOST, server.addr())?,
+                None => Link::to(server.addr())?,
+            },
             server,
+            front: None,
             settings: BTreeMap::new(),
         };
         bench
@@ -55,7 +67,15 @@ impl Bench {
             ))
             .await?;
         bench.settings = bench.variables().await?;
+        if let Some(binary) = serve {
+            bench.front = Some(Front::before(binary, bench.link.addr()).await?);
+        }
         Ok(bench)
+    }
+
+    /// The steadfast binary, where clients come through one.
+    pub(crate) fn serve(&self) -> Option<&Path> {
+        self.front.as_ref().map(Front::binary)
     }
 
     pub(crate) fn is_mariadb(&self) -> bool {
@@ -168,12 +188,24 @@ impl Bench {
 
     /// How clients come in.
     pub(crate) fn door(&self, tls: bool) -> Door {
+        let addr = match &self.front {
+            Some(front) => front.addr(),
+            None => self.server.addr(),
+        };
+        Door::tcp(addr, USER, PASSWORD, tls)
+    }
+
+    /// The server itself.
+    pub(crate) fn back_door(&self, tls: bool) -> Door {
         Door::tcp(self.server.addr(), USER, PASSWORD, tls)
     }
 
-    /// The same, through the link.
+    /// How clients come in through the link.
     pub(crate) fn door_through_link(&self, tls: bool) -> Door {
-        Door::tcp(self.link.addr(), USER, PASSWORD, tls)
+        match &self.front {
+            Some(_) => self.door(tls),
+            None => Door::tcp(self.link.addr(), USER, PASSWORD, tls),
+        }
     }
 
     /// Where an injection was given up half-way, the server may be down or stopped.
@@ -189,6 +221,8 @@ impl Bench {
         self.link.clear_tap();
         self.link.black_hole(false);
         self.link.cut(Cut::Rst);
+        // Steadfast's own look at the server is a client that stays.
+        let stay = usize::from(self.front.is_some());
         for _ in 0..200 {
             let list = self.sql("SHOW PROCESSLIST").await?;
             let left: Vec<&str> = list
@@ -197,7 +231,7 @@ impl Bench {
                 .filter(|columns| columns.get(1).is_some_and(|user| user.starts_with(USER)))
                 .filter_map(|columns| columns.first().copied())
                 .collect();
-            if left.is_empty() {
+            if left.len() <= stay {
                 return Ok(());
             }
             for id in left {

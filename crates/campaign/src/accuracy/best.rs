@@ -12,6 +12,8 @@ pub(crate) enum Best {
     Cause,
     /// This class, or a smaller one that holds it.
     Class(&'static str),
+    /// The cause is behind what can be seen, which is one of these.
+    Behind(&'static [&'static str]),
     /// Nothing: *unknown* with the cause among its candidates, or a class that holds it.
     Unknown,
 }
@@ -29,10 +31,22 @@ pub(crate) struct Row {
     pub(crate) reason: &'static str,
 }
 
+impl Row {
+    /// A row for any look is for those from the server's side: Steadfast sees more.
+    fn is_for(&self, look: Look) -> bool {
+        match self.look {
+            Some(one) => one == look,
+            None => !matches!(look, Look::Both | Look::Proxy),
+        }
+    }
+}
+
 const MARIADB: Option<Product> = Some(Product::MariaDb);
 const MYSQL: Option<Product> = Some(Product::MySql);
 const QUIET: Option<Logging> = Some(Logging::Default);
 const SERVER: Option<Look> = Some(Look::Server);
+const PROXY: Option<Look> = Some(Look::Proxy);
+const BOTH: Option<Look> = Some(Look::Both);
 
 const fn row(
     cause: Cause,
@@ -63,8 +77,37 @@ const NO_ID: &str =
     "the connection never had an id, and the server counts it with others or not at all";
 const STATEMENT: &str = "the statement's error went to the client only";
 
+const LEFT: &str = "a client that gives up and one that ends close their connections alike";
+const ENDED: &str = "without its logs a server that was restarted tells nothing of its end";
+
 /// The first that fits counts; where none does, the evidence allows the cause itself.
 const ROWS: &[Row] = &[
+    row(Cause::ClientGone, None, None, BOTH, CLIENT_LEFT, LEFT),
+    row(Cause::ClientGone, None, None, PROXY, CLIENT_LEFT, LEFT),
+    row(Cause::ClientTimeout, None, None, BOTH, CLIENT_LEFT, LEFT),
+    row(Cause::ClientTimeout, None, None, PROXY, CLIENT_LEFT, LEFT),
+    row(Cause::Shutdown, None, None, PROXY, RESTARTED, ENDED),
+    row(Cause::Crash, None, None, PROXY, RESTARTED, ENDED),
+    row(Cause::ProcessKilled, None, None, PROXY, RESTARTED, ENDED),
+    row(Cause::OutOfMemory, None, None, PROXY, RESTARTED, ENDED),
+    row(Cause::Corruption, None, None, PROXY, RESTARTED, ENDED),
+    row(Cause::DiskFull, MARIADB, None, PROXY, RESTARTED, ENDED),
+    row(
+        Cause::DiskFull,
+        MYSQL,
+        None,
+        PROXY,
+        Best::Behind(&["client-left", "unknown"]),
+        "MySQL stands still or says 1114, as it does of a table that has reached its own limit; the client's end is told",
+    ),
+    row(
+        Cause::OpenFilesLimit,
+        None,
+        None,
+        PROXY,
+        Best::Unknown,
+        "a server that can take no connection looks as one that hangs",
+    ),
     row(Cause::IdleTimeout, MYSQL, QUIET, SERVER, UNCHANGED, NO_LOG),
     row(Cause::IdleTimeout, MARIADB, QUIET, None, READ, ANY_READ),
     row(Cause::IdleTimeout, MARIADB, None, None, READ, SAME_READ),
@@ -190,6 +233,8 @@ const ROWS: &[Row] = &[
     ),
 ];
 
+const CLIENT_LEFT: Best = Best::Class("client-left");
+const RESTARTED: Best = Best::Class("server-restarted");
 const UNCHANGED: Best = Best::Class("server-unchanged");
 const READ: Best = Best::Class("read-timeout");
 const LOGIN: Best = Best::Class("login-broken-off");
@@ -212,11 +257,14 @@ const STILL_RUNS: Row = row(
 
 /// The best answer for this cause from what was collected.
 pub(crate) fn best_of(collected: &Collected, cause: Cause, look: Look) -> Row {
+    if collected.steadfast.is_some() {
+        return best(cause, collected.product(), collected.logging, look);
+    }
     let waited = matches!(cause, Cause::ClientTimeout | Cause::NetworkDrop);
     if waited && collected.listed == Some(Listed::Runs) {
         let best = match look {
-            Look::Server => NOT_SERVER,
             Look::ServerAndMessage => STILL_RUNS.best,
+            _ => NOT_SERVER,
         };
         return Row {
             cause,
@@ -234,7 +282,7 @@ pub(crate) fn best(cause: Cause, product: Product, logging: Logging, look: Look)
             row.cause == cause
                 && row.product.is_none_or(|one| one == product)
                 && row.logging.is_none_or(|one| one == logging)
-                && row.look.is_none_or(|one| one == look)
+                && row.is_for(look)
         })
         .copied()
         .unwrap_or(Row { cause, ..ITSELF })

@@ -31,7 +31,7 @@ impl Bystanders {
                 "CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';"
             ))
             .await?;
-        let mut door = bench.door(false);
+        let mut door = bench.back_door(false);
         door.user = USER.to_owned();
         door.patience = SOON;
         let addr = bench.server.addr();

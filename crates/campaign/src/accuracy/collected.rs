@@ -13,13 +13,17 @@ use steadfast_diagnose::{
     Variables,
 };
 
+use super::front::Incident;
+
 /// Which evidence a verdict is made from.
-///
-/// What the proxy itself saw of a connection is not collected here: where clients go through `steadfast serve`
-/// ([`Stage::door`](super::stage::Stage::door) says where they connect), its incidents give the verdicts of two more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Look {
+    /// What Steadfast sees of the connection and asks the server, and what the server's machine tells where Steadfast can
+    /// read it: the error log, the kernel's log, the control group.
+    Both,
+    /// What Steadfast sees of the connection and asks the server.
+    Proxy,
     /// What can be seen at the server: its counters, variables, process list and error log, its kernel's log and control
     /// group, and an attempt to connect from beside it.
     Server,
@@ -28,14 +32,39 @@ pub(crate) enum Look {
 }
 
 impl Look {
-    pub(crate) const ALL: [Self; 2] = [Self::Server, Self::ServerAndMessage];
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Both,
+        Self::Proxy,
+        Self::Server,
+        Self::ServerAndMessage,
+    ];
+
+    /// Those that a line has the evidence for.
+    pub(crate) fn of(line: &Collected) -> [Self; 2] {
+        if line.steadfast.is_some() {
+            [Self::Both, Self::Proxy]
+        } else {
+            [Self::Server, Self::ServerAndMessage]
+        }
+    }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Both => "Steadfast and the server's logs",
+            Self::Proxy => "Steadfast only",
             Self::Server => "server only",
             Self::ServerAndMessage => "server and the client's message",
         }
     }
+}
+
+/// What Steadfast said of an injection.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Through {
+    /// Nothing was to be lost.
+    pub(crate) prevented: bool,
+    /// `None`: nothing was.
+    pub(crate) incident: Option<Incident>,
 }
 
 /// How much the server logs.
@@ -94,6 +123,9 @@ pub(crate) struct Collected {
     pub(crate) busy: bool,
     /// What was done, with its numbers.
     pub(crate) what: String,
+    /// Clients came through Steadfast.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) steadfast: Option<Through>,
     /// The server's id of the lost connection; `None`: it was never given one.
     pub(crate) thread: Option<u64>,
     pub(crate) met: Option<Met>,
@@ -124,14 +156,21 @@ impl Collected {
 
     /// As the rules take it.
     pub(crate) fn evidence(&self, look: Look) -> Evidence {
+        if let Some(incident) = self.incident() {
+            let mut evidence = incident.evidence.clone();
+            if look == Look::Proxy {
+                (evidence.log, evidence.kernel) = (None, None);
+            }
+            return evidence;
+        }
         let boot = match (self.same_boot, self.restarted) {
             (Some(up), _) => Some(Boot::Same(Duration::from_secs(up))),
             (None, Some(up)) => Some(Boot::Restarted(Some(Duration::from_secs(up)))),
             (None, None) => None,
         };
         let message = match look {
-            Look::Server => None,
             Look::ServerAndMessage => self.message.as_deref(),
+            _ => None,
         };
         Evidence {
             server: Some(Server {
@@ -164,6 +203,11 @@ impl Collected {
             }),
             client: message.and_then(ClientMessage::read),
         }
+    }
+
+    /// What Steadfast wrote of it.
+    pub(crate) fn incident(&self) -> Option<&Incident> {
+        self.steadfast.as_ref()?.incident.as_ref()
     }
 
     /// What `why --from` finds in the new lines of the error log.

@@ -291,7 +291,8 @@ pub(crate) struct Excerpts {
 impl Excerpts {
     pub(crate) fn of<'a>(lines: impl IntoIterator<Item = &'a Collected>) -> Self {
         let mut all = Self::default();
-        for line in lines {
+        // What reaches a server through Steadfast is not what was done to the client.
+        for line in lines.into_iter().filter(|line| line.steadfast.is_none()) {
             for form in Form::ALL {
                 let judged = judge(line, form);
                 let (told, less) = all.counts.entry((form, line.server.clone())).or_default();

@@ -3,7 +3,7 @@
 use steadfast_diagnose::{Answer, Cause, Class, Verdict, diagnose};
 
 use super::best::{Best, best_of};
-use super::collected::{Collected, Look};
+use super::collected::{Collected, Look, Through};
 use super::inject::Subject;
 
 /// What a verdict is worth.
@@ -25,9 +25,27 @@ pub(crate) struct Judged {
     pub(crate) verdict: Verdict,
 }
 
+/// The answer where Steadfast has no incident because nothing was lost.
+pub(crate) const NOTHING_LOST: &str = "nothing lost";
+
 /// Diagnoses what was collected of a cause, and compares.
 pub(crate) fn judge(collected: &Collected, cause: Cause, look: Look) -> Judged {
     let verdict = diagnose(&collected.evidence(look));
+    if let Some(Through {
+        prevented,
+        incident: None,
+    }) = &collected.steadfast
+    {
+        return Judged {
+            answer: NOTHING_LOST,
+            worth: if *prevented {
+                Worth::Right
+            } else {
+                Worth::Wrong
+            },
+            verdict,
+        };
+    }
     let best = best_of(collected, cause, look).best;
     Judged {
         answer: verdict.answer.name(),
@@ -39,19 +57,20 @@ pub(crate) fn judge(collected: &Collected, cause: Cause, look: Look) -> Judged {
 fn worth(answer: Answer, verdict: &Verdict, cause: Cause, best: Best) -> Worth {
     match answer {
         Answer::Cause(named, _) if named == cause => Worth::Right,
+        _ if matches!(best, Best::Behind(names) if names.contains(&answer.name())) => Worth::Right,
         Answer::Cause(..) => Worth::Wrong,
         Answer::Class(class) if !class.members.contains(&cause) => Worth::Wrong,
         Answer::Class(class) => match best {
             Best::Unknown => Worth::Right,
             Best::Class(name) if within(class, name) => Worth::Right,
-            Best::Cause | Best::Class(_) => Worth::Vague,
+            Best::Cause | Best::Class(_) | Best::Behind(_) => Worth::Vague,
         },
         Answer::Unknown => {
             let candidate = verdict.candidates.iter().any(|one| one.cause == cause);
             match best {
                 _ if !candidate => Worth::Wrong,
                 Best::Unknown => Worth::Right,
-                Best::Cause | Best::Class(_) => Worth::Vague,
+                Best::Cause | Best::Class(_) | Best::Behind(_) => Worth::Vague,
             }
         }
     }
@@ -68,8 +87,15 @@ fn within(class: &Class, name: &str) -> bool {
         .all(|member| best.members.contains(member))
 }
 
-/// What would be told of a negative: the log's findings. None is right.
+/// What would be told of a negative: Steadfast's incident, or the log's findings. None is right.
 pub(crate) fn incidents(collected: &Collected) -> Vec<&'static str> {
+    if collected.steadfast.is_some() {
+        return collected
+            .incident()
+            .map(|incident| diagnose(&incident.evidence).answer.name())
+            .into_iter()
+            .collect();
+    }
     collected
         .findings()
         .iter()

@@ -14,8 +14,10 @@ mod best;
 mod bystanders;
 mod collected;
 mod excerpts;
+mod front;
 mod inject;
 mod judge;
+mod path;
 mod session;
 mod stage;
 mod table;
@@ -47,6 +49,8 @@ const BUSY: u32 = 5;
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) kind: Kind,
+    /// The steadfast binary through which clients come; `None`: they come to the server itself.
+    pub(crate) serve: Option<PathBuf>,
     /// Names of causes; none: all, and what is no loss.
     pub(crate) causes: Vec<String>,
     /// Injections of each.
@@ -80,6 +84,11 @@ impl Plan {
 /// # Errors
 /// There is no server, or a file cannot be read or written.
 pub(crate) async fn run(plan: &Plan) -> Result<bool> {
+    if !plan.judge_only
+        && let Some(holds) = path::in_own_namespace().await?
+    {
+        return Ok(holds);
+    }
     let mut lines: Vec<Collected> = match &plan.json {
         Some(path) => report::read_lines(path)?,
         None => Vec::new(),
@@ -166,6 +175,7 @@ async fn inject_missing(
     let had = |lines: &[Collected], subject: Subject| {
         lines
             .iter()
+            .filter(|line| line.steadfast.is_some() == plan.serve.is_some())
             .filter(|line| line.server == name && line.subject == subject.name())
             .count() as u32
     };
@@ -182,7 +192,7 @@ async fn inject_missing(
             }
             let used = match &mut bench {
                 Some(bench) => bench,
-                None => bench.insert(Bench::start(plan.kind).await?),
+                None => bench.insert(Bench::start(plan.kind, plan.serve.as_deref()).await?),
             };
             match one(used, *subject, number, plan.seed).await {
                 Ok(line) => {
@@ -256,7 +266,7 @@ async fn one(bench: &Bench, subject: Subject, number: u32, seed: u64) -> Result<
 /// One line for whoever watches.
 fn tell(line: &Collected) {
     let verdicts: Vec<String> = match judge::subject(line) {
-        Some(Subject::Cause(cause)) => Look::ALL
+        Some(Subject::Cause(cause)) => Look::of(line)
             .into_iter()
             .map(|look| {
                 let judged = judge(line, cause, look);
@@ -282,7 +292,7 @@ fn explain(line: &Collected) {
     let Some(Subject::Cause(cause)) = judge::subject(line) else {
         return;
     };
-    for look in Look::ALL {
+    for look in Look::of(line) {
         let judged = judge(line, cause, look);
         if judged.worth == Worth::Right {
             continue;
@@ -353,6 +363,7 @@ mod tests {
             causes.push(inject::Negative::Goodbye.name().to_owned());
             let plan = Plan {
                 kind,
+                serve: None,
                 causes,
                 rounds: 1,
                 seed: 1,

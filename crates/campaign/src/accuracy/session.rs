@@ -21,6 +21,8 @@ const COLLATION: u8 = 45;
 /// COM_QUERY.
 const QUERY: u8 = 3;
 const MAX_PACKET: u32 = 1 << 30;
+/// A result that stands still for so long has come to its end.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// What a client saw of its end, or of its error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub(crate) enum Saw {
     NoAnswer,
     /// It gave up waiting.
     GaveUp,
+    /// Its answer: through Steadfast.
+    Answered,
 }
 
 impl Saw {
@@ -61,6 +65,7 @@ impl Saw {
             Self::NoAnswer => {
                 "ERROR 2013 (HY000): Lost connection to MySQL server during query".to_owned()
             }
+            Self::Answered => "answered".to_owned(),
             Self::GaveUp => {
                 "(2013, 'Lost connection to MySQL server during query (timed out)')".to_owned()
             }
@@ -300,6 +305,17 @@ impl Session {
     pub(crate) async fn take(&mut self, most: usize) -> usize {
         let mut bytes = vec![0; most];
         self.connection.stream.read(&mut bytes).await.unwrap_or(0)
+    }
+
+    /// Says goodbye where the connection is still there.
+    pub(crate) async fn leave(mut self) {
+        // COM_QUIT; a connection that has been lost takes it no more.
+        let _lost = self.send(&[1, 0, 0, 0, 1]).await;
+    }
+
+    /// Takes all that comes. Whole packets cannot be found in the middle of a result: until nothing comes any more.
+    pub(crate) async fn take_all(&mut self) {
+        while let Ok(1..) = timeout(PAUSE, self.take(1 << 20)).await {}
     }
 
     /// Says goodbye: COM_QUIT.

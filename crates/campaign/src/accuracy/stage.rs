@@ -1,13 +1,14 @@
 //! One injection's stage: its server, its choices, and what is looked at just before, right after and in the end.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
 use super::bench::{Bench, kernel_log, millis};
 use super::bystanders::Bystanders;
-use super::collected::{Collected, Listed, Logging, Met};
+use super::collected::{Collected, Listed, Logging, Met, Through};
+use super::front::{Front, Incident};
 use super::session::{Door, Saw, Session};
 use crate::rng::Rng;
 
@@ -17,6 +18,13 @@ const NOTICES_WITHIN: Duration = Duration::from_secs(8);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A server that is younger would hide its restart: uptimes are whole seconds.
 const YOUNGEST: u64 = 4;
+
+/// Steadfast samples the server every half second: what moves between two samples is what tells.
+const SAMPLED: Duration = Duration::from_millis(1_200);
+/// How long an incident may take to be written.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(12);
+/// How long one is waited for where there is to be none, and for a second verdict.
+const SETTLED: Duration = Duration::from_millis(2_500);
 
 /// What causes move.
 const COUNTERS: &[&str] = &[
@@ -67,6 +75,14 @@ pub(crate) struct Stage<'a> {
     busy: bool,
     bystanders: Option<Bystanders>,
     own: BTreeMap<String, String>,
+    /// When one began to watch, in milliseconds since 1970.
+    since_ms: u64,
+    /// Steadfast's id of the lost connection.
+    connection: Option<u64>,
+    /// The loss is to be prevented.
+    prevented: bool,
+    /// A Steadfast of this injection's own.
+    front: Option<Front>,
     before: Option<Before>,
     gathered: Option<Gathered>,
     variables: Option<BTreeMap<String, String>>,
@@ -95,6 +111,10 @@ impl<'a> Stage<'a> {
             busy,
             bystanders: None,
             own: BTreeMap::new(),
+            since_ms: 0,
+            connection: None,
+            prevented: false,
+            front: None,
             before: None,
             gathered: None,
             variables: None,
@@ -117,18 +137,79 @@ impl<'a> Stage<'a> {
         self.bench.door(self.tls)
     }
 
+    /// Whether clients come through Steadfast.
+    pub(crate) fn is_through(&self) -> bool {
+        self.bench.front.is_some()
+    }
+
     /// A client that has logged in, of which the injection is about to be.
     pub(crate) async fn client(&mut self) -> Result<Session> {
-        let session = self.door().open().await?;
-        self.thread = Some(session.id);
-        Ok(session)
+        self.client_at(&self.door()).await
     }
 
     /// The same, through the link.
     pub(crate) async fn client_through_link(&mut self) -> Result<Session> {
-        let session = self.bench.door_through_link(self.tls).open().await?;
+        self.client_at(&self.bench.door_through_link(self.tls))
+            .await
+    }
+
+    /// The same, through this door.
+    pub(crate) async fn client_at(&mut self, door: &Door) -> Result<Session> {
+        let mut session = door.open().await?;
         self.thread = Some(session.id);
+        if self.is_through() {
+            self.connection = Some(session.id);
+            let told = session.run("SELECT CONNECTION_ID()").await?;
+            let id = told.rows.first().and_then(|row| row.first()?.as_deref());
+            let id = id.and_then(|id| std::str::from_utf8(id).ok()?.parse().ok());
+            self.thread = Some(id.context("CONNECTION_ID() is a number")?);
+        }
         Ok(session)
+    }
+
+    /// Steadfast is to prevent it: there is to be no incident.
+    pub(crate) fn is_prevented(&mut self) {
+        self.prevented = true;
+    }
+
+    /// Clients came through this Steadfast instead.
+    pub(crate) fn came_through(&mut self, front: Front) {
+        self.front = Some(front);
+    }
+
+    /// What the client sees of its end, within this time; through Steadfast that may be an answer.
+    ///
+    /// # Errors
+    /// It saw nothing, or on the server itself an answer.
+    pub(crate) async fn outcome(&self, client: &mut Session, within: Duration) -> Result<Saw> {
+        if !self.is_through() {
+            return client.lost(within).await;
+        }
+        match tokio::time::timeout(within, client.end()).await {
+            Ok(ended) => Ok(ended?.err().unwrap_or(Saw::Answered)),
+            Err(_) => bail!("the client has neither answer nor error after {within:?}"),
+        }
+    }
+
+    /// The same, of its next statement.
+    pub(crate) async fn next_outcome(&self, client: &mut Session, within: Duration) -> Result<Saw> {
+        match client.ask("SELECT 1").await {
+            Ok(()) => self.outcome(client, within).await,
+            Err(saw) => Ok(saw),
+        }
+    }
+
+    /// The server's id of it.
+    pub(crate) fn thread(&self) -> Option<u64> {
+        self.thread
+    }
+
+    /// Where a client connects that will not log in.
+    pub(crate) fn login_addr(&self) -> std::net::SocketAddr {
+        match &self.bench.front {
+            Some(front) => front.addr(),
+            None => self.bench.server.addr(),
+        }
     }
 
     /// The connection that the injection is of.
@@ -178,6 +259,10 @@ impl<'a> Stage<'a> {
             group_kills: None,
             pid: self.bench.server.pid(),
         });
+        if self.is_through() {
+            tokio::time::sleep(SAMPLED).await;
+            self.since_ms = now_ms();
+        }
         if self.busy {
             let rng = Rng::new(self.rng.next());
             self.bystanders = Some(Bystanders::begin(self.bench, rng).await?);
@@ -203,10 +288,21 @@ impl<'a> Stage<'a> {
 
     /// Tries to connect, right after.
     pub(crate) async fn probe_only(&mut self) -> Result<()> {
-        let mut door = self.door();
+        let met = self.met().await?;
+        self.has_met(met);
+        Ok(())
+    }
+
+    pub(crate) fn has_met(&mut self, met: Met) {
+        self.met = Some(met);
+    }
+
+    /// What an attempt to connect to the server itself meets.
+    pub(crate) async fn met(&self) -> Result<Met> {
+        let mut door = self.bench.back_door(self.tls);
         door.patience = PATIENCE;
         // A login to its end, and a goodbye: nothing that counters would count.
-        let met = match door.enter().await? {
+        Ok(match door.enter().await? {
             Ok(session) => {
                 session.quit().await;
                 Met::Greeting
@@ -216,9 +312,7 @@ impl<'a> Stage<'a> {
             Err(Saw::NoConnection(110)) => Met::Silent,
             Err(Saw::NoConnection(_) | Saw::NoGreeting(_)) => Met::Refused,
             Err(_) => Met::Greeting,
-        };
-        self.met = Some(met);
-        Ok(())
+        })
     }
 
     /// Looks for the connection in the process list; where `goes`, until it is gone or the server had time enough.
@@ -306,14 +400,53 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
+    /// What Steadfast says of it.
+    async fn told_by_steadfast(&self) -> Result<Through> {
+        let front = self.front.as_ref().or(self.bench.front.as_ref());
+        let front = front.context("there is no Steadfast")?;
+        let begun = Instant::now();
+        let mut found: Option<Incident> = None;
+        loop {
+            let incidents = front.incidents(self.since_ms).await?;
+            let ours = |incident: &&Incident| match self.connection {
+                Some(id) => incident.connection == id,
+                None => incident.phase == "login",
+            };
+            if let Some(incident) = incidents.iter().find(ours) {
+                found = Some(incident.clone());
+            }
+            // Before the server is back, half of what there is to know is missing.
+            let known = found
+                .as_ref()
+                .is_some_and(|incident| incident.evidence.aside.boot.is_some());
+            let waited = begun.elapsed();
+            if known || (waited > SETTLED && (self.prevented || found.is_some())) {
+                break;
+            }
+            if waited > WRITTEN_WITHIN {
+                bail!("Steadfast has written no incident of it");
+            }
+            millis(50).await;
+        }
+        Ok(Through {
+            prevented: self.prevented,
+            incident: found,
+        })
+    }
+
     /// All that was seen.
     pub(crate) async fn collect(mut self, subject: &str, seed: u64) -> Result<Collected> {
         if self.gathered.is_none() {
             self.gather().await?;
         }
+        let steadfast = match self.is_through() {
+            true => Some(self.told_by_steadfast().await?),
+            false => None,
+        };
         let before = self.before.context("nobody watched before")?;
         let gathered = self.gathered.context("nobody gathered")?;
         Ok(Collected {
+            steadfast,
             server: self.bench.name().to_owned(),
             version: self.bench.version(),
             subject: subject.to_owned(),
@@ -339,6 +472,12 @@ impl<'a> Stage<'a> {
             message: self.message,
         })
     }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Of the variables those that a diagnosis can use.

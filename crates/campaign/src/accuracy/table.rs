@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::time::Duration;
 
 use comfy_table::Table;
-use steadfast_diagnose::{Cause, Product};
+use steadfast_diagnose::{Boot, Cause, Product};
 
 use super::best::{Best, best};
 use super::collected::{Collected, Logging, Look};
@@ -34,6 +35,8 @@ pub(crate) struct Matrix {
     cells: BTreeMap<(Look, String, Cause, Logging), Cell>,
     /// On a busy server: the cause, a class or *unknown* that holds it, something that is not so.
     busy: BTreeMap<(Look, String), [u32; 3]>,
+    /// From losses to Steadfast's verdicts, where the server stayed up.
+    judged_after: BTreeMap<String, Vec<Duration>>,
     negatives: BTreeMap<(Negative, String), (u32, Vec<&'static str>)>,
 }
 
@@ -52,6 +55,13 @@ impl Matrix {
     pub(crate) fn of<'a>(lines: impl IntoIterator<Item = &'a Collected>) -> Self {
         let mut matrix = Self::default();
         for line in lines {
+            if let Some(incident) = line.incident()
+                && matches!(incident.evidence.aside.boot, Some(Boot::Same(_)))
+                && let Some(time) = incident.judged_after()
+            {
+                let times = matrix.judged_after.entry(line.server.clone()).or_default();
+                times.push(time);
+            }
             match subject(line) {
                 Some(Subject::Cause(cause)) => matrix.add(line, cause),
                 Some(Subject::Negative(negative)) => {
@@ -67,7 +77,7 @@ impl Matrix {
     }
 
     fn add(&mut self, line: &Collected, cause: Cause) {
-        for look in Look::ALL {
+        for look in Look::of(line) {
             let judged = judge(line, cause, look);
             if line.busy {
                 let counts = self.busy.entry((look, line.server.clone())).or_default();
@@ -148,6 +158,9 @@ impl Matrix {
         for look in Look::ALL {
             for server in self.servers() {
                 let summary = self.summary(look, server);
+                if summary.judged == 0 {
+                    continue;
+                }
                 let _written = writeln!(
                     text,
                     "## {}, {}\n\n{:.1} % right, macro-averaged over {} causes; of {} verdicts {} said less than they \
@@ -180,6 +193,24 @@ impl Matrix {
                  then, and nothing may be told that is not so.\n\n{}\n",
                 self.busy_table()
             );
+        }
+        if !self.judged_after.is_empty() {
+            text.push_str(
+                "## From the loss to the verdict\n\nOf Steadfast, where the server stayed up:\n\n",
+            );
+            for (server, times) in &self.judged_after {
+                let mut times = times.clone();
+                times.sort_unstable();
+                let _written = writeln!(
+                    text,
+                    "- {}: half of {} within {} ms, all within {} ms.",
+                    title(server),
+                    times.len(),
+                    times[times.len() / 2].as_millis(),
+                    times[times.len() - 1].as_millis()
+                );
+            }
+            text.push('\n');
         }
         if !self.negatives.is_empty() {
             let _written = writeln!(text, "## No losses\n\n{}\n", self.negative_table());
@@ -215,6 +246,7 @@ impl Matrix {
             let best = match row.best {
                 Best::Cause => "itself".to_owned(),
                 Best::Class(name) => name.to_owned(),
+                Best::Behind(names) => names.join(" or "),
                 Best::Unknown => "unknown".to_owned(),
             };
             if row.best != Best::Cause {

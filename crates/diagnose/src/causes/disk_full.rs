@@ -50,7 +50,13 @@ pub(super) const RULE: Rule = Rule {
         },
     ],
     refutations: &[
-        CLIENT_ENDED,
+        Sign {
+            what: "the client's side ended the connection, and the error log tells of no full disk",
+            seen: |evidence| {
+                let full = evidence.logged(|kind| kind == LogKind::DiskFull).is_some();
+                (!full).then(|| (CLIENT_ENDED.seen)(evidence))?
+            },
+        },
         SHUT_DOWN_IN_ORDER,
         Sign {
             what: "the server was not restarted, and did not say that something is full",

@@ -99,7 +99,9 @@ pub(super) const RULE: Rule = Rule {
             what: "new connections do not get through either",
             seen: |evidence| match evidence.aside.reach? {
                 Reach::Refused => Some("another attempt to connect was refused".to_owned()),
-                Reach::Mute => Some("another attempt to connect got no greeting".to_owned()),
+                Reach::Mute | Reach::NotAccepted => {
+                    Some("another attempt to connect got no greeting".to_owned())
+                }
                 Reach::Silent => Some("another attempt to connect got no answer".to_owned()),
                 Reach::Greeted | Reach::Said(_) => None,
             },

@@ -74,7 +74,9 @@ pub(super) const RULE: Rule = Rule {
         Sign {
             what: "the machine answered another attempt to connect, and the server did not",
             seen: |evidence| match evidence.aside.reach? {
-                Reach::Mute => Some("another attempt connected, and got no greeting".to_owned()),
+                Reach::Mute | Reach::NotAccepted => {
+                    Some("another attempt connected, and got no greeting".to_owned())
+                }
                 Reach::Refused => Some("another attempt to connect was refused".to_owned()),
                 _ => None,
             },

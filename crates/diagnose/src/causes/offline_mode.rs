@@ -47,8 +47,11 @@ pub(super) const RULE: Rule = Rule {
             },
         },
         Sign {
-            what: "offline_mode is OFF, or new connections are taken",
+            what: "offline_mode is OFF, or new connections are taken; and none was told 3032",
             seen: |evidence| {
+                if evidence.aside.reach == Some(Reach::Said(3032)) {
+                    return None;
+                }
                 if evidence.variables.is_on("offline_mode") == Some(false) {
                     return Some("offline_mode is OFF".to_owned());
                 }

@@ -19,8 +19,13 @@ pub(super) const RULE: Rule = Rule {
             seen: |evidence| evidence.logged(|kind| kind == LogKind::OpenFiles),
         },
         Sign {
-            what: "the server said 23 or 24, or another error with the error number 24",
+            what: "the server said 23 or 24, to this connection or to another one, or another error with the error number 24",
             seen: |evidence| {
+                if let Some(Reach::Said(code)) = evidence.aside.reach
+                    && CODES.contains(&code)
+                {
+                    return Some(format!("another attempt to connect was told {code}"));
+                }
                 evidence
                     .told_any(CODES)
                     .or_else(|| match &evidence.wire.as_ref()?.end {
@@ -84,7 +89,14 @@ pub(super) const RULE: Rule = Rule {
             },
         },
     ],
-    hints: &[],
+    hints: &[Sign {
+        what: "new connections get no greeting, while the server answers on one that it has",
+        seen: |evidence| {
+            (evidence.aside.reach? == Reach::NotAccepted).then(|| {
+                "another attempt connected, and got no greeting, while the server answered on a connection that it had".to_owned()
+            })
+        },
+    }],
     // Whoever cannot be accepted gets no greeting, and gives up.
     brings: &[
         Cause::Hang,

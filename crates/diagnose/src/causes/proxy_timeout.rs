@@ -1,5 +1,7 @@
 //! A proxy's own limit.
 
+use core::time::Duration;
+
 use crate::cause::Cause;
 use crate::evidence::{End, Evidence, Moment};
 use crate::log::Aborted;
@@ -9,6 +11,9 @@ use crate::signs::{
     SPOKE, SURVIVED,
 };
 use crate::words::time;
+
+/// A command and the end of its connection that are no further apart have crossed.
+const AT_THE_MOMENT: Duration = Duration::from_secs(1);
 
 pub(super) const RULE: Rule = Rule {
     cause: Cause::ProxyTimeout,
@@ -47,8 +52,15 @@ pub(super) const RULE: Rule = Rule {
             what: "the connection had been used shortly before: a proxy's limit is one to being idle",
             seen: |evidence| {
                 let wire = evidence.wire.as_ref()?;
-                (wire.quiet < SHORTEST_MIDDLEBOX)
-                    .then(|| format!("a packet had passed {} before the end", time(wire.quiet)))
+                // A command that came at the very moment found the connection ended.
+                let begun = wire.received == 0 && wire.waited < AT_THE_MOMENT;
+                let idle = if begun {
+                    wire.quiet.max(wire.quiet_before)
+                } else {
+                    wire.quiet
+                };
+                (idle < SHORTEST_MIDDLEBOX)
+                    .then(|| format!("a packet had passed {} before the end", time(idle)))
             },
         },
     ],

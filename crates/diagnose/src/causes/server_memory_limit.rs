@@ -48,6 +48,10 @@ pub(super) const RULE: Rule = Rule {
             what: "the server sets no limit to memory",
             seen: |evidence| {
                 let server = evidence.server?;
+                // A session may have a limit of its own.
+                if evidence.told_any(CODES).is_some() || evidence.told_option(OPTION).is_some() {
+                    return None;
+                }
                 let ours = LIMITS
                     .iter()
                     .filter(|(product, _)| *product == server.product);

@@ -27,6 +27,8 @@ pub(super) struct Account {
     pub(super) evidence: Evidence,
     /// Settings of the connection's own.
     pub(super) in_force: Variables,
+    /// When the connection was made.
+    pub(super) made: Option<Instant>,
     pub(super) server_connection: Option<u32>,
     pub(super) statement: Option<String>,
     pub(super) story: Vec<Step>,
@@ -37,6 +39,8 @@ impl Driver {
     pub(super) fn account(&self, loss: Loss, lost: Instant) -> Account {
         let link = self.link.as_ref();
         let seen = link.map(|link| link.traffic.seen(lost)).unwrap_or_default();
+        let unused = !self.core.is_idle() && loss.sent == Sent::Nothing;
+        let seen = if unused { seen.unused() } else { seen };
         let mut moment = self.moment(loss, seen);
         let mut end = end(loss.end, moment, seen);
         // What it answered the last command with was its last word.
@@ -78,6 +82,7 @@ impl Driver {
         Account {
             lost,
             evidence,
+            made: link.map(|link| link.made),
             server_connection: link.map(Link::id),
             in_force: link.map(in_force).unwrap_or_default(),
             story: story(moment, seen, statement.as_deref()),
@@ -172,17 +177,22 @@ fn end(end: End, moment: Moment, seen: Seen) -> diagnose::End {
 }
 
 /// The server's words for the errors behind which it ends a connection.
-pub(super) fn said(code: u16) -> &'static str {
+pub(crate) fn said(code: u16) -> &'static str {
     match code {
+        23 | 24 => "Out of resources when opening file (Errcode: 24 \"Too many open files\")",
+        1040 => "Too many connections",
         1053 => "Server shutdown in progress",
+        1129 => "Host is blocked because of many connection errors",
         1153 => "Got a packet bigger than 'max_allowed_packet' bytes",
         1156 => "Got packets out of order",
         1159 => "Got timeout reading communication packets",
+        1203 | 1226 => "User has exceeded its limit",
         1290 => "The server is running with the --read-only option",
         1836 => "Running in read-only mode",
         1927 => "Connection was killed",
         1969 => "Query execution was interrupted (max_statement_time exceeded)",
         3024 => "Query execution was interrupted, maximum statement execution time exceeded",
+        3032 => "The server is currently in offline mode",
         4031 => "The client was disconnected by the server because of inactivity",
         _ => "",
     }

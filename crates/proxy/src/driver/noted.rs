@@ -156,6 +156,8 @@ impl Driver {
             },
             lost: Instant::now(),
             in_force: link.map(in_force).unwrap_or_default(),
+            made: link.map(|link| link.made),
+            open: false,
         });
     }
 }

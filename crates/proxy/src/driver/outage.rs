@@ -131,7 +131,22 @@ impl Driver {
         }
     }
 
+    /// Tells the loss, and what became of it.
     pub(super) fn record(&self, outage: &Outage, outcome: String, error: u16, waited: Duration) {
+        self.report(outage, outcome, error, waited, false);
+    }
+
+    /// Tells a loss for which the client waits.
+    pub(super) fn record_wait(&self) {
+        if let Some(outage) = &self.outage
+            && outage.stage == Stage::Waits
+        {
+            let waited = outage.since.elapsed();
+            self.report(outage, "the client waits".to_owned(), 0, waited, true);
+        }
+    }
+
+    fn report(&self, outage: &Outage, outcome: String, error: u16, waited: Duration, open: bool) {
         let (at_ms, waited_ms) = millis(outage.at, waited);
         let Some(account) = self.account.as_deref() else {
             // Every outage has one.
@@ -144,10 +159,12 @@ impl Driver {
             ms: 0,
             what: end.clone(),
         });
-        story.push(Step {
-            ms: since,
-            what: outcome.clone(),
-        });
+        if !open {
+            story.push(Step {
+                ms: since,
+                what: outcome.clone(),
+            });
+        }
         let mut evidence = account.evidence.clone();
         // Asked after the account was written.
         if outage.loss.killed {
@@ -175,6 +192,8 @@ impl Driver {
             },
             lost: account.lost,
             in_force: account.in_force.clone(),
+            made: account.made,
+            open,
         });
     }
 

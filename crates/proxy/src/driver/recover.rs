@@ -71,6 +71,9 @@ pub(super) async fn listen(client: &mut ClientLeg, control: &mut Words) -> Word 
     }
 }
 
+/// A loss is told while its client still waits for another connection, once that takes longer than this.
+const TOLD_AFTER: Duration = Duration::from_millis(500);
+
 impl Driver {
     /// Gets a server connection with the session's state.
     pub(super) async fn attach(&mut self, attachment: Attachment) -> Result<Event, Exit> {
@@ -109,10 +112,16 @@ impl Driver {
                 tables: attachment.catalogue,
             };
             let mut attaching = std::pin::pin!(link::attach(&self.shared, &wanted, deadline));
+            let mut patience = std::pin::pin!(sleep(TOLD_AFTER));
+            let mut told = false;
             loop {
                 tokio::select! {
                     biased;
                     attached = &mut attaching => break Ok(attached),
+                    () = &mut patience, if !told => {
+                        self.record_wait();
+                        told = true;
+                    }
                     word = listen(&mut self.client, &mut self.control) => match word {
                         Word::Interrupt => break Err(()),
                         // What waits ends, and what is open is lost.

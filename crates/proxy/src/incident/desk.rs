@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use steadfast_diagnose::Log;
+use steadfast_diagnose::log::{Aborted, LogKind};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -33,6 +34,9 @@ const TO_DISK: usize = 4_096;
 
 /// Incidents that are written in one transaction.
 const TOGETHER: usize = 256;
+
+/// So the step of a story begins that is a verdict.
+const JUDGED: &str = "judged";
 
 /// What goes to the disk.
 enum Write {
@@ -70,7 +74,7 @@ pub(crate) async fn look_into(
             return;
         };
         desk.shared.health.ask_variables();
-        desk.waiting.push((Instant::now() + PATIENCE, report));
+        desk.take(report);
         desk.look();
     }
 }
@@ -97,14 +101,31 @@ impl Desk {
         }
     }
 
+    /// A new one, or what became of one that is known.
+    fn take(&mut self, report: Report) {
+        let is_it = |known: &Report| known.incident.id == report.incident.id;
+        if let Some((_, known)) = self.waiting.iter_mut().find(|(_, known)| is_it(known)) {
+            known.end(report);
+            return;
+        }
+        let Some(place) = self.again.iter().position(is_it) else {
+            self.waiting.push((Instant::now() + PATIENCE, report));
+            return;
+        };
+        let mut known = self.again.swap_remove(place);
+        known.end(report);
+        self.judge_again(known);
+    }
+
     fn look(&mut self) {
         let now = Instant::now();
         let told = |report: &Report| self.shared.health.has_told_since(report.lost);
         let (done, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|(due, report)| now >= *due || told(report));
-        let (back, again): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.again).into_iter().partition(told);
+        let (back, again): (Vec<_>, Vec<_>) = std::mem::take(&mut self.again)
+            .into_iter()
+            .partition(|report| report.misses_the_server() && told(report));
         self.waiting = waiting;
         self.again = again;
         self.again.retain(|report| report.lost.elapsed() < AGAIN);
@@ -112,17 +133,27 @@ impl Desk {
             judge(&self.shared, &mut report);
             log(&report.incident);
             self.write(Write::New(report.incident.clone()));
-            if report.incident.evidence.aside.boot.is_none() && self.again.len() < MAX_AGAIN {
-                self.again.push(report);
-            }
+            self.keep(report);
         }
-        for mut report in back {
-            let before = report.incident.why.answer.clone();
-            judge(&self.shared, &mut report);
-            if report.incident.why.answer != before {
-                log(&report.incident);
-                self.write(Write::Revised(report.incident));
-            }
+        for report in back {
+            self.judge_again(report);
+        }
+    }
+
+    fn judge_again(&mut self, mut report: Report) {
+        let before = report.incident.why.answer.clone();
+        judge(&self.shared, &mut report);
+        if report.incident.why.answer != before || !report.open {
+            log(&report.incident);
+        }
+        self.write(Write::Revised(report.incident.clone()));
+        self.keep(report);
+    }
+
+    /// Those about which there is more to come.
+    fn keep(&mut self, report: Report) {
+        if (report.open || report.misses_the_server()) && self.again.len() < MAX_AGAIN {
+            self.again.push(report);
         }
     }
 
@@ -135,12 +166,35 @@ impl Desk {
     }
 }
 
+impl Report {
+    /// What the server itself tells of its loss is not known yet.
+    fn misses_the_server(&self) -> bool {
+        self.incident.evidence.aside.boot.is_none()
+    }
+
+    /// What became of it.
+    fn end(&mut self, end: Self) {
+        let known = std::mem::replace(self, end);
+        let killed = self.incident.evidence.aside.foreign_kill;
+        self.incident.evidence.aside = known.incident.evidence.aside;
+        let aside = &mut self.incident.evidence.aside;
+        aside.foreign_kill = killed.or(aside.foreign_kill);
+        let judged = known.incident.story.into_iter();
+        self.incident
+            .story
+            .extend(judged.filter(|step| step.what.starts_with(JUDGED)));
+        self.incident.why = known.incident.why;
+    }
+}
+
 /// What is known by now, and what it comes to.
 fn judge(shared: &Shared, report: &mut Report) {
     let Report {
         incident,
         lost,
         in_force,
+        made,
+        open: _,
     } = report;
     let evidence = &mut incident.evidence;
     let aside = &mut evidence.aside;
@@ -149,12 +203,26 @@ fn judge(shared: &Shared, report: &mut Report) {
         .server_connection
         .and_then(|id| shared.around.left_over_of(id));
     aside.others = Some(shared.around.others(*lost, shared.registry.len()));
-    aside.boot = shared.health.boot_around(*lost).or(aside.boot);
+    aside.boot = shared.health.boot_around(*lost, *made).or(aside.boot);
     // A KILL that came through Steadfast is none of another's, and a KILL all the same.
     aside.foreign_kill = aside
         .foreign_kill
         .or_else(|| shared.health.kill_around(*lost));
-    let (log, kernel) = shared.health.told_around(*lost);
+    let waited = evidence.wire.as_ref().map(|wire| wire.waited);
+    let (log, kernel) = shared.health.told_around(*lost, waited.unwrap_or_default());
+    let log = log.map(|mut events| {
+        if let Some(id) = incident.server_connection
+            && shared.around.was_killed(id, *lost)
+        {
+            // Of what it leaves behind Steadfast's own KILL is the end, not the cause.
+            let own = LogKind::Aborted {
+                thread: u64::from(id),
+                why: Aborted::Killed,
+            };
+            events.retain(|event| event.kind != own);
+        }
+        events
+    });
     evidence.log =
         log.map(|events| Log::of_last_end(events, incident.server_connection.map(u64::from)));
     evidence.kernel = kernel;
@@ -165,7 +233,7 @@ fn judge(shared: &Shared, report: &mut Report) {
     incident.why = why(&incident.evidence);
     incident.story.push(Step {
         ms: i64::try_from(lost.elapsed().as_millis()).unwrap_or(i64::MAX),
-        what: format!("judged: {}", incident.why.answer),
+        what: format!("{JUDGED}: {}", incident.why.answer),
     });
     incident.story.sort_by_key(|step| step.ms);
 }

@@ -7,12 +7,10 @@ use steadfast_net::ServerError;
 use tokio::time::Instant;
 
 use super::{Incident, Report, Step, millis};
+use crate::around::OF_THE_SERVER;
+use crate::driver::said;
 use crate::metrics::LoginRefusal;
 use crate::shared::Shared;
-
-/// The server's refusals that have nothing to do with who logs in: it is full, the account is, the host is blocked, it is
-/// offline, it shuts down.
-const OF_THE_SERVER: [u16; 6] = [1040, 1053, 1129, 1203, 1226, 3032];
 
 /// Has it looked into, if it is one; `waited` is how long the client tried.
 pub(crate) fn refused(
@@ -28,15 +26,15 @@ pub(crate) fn refused(
         message: String::from_utf8_lossy(&error.message).into_owned(),
         survives: false,
     };
-    // Where nobody was reached, the last attempt tells what was met.
-    let reach = shared.around.last_reach();
+    // Where nobody was reached, the attempts since then tell what was met.
+    let began = now.checked_sub(waited).unwrap_or(now);
+    let reach = shared.around.last_failure_since(began);
     let (moment, end) = match reason {
         LoginRefusal::Server if OF_THE_SERVER.contains(&error.code) => (Moment::Connecting, said()),
         LoginRefusal::Timeout => (Moment::Login, said()),
-        LoginRefusal::NoServer => match reach {
-            Some(Reach::Refused) => (Moment::Connecting, End::Refused),
-            _ => (Moment::Connecting, End::Silence),
-        },
+        // The client has lost its patience, and the server had not been reached.
+        LoginRefusal::Gone if reach.is_some() => unreached(reach),
+        LoginRefusal::NoServer => unreached(reach),
         _ => return,
     };
     let mut evidence = Evidence {
@@ -54,12 +52,15 @@ pub(crate) fn refused(
         }),
         ..Evidence::default()
     };
-    if reason == LoginRefusal::NoServer {
+    if matches!(reason, LoginRefusal::NoServer | LoginRefusal::Gone) {
         evidence.aside.reach = reach;
     }
     let id = shared.incidents.next_id().to_string();
     let (at_ms, waited_ms) = millis(SystemTime::now(), waited);
-    let outcome = format!("the client was told {error}");
+    let outcome = match reason {
+        LoginRefusal::Gone => "the client gave up".to_owned(),
+        _ => format!("the client was told {error}"),
+    };
     shared.incidents.record(Report {
         incident: Incident {
             id,
@@ -84,5 +85,21 @@ pub(crate) fn refused(
         },
         lost: now,
         in_force: Variables::default(),
+        made: None,
+        open: false,
     });
+}
+
+/// How an attempt ended that reached nobody who would serve it.
+fn unreached(reach: Option<Reach>) -> (Moment, End) {
+    let end = match reach {
+        Some(Reach::Refused) => End::Refused,
+        Some(Reach::Said(code)) => End::Said {
+            code,
+            message: said(code).to_owned(),
+            survives: false,
+        },
+        _ => End::Silence,
+    };
+    (Moment::Connecting, end)
 }

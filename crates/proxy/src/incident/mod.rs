@@ -98,6 +98,10 @@ pub(crate) struct Report {
     pub(crate) lost: Instant,
     /// Settings of the lost connection's own.
     pub(crate) in_force: Variables,
+    /// When the lost connection was made.
+    pub(crate) made: Option<Instant>,
+    /// The client waits: another report of the same incident tells what became of it.
+    pub(crate) open: bool,
 }
 
 /// Names incidents, and has them looked into and written down.
@@ -151,6 +155,9 @@ impl Incidents {
             },
             None => report,
         };
+        if report.open {
+            return;
+        }
         let mut incident = report.incident;
         incident.why = why(&incident.evidence);
         log(&incident);

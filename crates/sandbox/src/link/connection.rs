@@ -1,14 +1,14 @@
 //! One forwarded connection: its two sockets, its two threads, and how it ends.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::{Cut, Direction, Shared, Side, Verdict};
 
@@ -352,7 +352,14 @@ impl Connection {
     }
 
     fn connect(&self, shared: &Shared) -> io::Result<()> {
-        let server = TcpStream::connect(shared.target)?;
+        let server = if shared.source.is_unspecified() {
+            TcpStream::connect(shared.target)?
+        } else {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            socket.bind(&SocketAddr::from((shared.source, 0)).into())?;
+            socket.connect(&shared.target.into())?;
+            socket.into()
+        };
         for socket in [&self.client, &server] {
             socket.set_nodelay(true)?;
             socket.set_write_timeout(Some(WRITE_TURN))?;
@@ -360,6 +367,10 @@ impl Connection {
         // A cut that came while connecting ends the new socket with the threads.
         self.server.get_or_init(|| Arc::new(server));
         Ok(())
+    }
+
+    pub(crate) fn client_addr(&self) -> Option<SocketAddr> {
+        self.client.peer_addr().ok()
     }
 
     fn socket(&self, side: Side) -> Option<Arc<TcpStream>> {

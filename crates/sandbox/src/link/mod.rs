@@ -76,6 +76,8 @@ pub struct Link {
 
 pub(crate) struct Shared {
     target: SocketAddr,
+    /// Where connections to it come from; unspecified: as the system chooses.
+    source: Ipv4Addr,
     state: Mutex<State>,
     /// Signalled at every change of `state` that a thread may wait for.
     changed: Condvar,
@@ -110,10 +112,16 @@ struct CutAfter {
 impl Link {
     /// Listens on a port of 127.0.0.1 that the kernel picks, and forwards to `target`.
     pub fn to(target: SocketAddr) -> io::Result<Link> {
+        Self::from_to(Ipv4Addr::UNSPECIFIED, target)
+    }
+
+    /// The same; the server sees this address of this machine as its client's.
+    pub fn from_to(source: Ipv4Addr, target: SocketAddr) -> io::Result<Link> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let addr = listener.local_addr()?;
         let shared = Arc::new(Shared {
             target,
+            source,
             state: Mutex::default(),
             changed: Condvar::new(),
             gate: RwLock::new(()),
@@ -147,6 +155,23 @@ impl Link {
     /// The number of the connection that was accepted last, as a tap gets it; 0: none was.
     pub fn newest(&self) -> u64 {
         self.shared.state().last_id
+    }
+
+    /// From where the client of this connection came; `None`: it has ended.
+    pub fn client_addr(&self, connection: u64) -> Option<SocketAddr> {
+        let state = self.shared.state();
+        state.connections.get(&connection)?.client_addr()
+    }
+
+    /// Ends one connection on both sides, if it is there.
+    pub fn cut_one(&self, connection: u64, cut: Cut) {
+        {
+            let _stopped = self.shared.stop_bytes();
+            if let Some(found) = self.shared.state().connections.get(&connection) {
+                found.end(None, cut);
+            }
+        }
+        self.shared.changed.notify_all();
     }
 
     /// Ends all current connections on both sides. New ones are accepted.

@@ -136,13 +136,83 @@ fn a_storm_is_one_line(case: &Case) {
     assert!(shutdowns[0].contains("   20  "), "{list}");
 }
 
+fn a_loss_is_told_while_its_client_waits(case: &Case) {
+    let mut client = case.client();
+    looked_at();
+    client.start_query("SELECT SLEEP(1), 'asked'");
+    case.wait("the statement runs", JUDGED, || case.running("asked") == 1);
+    case.server.kill().unwrap();
+    let mut found = Vec::new();
+    case.wait("the loss is told", JUDGED, || {
+        found = why(case, &[])["incidents"].as_array().unwrap().clone();
+        !found.is_empty()
+    });
+    assert_eq!(found[0]["outcome"], "the client waits");
+    case.server.start_again().unwrap();
+    client.answer().good();
+    let found = incidents(case, 1);
+    let id = found[0]["id"].as_str().unwrap();
+    case.wait("it is told what became of it", JUDGED, || {
+        let story = why(case, &[id]);
+        story["outcome"].as_str().unwrap().contains("run again")
+            && story["evidence"]["aside"]["boot"]["restarted"].is_number()
+    });
+}
+
+fn a_restart_behind_a_slow_reader_is_a_restart(case: &Case) {
+    let mut client = case.client();
+    looked_at();
+    client.start_query(
+        "SELECT REPEAT('x', 100000) FROM information_schema.COLLATIONS a, information_schema.COLLATIONS b LIMIT 1000",
+    );
+    sleep(Duration::from_secs(1));
+    case.server.kill().unwrap();
+    case.server.start_again().unwrap();
+    // The loss is seen behind what the server had sent, when its next start has long been heard of.
+    sleep(Duration::from_secs(2));
+    client.answer().good();
+    case.wait("it is known", Duration::from_secs(10), || {
+        let found = incidents(case, 1);
+        matches!(answer(&found[0]), "process-killed" | "killed-from-outside")
+    });
+}
+
+fn a_statement_that_a_read_only_server_refuses_is_explained(case: &Case) {
+    let mut client = case.client();
+    client.run(&["CREATE TABLE refused (id INT)"]);
+    looked_at();
+    case.server.sql("SET GLOBAL read_only = ON").unwrap();
+    client.start_query("INSERT INTO refused VALUES (1)");
+    client.answer().fails("1290/HY000");
+    let found = incidents(case, 1);
+    assert_eq!(answer(&found[0]), "demoted", "{:#}", found[0]);
+    assert_eq!(found[0]["error"], 1290);
+    // An error of the statement's own is none.
+    client.start_query("SELECT * FROM nowhere");
+    client.answer().fails("1146/42S02");
+    sleep(Duration::from_secs(1));
+    incidents(case, 1);
+}
+
+/// The server logs that what the client left behind was KILLED: by Steadfast, after the loss.
+fn the_end_of_what_a_client_left_behind_is_not_its_cause(case: &Case) {
+    let mut client = case.client();
+    looked_at();
+    client.start_query("SELECT SLEEP(20), 'left'");
+    case.wait("the statement runs", JUDGED, || case.running("left") == 1);
+    drop(client);
+    case.wait("it is ended", JUDGED, || case.running("left") == 0);
+    let found = incidents(case, 1);
+    assert_eq!(answer(&found[0]), "client-left", "{:#}", found[0]);
+}
+
 /// Declares cases on servers of their own: other cases' KILLs and restarts would be taken for theirs.
 macro_rules! alone {
     ($($name:ident)*) => {
         $(mod $name {
             use super::*;
             #[test]
-            fn mariadb() { super::$name(&Case::alone(Kind::MariaDb, &[], "")); }
+            fn mariadb() { super::$name(&Case::alone(Kind::MariaDb, &["log_warnings=4"], "")); }
             #[test]
             fn mysql() { super::$name(&Case::alone(Kind::MySql, &["log_error_verbosity=3"], "")); }
         })*
@@ -152,4 +222,8 @@ alone! {
     a_kill_is_named
     the_end_of_the_server_is_told_from_a_shutdown
     a_storm_is_one_line
+    a_loss_is_told_while_its_client_waits
+    a_restart_behind_a_slow_reader_is_a_restart
+    a_statement_that_a_read_only_server_refuses_is_explained
+    the_end_of_what_a_client_left_behind_is_not_its_cause
 }

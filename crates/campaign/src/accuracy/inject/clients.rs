@@ -94,11 +94,25 @@ pub(super) async fn misuse(stage: &mut Stage<'_>) -> Result<()> {
         }
         _ => {
             stage.does(format!("a command with sequence id {sequence}"));
+            if stage.is_through() {
+                // Steadfast takes it as it is.
+                stage.is_prevented();
+                if client
+                    .send(&query_packet("SELECT 1", sequence))
+                    .await
+                    .is_err()
+                {
+                    bail!("the command could not be sent");
+                }
+                stage.outcome(&mut client, Duration::from_secs(8)).await?;
+                client.leave().await;
+                return Ok(());
+            }
             query_packet("SELECT 1", sequence)
         }
     };
     let saw = match client.send(&bytes).await {
-        Ok(()) => client.lost(Duration::from_secs(8)).await?,
+        Ok(()) => stage.outcome(&mut client, Duration::from_secs(8)).await?,
         Err(saw) => saw,
     };
     stage.saw(&saw);

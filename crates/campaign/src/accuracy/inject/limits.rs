@@ -7,12 +7,11 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::accuracy::bench::{NotHere, PASSWORD, millis, system};
+use crate::accuracy::bench::{NotHere, OTHER_HOST, PASSWORD, millis, system};
 use crate::accuracy::session::{Saw, Session, query_packet};
 use crate::accuracy::stage::Stage;
 
-/// Connections to 127.0.0.1 from itself never block a host.
-const OTHER_HOST: [u8; 4] = [127, 0, 0, 2];
+const NO_HOST: &str = "the server blocked no host: MySQL does only where the addresses of its clients can be looked up";
 const SOON: Duration = Duration::from_secs(10);
 
 /// `max_allowed_packet`.
@@ -30,11 +29,11 @@ pub(super) async fn packet(stage: &mut Stage<'_>) -> Result<()> {
     stage.watch(false).await?;
     let statement = format!("SELECT LENGTH('{}')", "x".repeat(size as usize));
     let saw = match client.send(&query_packet(&statement, 0)).await {
-        Ok(()) => client.lost(SOON).await?,
+        Ok(()) => stage.outcome(&mut client, SOON).await?,
         Err(saw) => saw,
     };
     stage.saw(&saw);
-    drop(client);
+    client.leave().await;
     stage.probe().await?;
     stage.look(true).await
 }
@@ -108,10 +107,17 @@ pub(super) async fn host(stage: &mut Stage<'_>) -> Result<()> {
     }
     millis(300).await;
     stage.watch(false).await?;
+    if stage.is_through() {
+        match stage.door().enter().await? {
+            Ok(_) => return Err(NotHere(NO_HOST.to_owned()).into()),
+            Err(saw) => stage.saw(&saw),
+        }
+        return Ok(());
+    }
     let mut refused = from_other_host(stage).await?;
     let length = timeout(SOON, refused.read(&mut greeting)).await??;
     if length < 7 || greeting[4] != 0xFF {
-        return Err(NotHere("the server blocked no host: MySQL does only where the addresses of its clients can be looked up".to_owned()).into());
+        return Err(NotHere(NO_HOST.to_owned()).into());
     }
     let text = greeting.get(7..length).unwrap_or_default();
     stage.saw(&Saw::Said {
@@ -132,7 +138,9 @@ pub(super) async fn offline(stage: &mut Stage<'_>) -> Result<()> {
     let mut client = stage.client().await?;
     stage.watch(false).await?;
     let busy = stage.rng.one_in(2);
-    if busy && client.ask("SELECT SLEEP(20)").await.is_err() {
+    let seconds = if stage.is_through() { 2 } else { 20 };
+    let statement = format!("SELECT SLEEP({seconds})");
+    if busy && client.ask(&statement).await.is_err() {
         bail!("the statement could not be sent");
     }
     let later = stage.rng.between(0, 500);
@@ -148,6 +156,14 @@ pub(super) async fn offline(stage: &mut Stage<'_>) -> Result<()> {
     millis(100).await;
     if !busy && client.ask("SELECT 1").await.is_err() {
         stage.saw(&Saw::NotSent);
+    } else if stage.is_through() {
+        // It waits until the server takes it again.
+        millis(3_000).await;
+        let off = ("offline_mode", "OFF".to_owned());
+        stage.bench.set(&[off]).await?;
+        let saw = stage.outcome(&mut client, SOON).await?;
+        stage.saw(&saw);
+        return Ok(());
     } else {
         let saw = client.lost(SOON).await?;
         stage.saw(&saw);
@@ -241,8 +257,8 @@ pub(super) async fn open_files(stage: &mut Stage<'_>) -> Result<()> {
         .server
         .pid()
         .context("the server does not run")?;
-    let open = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64;
     stage.watch(true).await?;
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64;
     let room = stage.rng.between(0, 3);
     let limits = std::fs::read_to_string(format!("/proc/{pid}/limits"))?;
     let before = limits
@@ -264,7 +280,8 @@ pub(super) async fn open_files(stage: &mut Stage<'_>) -> Result<()> {
         "{open} files open, {room} more allowed, new connections"
     ));
     let mut door = stage.door();
-    door.patience = Duration::from_millis(1_500);
+    // Steadfast greets its clients when the server has greeted it, and tries for 2 s.
+    door.patience = Duration::from_millis(if stage.is_through() { 4_000 } else { 1_500 });
     let mut held = Vec::new();
     let refused = loop {
         match door.enter().await {

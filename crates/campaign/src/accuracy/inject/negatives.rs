@@ -1,7 +1,5 @@
 //! What looks like a loss, and is none.
 
-use std::time::Duration;
-
 use anyhow::{Result, bail};
 
 use super::timeouts::LARGE_RESULT;
@@ -10,6 +8,7 @@ use crate::accuracy::session::query_packet;
 use crate::accuracy::stage::Stage;
 
 pub(super) async fn goodbye(stage: &mut Stage<'_>) -> Result<()> {
+    stage.is_prevented();
     let mut client = stage.client().await?;
     stage.watch(false).await?;
     let idle = stage.rng.between(0, 1_500);
@@ -24,6 +23,7 @@ pub(super) async fn goodbye(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 pub(super) async fn slow_query(stage: &mut Stage<'_>) -> Result<()> {
+    stage.is_prevented();
     // A statement is no idleness, and no reading or writing.
     stage
         .bench
@@ -43,6 +43,7 @@ pub(super) async fn slow_query(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 pub(super) async fn idle_in_time(stage: &mut Stage<'_>) -> Result<()> {
+    stage.is_prevented();
     let limit = stage.rng.between(2, 4);
     stage
         .bench
@@ -63,6 +64,7 @@ pub(super) async fn idle_in_time(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 pub(super) async fn slow_upload(stage: &mut Stage<'_>) -> Result<()> {
+    stage.is_prevented();
     stage
         .bench
         .set(&[
@@ -92,6 +94,7 @@ pub(super) async fn slow_upload(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 pub(super) async fn slow_read(stage: &mut Stage<'_>) -> Result<()> {
+    stage.is_prevented();
     stage
         .bench
         .set(&[("net_write_timeout", "3".to_owned())])
@@ -108,10 +111,7 @@ pub(super) async fn slow_read(stage: &mut Stage<'_>) -> Result<()> {
             client.take(65_536).await;
         }
     }
-    // Whole packets cannot be found in the middle: until nothing comes any more.
-    while let Ok(1..) = tokio::time::timeout(Duration::from_millis(500), client.take(1 << 20)).await
-    {
-    }
+    client.take_all().await;
     client.quit().await;
     stage.look(true).await
 }

@@ -9,7 +9,8 @@ use crate::accuracy::bench::{NotHere, millis, system};
 use crate::accuracy::session::{Saw, Session};
 use crate::accuracy::stage::Stage;
 
-const SOON: Duration = Duration::from_secs(10);
+/// Through Steadfast clients wait for the server.
+const SOON: Duration = Duration::from_secs(20);
 
 /// What the client was doing when it was struck.
 enum Doing {
@@ -22,10 +23,12 @@ enum Doing {
 async fn begin(stage: &mut Stage<'_>, client: &mut Session) -> Result<Doing> {
     let sent = match stage.rng.between(0, 3) {
         0 => return Ok(Doing::Nothing),
-        1 => client
-            .ask("SELECT SLEEP(30)")
-            .await
-            .map(|()| Doing::Waiting),
+        1 => {
+            // Through Steadfast it runs again.
+            let seconds = if stage.is_through() { 3 } else { 30 };
+            let sent = client.ask(&format!("SELECT SLEEP({seconds})")).await;
+            sent.map(|()| Doing::Waiting)
+        }
         _ => client.ask(LARGE_RESULT).await.map(|()| Doing::Reading),
     };
     let doing = sent.map_err(|saw| anyhow::anyhow!("not sent: {}", saw.message()))?;
@@ -42,13 +45,14 @@ async fn begin(stage: &mut Stage<'_>, client: &mut Session) -> Result<Doing> {
 }
 
 /// What the client sees of it.
-async fn end(client: &mut Session, doing: &Doing) -> Result<Saw> {
+async fn end(stage: &Stage<'_>, client: &mut Session, doing: &Doing) -> Result<Saw> {
     match doing {
-        Doing::Nothing => match client.ask("SELECT 1").await {
-            Ok(()) => client.lost(SOON).await,
-            Err(saw) => Ok(saw),
-        },
-        Doing::Waiting => client.lost(SOON).await,
+        Doing::Nothing => stage.next_outcome(client, SOON).await,
+        Doing::Waiting => stage.outcome(client, SOON).await,
+        Doing::Reading if stage.is_through() => {
+            client.take_all().await;
+            Ok(Saw::Answered)
+        }
         Doing::Reading => {
             while client.take(1 << 20).await > 0 {}
             Ok(Saw::NoAnswer)
@@ -70,8 +74,9 @@ pub(super) async fn killed(stage: &mut Stage<'_>) -> Result<()> {
     stage.watch(false).await?;
     let doing = begin(stage, &mut client).await?;
     stage.does(format!("KILL of a connection {}", name(&doing)));
-    stage.bench.sql(format!("KILL {}", client.id)).await?;
-    let saw = end(&mut client, &doing).await?;
+    let thread = stage.thread().context("the client has a connection")?;
+    stage.bench.sql(format!("KILL {thread}")).await?;
+    let saw = end(stage, &mut client, &doing).await?;
     stage.saw(&saw);
     stage.probe().await?;
     stage.look(true).await
@@ -92,14 +97,15 @@ pub(super) async fn shutdown(stage: &mut Stage<'_>) -> Result<()> {
         stage.bench.sql("SHUTDOWN").await?;
     }
     // MySQL lets SLEEP end as if it were over.
-    let reading = tokio::spawn(async move { end(&mut client, &doing).await });
-    stage.bench.on_server(|server| server.stop()).await?;
-    stage.probe().await?;
-    stage.bench.on_server(|server| server.start_again()).await?;
-    match reading.await? {
-        Ok(saw) => stage.saw(&saw),
-        Err(_) => stage.saw(&Saw::NotSent),
-    }
+    let restart = async {
+        stage.bench.on_server(|server| server.stop()).await?;
+        let met = stage.met().await?;
+        stage.bench.on_server(|server| server.start_again()).await?;
+        anyhow::Ok(met)
+    };
+    let (met, saw) = tokio::join!(restart, end(stage, &mut client, &doing));
+    stage.has_met(met?);
+    stage.saw(&saw.unwrap_or(Saw::NotSent));
     Ok(())
 }
 
@@ -117,7 +123,19 @@ pub(super) async fn crash(stage: &mut Stage<'_>) -> Result<()> {
         .context("the server does not run")?;
     system("kill", vec!["-s".into(), signal.into(), pid.to_string()]).await?;
     wait_for_end(stage).await?;
-    let saw = end(&mut client, &doing).await?;
+    see_the_end(stage, &mut client, &doing).await
+}
+
+/// The server is gone: what the client and others see of it, and its start.
+async fn see_the_end(stage: &mut Stage<'_>, client: &mut Session, doing: &Doing) -> Result<()> {
+    if stage.is_through() {
+        // Clients wait for it.
+        stage.bench.on_server(|server| server.start_again()).await?;
+        let saw = end(stage, client, doing).await?;
+        stage.saw(&saw);
+        return Ok(());
+    }
+    let saw = end(stage, client, doing).await?;
     stage.saw(&saw);
     stage.probe().await?;
     stage.bench.on_server(|server| server.start_again()).await
@@ -140,10 +158,7 @@ pub(super) async fn process_killed(stage: &mut Stage<'_>) -> Result<()> {
     let doing = begin(stage, &mut client).await?;
     stage.does(format!("SIGKILL while a client was {}", name(&doing)));
     stage.bench.on_server(|server| server.kill()).await?;
-    let saw = end(&mut client, &doing).await?;
-    stage.saw(&saw);
-    stage.probe().await?;
-    stage.bench.on_server(|server| server.start_again()).await
+    see_the_end(stage, &mut client, &doing).await
 }
 
 /// A memory control group that becomes too small.
@@ -166,6 +181,8 @@ pub(super) async fn out_of_memory(stage: &mut Stage<'_>) -> Result<()> {
                     information_schema.COLLATIONS b LIMIT 2000";
         match client.query(grow).await? {
             Ok(_) => {}
+            // Steadfast's word about the write that was lost.
+            Err(saw @ Saw::Said { code: 1180, .. }) if stage.is_through() => break saw,
             Err(saw @ Saw::Said { .. }) => {
                 return Err(NotHere(format!("the server gave up first: {}", saw.message())).into());
             }
@@ -184,7 +201,8 @@ pub(super) async fn out_of_memory(stage: &mut Stage<'_>) -> Result<()> {
 pub(super) async fn hang(stage: &mut Stage<'_>) -> Result<()> {
     let mut client = stage.client().await?;
     stage.watch(false).await?;
-    let patience = stage.rng.between(400, 2_000);
+    // Steadfast waits for longer than most clients do, for what it takes to be dead.
+    let patience = stage.rng.between(400, 2_000) + if stage.is_through() { 5_000 } else { 0 };
     let busy = stage.rng.one_in(2);
     let sleep = "SELECT SLEEP(1)";
     if busy && client.ask(sleep).await.is_err() {
@@ -204,6 +222,11 @@ pub(super) async fn hang(stage: &mut Stage<'_>) -> Result<()> {
     probed?;
     if waited.is_ok() {
         bail!("a stopped server answered");
+    }
+    if stage.is_through() {
+        let saw = stage.outcome(&mut client, SOON).await?;
+        stage.saw(&saw);
+        return Ok(());
     }
     stage.saw(&Saw::GaveUp);
     drop(client);

@@ -114,7 +114,7 @@ async fn fill(stage: &mut Stage<'_>) -> Result<()> {
     let mut saw = None;
     for _ in 0..2_000 {
         let answered =
-            tokio::time::timeout(std::time::Duration::from_secs(8), client.query(&insert)).await;
+            tokio::time::timeout(std::time::Duration::from_secs(12), client.query(&insert)).await;
         match answered {
             Ok(answer) => match answer? {
                 Ok(_) => {}

@@ -31,8 +31,7 @@ pub(super) async fn idle(stage: &mut Stage<'_>) -> Result<()> {
     stage.bench.set(&[(name, seconds.to_string())]).await?;
     let mut door = stage.door();
     door.interactive = interactive;
-    let mut client = door.open().await?;
-    stage.is_of(client.id);
+    let mut client = stage.client_at(&door).await?;
     let busy_before = stage.rng.between(0, 700);
     client
         .run(&format!("SELECT SLEEP({})", busy_before as f64 / 1000.0))
@@ -41,6 +40,14 @@ pub(super) async fn idle(stage: &mut Stage<'_>) -> Result<()> {
     stage.watch(false).await?;
     // MySQL's 4031 lies in the socket; the client reads it when it asks for something.
     millis(seconds * 1000).await;
+    if stage.is_through() {
+        stage.is_prevented();
+        millis(1_500).await;
+        let saw = stage.next_outcome(&mut client, LATE).await?;
+        stage.saw(&saw);
+        client.leave().await;
+        return Ok(());
+    }
     stage.look(true).await?;
     stage.probe().await?;
     let later = stage.rng.between(0, 500);
@@ -81,7 +88,7 @@ pub(super) async fn idle_in_transaction(stage: &mut Stage<'_>) -> Result<()> {
     stage.look(true).await?;
     stage.probe().await?;
     let saw = match client.ask("COMMIT").await {
-        Ok(()) => client.lost(LATE).await?,
+        Ok(()) => stage.outcome(&mut client, LATE).await?,
         Err(saw) => saw,
     };
     stage.saw(&saw);
@@ -124,16 +131,40 @@ pub(super) async fn stalled_upload(stage: &mut Stage<'_>) -> Result<()> {
         let Ok(()) = client.send(&bytes).await else {
             bail!("the file could not be sent");
         };
+        if stage.is_through() {
+            stage.is_prevented();
+            millis(seconds * 1000 + 1_500).await;
+            let mut rest = vec![b'a'; promised - sent];
+            rest.extend(header(0, 3));
+            let Ok(()) = client.send(&rest).await else {
+                bail!("the rest of the file could not be sent");
+            };
+            let saw = stage.outcome(&mut client, LATE).await?;
+            stage.saw(&saw);
+            client.leave().await;
+            return Ok(());
+        }
     } else {
         stage.does(format!(
             "{name}={seconds}, {sent} of {size} bytes of a statement"
         ));
         stage.watch(false).await?;
         let mut bytes = query_packet(&format!("SELECT '{}'", "x".repeat(size)), 0);
-        bytes.truncate(sent);
+        let rest = bytes.split_off(sent);
         let Ok(()) = client.send(&bytes).await else {
             bail!("half a statement could not be sent");
         };
+        if stage.is_through() {
+            stage.is_prevented();
+            millis(seconds * 1000 + 1_500).await;
+            let Ok(()) = client.send(&rest).await else {
+                bail!("the rest of the statement could not be sent");
+            };
+            let saw = stage.outcome(&mut client, LATE).await?;
+            stage.saw(&saw);
+            client.leave().await;
+            return Ok(());
+        }
     }
     let saw = client.lost(Duration::from_secs(seconds) + LATE).await?;
     stage.saw(&saw);
@@ -161,6 +192,14 @@ pub(super) async fn slow_reader(stage: &mut Stage<'_>) -> Result<()> {
     stage.does(format!(
         "net_write_timeout={seconds}, a large result of which {taken} bytes were read"
     ));
+    if stage.is_through() {
+        stage.is_prevented();
+        millis(seconds * 1000 + 1_500).await;
+        client.take_all().await;
+        stage.saw(&Saw::Answered);
+        client.leave().await;
+        return Ok(());
+    }
     stage.look(true).await?;
     stage.probe().await?;
     let mut last = 1;
@@ -184,10 +223,12 @@ pub(super) async fn handshake(stage: &mut Stage<'_>) -> Result<()> {
         "connect_timeout={seconds}, {part} bytes of the login, then nothing"
     ));
     stage.watch(false).await?;
-    let mut stream = TcpStream::connect(stage.bench.server.addr()).await?;
+    let mut stream = TcpStream::connect(stage.login_addr()).await?;
     let mut greeting = vec![0; 4096];
     let length = stream.read(&mut greeting).await?;
-    if let Some(id) = connection_id(greeting.get(..length).unwrap_or_default()) {
+    if let Some(id) = connection_id(greeting.get(..length).unwrap_or_default())
+        && !stage.is_through()
+    {
         stage.is_of(id);
     }
     let mut answer = header(80, 1).to_vec();
