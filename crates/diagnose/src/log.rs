@@ -360,6 +360,12 @@ impl LogEvent {
 }
 
 impl LogEvent {
+    /// The line without the connection's id, the level of a note or a warning, and MySQL's number of it: what people
+    /// read.
+    pub(crate) fn said(&self) -> &str {
+        said(&self.line)
+    }
+
     /// Whether the line, which this was read from, may go on in the next one and then tell something else: it does not end
     /// as such lines do.
     pub(crate) fn is_cut(&self, line: &[u8]) -> bool {
@@ -369,6 +375,24 @@ impl LogEvent {
             && !line.ends_with(b")")
             && !line.ends_with(b").")
     }
+}
+
+/// A line of the log, from its time on, as [`LogEvent::said`] has it.
+pub(crate) fn said(line: &str) -> &str {
+    let Some((at, level)) = level(line.as_bytes()) else {
+        return line;
+    };
+    let id = line[..at].trim();
+    if level == b"[ERROR] " || !id.bytes().all(|byte| byte.is_ascii_digit()) {
+        return line;
+    }
+    let mut rest = &line[at + level.len()..];
+    for tag in ["[MY-", "[Server] ", "[InnoDB] ", "[Repl] "] {
+        if rest.starts_with(tag) {
+            rest = rest.split_once("] ").map_or(rest, |(_, after)| after);
+        }
+    }
+    rest
 }
 
 /// Where the time ends with which a line of today's servers begins, and which only the connection's id stands between and
@@ -946,6 +970,28 @@ mod tests {
             "or one of the libraries it was linked against is corrupt, improperly built,",
         ] {
             assert_eq!(kind_of(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn people_read_what_a_line_says() {
+        for (line, said) in [
+            (
+                "2026-11-02  3:04:05 0 [Note] mariadbd: Aria engine: starting recovery",
+                "mariadbd: Aria engine: starting recovery",
+            ),
+            (
+                "2026-11-02T03:04:05.1Z 0 [System] [MY-013172] [Server] Received SHUTDOWN from user root.",
+                "Received SHUTDOWN from user root.",
+            ),
+            (
+                "2026-11-02T03:04:05.1Z 9 [ERROR] [MY-012639] [InnoDB] Operating system error number 28.",
+                "9 [ERROR] [MY-012639] [InnoDB] Operating system error number 28.",
+            ),
+            ("mysqld got signal 11 ;", "mysqld got signal 11 ;"),
+        ] {
+            let event = LogEvent::read(line.as_bytes()).unwrap();
+            assert_eq!(event.said(), said);
         }
     }
 

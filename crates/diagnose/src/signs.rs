@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::cause::Cause;
 use crate::client::ClientMoment;
 use crate::evidence::{Aside, Boot, End, Evidence, Leftover, Moment, Product, Reach, Side, Wire};
-use crate::log::{Aborted, LogKind};
+use crate::log::{Aborted, LogKind, said};
 use crate::rule::Sign;
 use crate::words::time;
 
@@ -103,7 +103,7 @@ impl Evidence {
         let (why, line) = self.logged_reason()?;
         wanted
             .contains(&why)
-            .then(|| format!("the server's error log says: {line}"))
+            .then(|| format!("the server's error log says: {}", said(line)))
     }
 
     /// The reason that the error log gives for this connection's end, and its line. Where the connection's id is not
@@ -209,7 +209,7 @@ impl Evidence {
         let event = events
             .take_while(|event| !matches!(event.kind, LogKind::Signal(_) | LogKind::Assertion))
             .find(|event| matches!(event.kind, LogKind::ShutdownAsked | LogKind::ShutDown))?;
-        Some(format!("the server's error log says: {}", event.line))
+        Some(format!("the server's error log says: {}", event.said()))
     }
 
     /// An error 1290 with this option in its text, that the server or the client told.
@@ -237,7 +237,7 @@ impl Evidence {
     pub(crate) fn logged(&self, tells: impl Fn(LogKind) -> bool) -> Option<String> {
         let log = self.log.as_ref()?;
         let event = log.events.iter().find(|event| tells(event.kind))?;
-        Some(format!("the server's error log says: {}", event.line))
+        Some(format!("the server's error log says: {}", event.said()))
     }
 
     /// The line of the error log that tells of damaged data. What only shows when the server begins again is what an
@@ -257,7 +257,7 @@ impl Evidence {
             .iter()
             .any(|event| matches!(event.kind, LogKind::Signal(_) | LogKind::Assertion));
         (!begins || ends_again)
-            .then(|| format!("the server's error log says: {}", events[damage].line))
+            .then(|| format!("the server's error log says: {}", events[damage].said()))
     }
 
     /// What the connection was doing: as seen on it, else as the client tells.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::cause::{Cause, Class};
 use crate::causes::RULES;
 use crate::evidence::{Boot, Evidence, Reach};
+use crate::log::said;
 use crate::rule::{Rule, Step};
 use crate::signs::{DOWN, RESTARTED};
 
@@ -202,7 +203,7 @@ impl Look {
             // A client may notice the server's end before the server is done with it.
             && !(rule.cause.ends_server() && matches!(evidence.aside.boot, Some(Boot::Restarted(_))))
         {
-            against.push(format!("the server's error log says: {line}"));
+            against.push(format!("the server's error log says: {}", said(line)));
         }
         against.extend(evidence.log_is_silent_of(rule.cause));
         against.extend(evidence.client_would_have_heard(rule.cause));

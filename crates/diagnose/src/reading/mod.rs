@@ -106,6 +106,11 @@ impl Reading {
         let may_tell = gate::may_tell(log::from_level(line));
         let mut is_cut = false;
         if may_tell {
+            // The kernel's own words first: a server's log may have them too.
+            if let Some(event) = KernelEvent::read(line) {
+                self.kernel_event(event);
+                return;
+            }
             let event = LogEvent::read(line);
             is_cut = event.as_ref().is_some_and(|event| event.is_cut(line));
             if let Some(event) = event
@@ -113,10 +118,6 @@ impl Reading {
             {
                 self.no_log_goes_on();
                 self.log_event(event, line);
-                return;
-            }
-            if let Some(event) = KernelEvent::read(line) {
-                self.kernel_event(event);
                 return;
             }
         }
