@@ -129,6 +129,7 @@ fn left_over(looked: &[Look], evidence: &Evidence) -> Verdict {
     };
     let mut sentences: Vec<String> = open.iter().flat_map(|look| look.hints.clone()).collect();
     sentences.extend(weightiest(looked));
+    let sentences = once(sentences, evidence);
     open.extend(
         looked
             .iter()
@@ -151,6 +152,23 @@ fn left_over(looked: &[Look], evidence: &Evidence) -> Verdict {
             .map(|rule| rule.question),
         fix: likeliest.map_or_else(Vec::new, |rule| (rule.fix)(evidence)),
     }
+}
+
+/// Each sentence once, and once what the client said.
+fn once(sentences: Vec<String>, evidence: &Evidence) -> Vec<String> {
+    let client = evidence.client.as_ref().map(|client| &client.text[..]);
+    let said = client.filter(|text| !text.is_empty());
+    let mut kept: Vec<String> = Vec::new();
+    for sentence in sentences {
+        let again = kept.iter().any(|known| {
+            *known == sentence
+                || said.is_some_and(|text| known.contains(text) && sentence.contains(text))
+        });
+        if !again {
+            kept.push(sentence);
+        }
+    }
+    kept
 }
 
 /// Sentences that tell why something is ruled out, for one answer.
@@ -222,6 +240,18 @@ mod tests {
     use crate::evidence::{End, Log, Moment};
     use crate::log::{LogEvent, LogKind};
     use crate::testing::{mariadb, of_server, wire};
+
+    #[test]
+    fn what_a_client_says_is_repeated_once() {
+        let text = "(2013, 'Lost connection to MySQL server during query (timed out)')";
+        let evidence = Evidence {
+            client: crate::client::ClientMessage::read(text),
+            ..Evidence::default()
+        };
+        let told = diagnose(&evidence).evidence;
+        let repeated = told.iter().filter(|sentence| sentence.contains(text));
+        assert_eq!(repeated.count(), 1, "{told:#?}");
+    }
 
     #[test]
     fn what_contradicts_itself_is_no_answer() {
