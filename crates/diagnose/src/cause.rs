@@ -246,6 +246,7 @@ impl Class {
                 Cause::ClientGone,
                 Cause::ProxyTimeout,
                 Cause::NetworkDrop,
+                Cause::Hang,
             ],
         },
         Self {
@@ -270,6 +271,18 @@ impl Class {
             members: &[Cause::MiddleboxIdle, Cause::NetworkDrop, Cause::Hang],
         },
         Self {
+            name: "no-answer-in-time",
+            meaning: "The client gave up waiting: the statement took longer than the client waits, or no answer could come.",
+            members: &[
+                Cause::ClientTimeout,
+                Cause::MiddleboxIdle,
+                Cause::NetworkDrop,
+                Cause::Hang,
+                // MySQL waits until there is space again.
+                Cause::DiskFull,
+            ],
+        },
+        Self {
             name: "not-by-the-server",
             meaning: "The server did not end the connection: its client, or something between the two, did.",
             members: &[
@@ -278,6 +291,8 @@ impl Class {
                 Cause::ProxyTimeout,
                 Cause::MiddleboxIdle,
                 Cause::NetworkDrop,
+                // Its client left because it got no answer.
+                Cause::Hang,
             ],
         },
         Self {

@@ -1,6 +1,10 @@
 //! Dumps of variables and of status counters, as people paste them: tables with borders, tab-separated, `\G`, CSV,
 //! `mysqladmin variables`, and option files.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
 /// The variables that a diagnosis can use.
 const VARIABLES: &[&str] = &[
     "connect_timeout",
@@ -31,6 +35,26 @@ const VARIABLES: &[&str] = &[
     "wait_timeout",
 ];
 
+/// Finds the lines that may be a part of a dump.
+#[expect(
+    clippy::unwrap_used,
+    reason = "the names are constants, and the tests build the automaton"
+)]
+static NAMES: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build(names())
+        .unwrap()
+});
+
+/// What a line of a dump has in it, in lower case.
+pub(crate) fn names() -> impl Iterator<Item = String> {
+    VARIABLES
+        .iter()
+        .flat_map(|name| [(*name).to_owned(), name.replace('_', "-")])
+        .chain(["variable_name:".to_owned(), "value:".to_owned()])
+}
+
 /// The half of a `\G` pair that has come.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Dump {
@@ -40,6 +64,10 @@ pub(crate) struct Dump {
 impl Dump {
     /// A variable and its value, if this line gives one.
     pub(crate) fn read(&mut self, line: &str) -> Option<(&'static str, String)> {
+        if !NAMES.is_match(line) {
+            self.name = None;
+            return None;
+        }
         let line = line.trim();
         if let Some(name) = line.strip_prefix("Variable_name:") {
             self.name = known(name);

@@ -108,9 +108,16 @@ const ENDS: &[&str] = &[
 static INTERESTING: LazyLock<AhoCorasick> = LazyLock::new(|| {
     AhoCorasick::builder()
         .ascii_case_insensitive(true)
-        .build(PHRASES.iter().map(|(phrase, _)| phrase).chain(ENDS))
+        .kind(Some(aho_corasick::AhoCorasickKind::DFA))
+        .build(phrases())
         .unwrap()
 });
+
+/// What a line that tells something has in it, in lower case.
+pub(crate) fn phrases() -> impl Iterator<Item = &'static str> {
+    let phrases = PHRASES.iter().map(|(phrase, _)| *phrase);
+    phrases.chain(ENDS.iter().copied())
+}
 
 impl KernelEvent {
     /// What a line tells; `None`: nothing about lost connections.

@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, Input, MatchKind};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
@@ -194,6 +194,17 @@ const PHRASES: &[(&str, Tells)] = &[
     ("assertion failure", Kind(K::Assertion)),
     ("failing assertion", Kind(K::Assertion)),
     ("terminate called after", Kind(K::Assertion)),
+    // The report of a crash, whose beginning may have been cut off.
+    ("attempting backtrace", Kind(K::Assertion)),
+    ("some pointers may be invalid", Kind(K::Assertion)),
+    ("find out what is causing the crash", Kind(K::Assertion)),
+    ("this could be because you hit a bug", Kind(K::Assertion)),
+    ("we probably made a mistake", Kind(K::Assertion)),
+    ("connection id (thread id):", Kind(K::Assertion)),
+    ("status: not_killed", Kind(K::Assertion)),
+    ("stack_bottom = ", Kind(K::Assertion)),
+    ("writing a core file", Kind(K::Assertion)),
+    ("core pattern: ", Kind(K::Assertion)),
     ("killed by the oom killer", Kind(K::OomKilled)),
     ("result 'oom-kill'", Kind(K::OomKilled)),
     ("oomkilled", Kind(K::OomKilled)),
@@ -202,6 +213,10 @@ const PHRASES: &[(&str, Tells)] = &[
     ("oom-kill:constraint", Kind(K::OomKilled)),
     ("status=9/kill", Kind(K::KilledBySignal9)),
     ("exit code 137", Kind(K::KilledBySignal9)),
+    ("exit code:    137", Kind(K::KilledBySignal9)),
+    ("exited with code 137", Kind(K::KilledBySignal9)),
+    ("exitcode\":137", Kind(K::KilledBySignal9)),
+    ("exitcode\": 137", Kind(K::KilledBySignal9)),
     ("received shutdown from user", Kind(K::ShutdownAsked)),
     ("received restart from user", Kind(K::ShutdownAsked)),
     ("normal shutdown", Kind(K::ShutdownAsked)),
@@ -281,6 +296,7 @@ const PHRASES: &[(&str, Tells)] = &[
     // How it begins again. XA recovery is announced at clean starts too.
     ("not shutdown normally", Kind(K::Recovers)),
     ("starting crash recovery", Kind(K::Recovers)),
+    ("aria engine: starting recovery", Kind(K::Recovers)),
     ("recovering after a crash", Kind(K::Recovers)),
     ("doing recovery: scanned up to", Kind(K::Recovers)),
     ("starting as process", Kind(K::Started)),
@@ -297,9 +313,15 @@ static AUTOMATON: LazyLock<AhoCorasick> = LazyLock::new(|| {
     AhoCorasick::builder()
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::Standard)
-        .build(PHRASES.iter().map(|(phrase, _)| phrase))
+        .kind(Some(aho_corasick::AhoCorasickKind::DFA))
+        .build(phrases())
         .unwrap()
 });
+
+/// What a line that tells something has in it, in lower case.
+pub(crate) fn phrases() -> impl Iterator<Item = &'static str> {
+    PHRASES.iter().map(|(phrase, _)| *phrase)
+}
 
 #[expect(
     clippy::unwrap_used,
@@ -322,9 +344,12 @@ impl LogEvent {
         let text = text.trim_end();
         // A collector may have put its own time before the server's.
         let head = cut(text, 0, 160);
-        let (at, rest) = match TIME.find_iter(head).last() {
-            Some(found) => (found.as_str(), &text[found.end()..]),
-            None => ("", text),
+        let (at, rest) = match plain_time(text) {
+            Some(end) => text.split_at(end),
+            None => match TIME.find_iter(head).last() {
+                Some(found) => (found.as_str(), &text[found.end()..]),
+                None => ("", text),
+            },
         };
         Some(Self {
             at: at.to_owned(),
@@ -334,21 +359,136 @@ impl LogEvent {
     }
 }
 
+impl LogEvent {
+    /// The line without the connection's id, the level of a note or a warning, and MySQL's number of it: what people
+    /// read.
+    pub(crate) fn said(&self) -> &str {
+        said(&self.line)
+    }
+
+    /// Whether the line, which this was read from, may go on in the next one and then tell something else: it does not end
+    /// as such lines do.
+    pub(crate) fn is_cut(&self, line: &[u8]) -> bool {
+        let line = line.trim_ascii_end();
+        matches!(self.kind, LogKind::Aborted { .. })
+            && contains(line, b"borted connection")
+            && !line.ends_with(b")")
+            && !line.ends_with(b").")
+    }
+}
+
+/// A line of the log, from its time on, as [`LogEvent::said`] has it.
+pub(crate) fn said(line: &str) -> &str {
+    let Some((at, level)) = level(line.as_bytes()) else {
+        return line;
+    };
+    let id = line[..at].trim();
+    if level == b"[ERROR] " || !id.bytes().all(|byte| byte.is_ascii_digit()) {
+        return line;
+    }
+    let mut rest = &line[at + level.len()..];
+    for tag in ["[MY-", "[Server] ", "[InnoDB] ", "[Repl] "] {
+        if rest.starts_with(tag) {
+            rest = rest.split_once("] ").map_or(rest, |(_, after)| after);
+        }
+    }
+    rest
+}
+
+/// Where the time ends with which a line of today's servers begins, and which only the connection's id stands between and
+/// the level. Others need a closer look.
+fn plain_time(line: &str) -> Option<usize> {
+    let bytes = line.as_bytes();
+    let (at, _) = level(bytes)?;
+    if at > 60 || !begins_with_date(bytes) {
+        return None;
+    }
+    let id = line[..at].trim_end();
+    let end = id.rfind(' ')?;
+    id[end..]
+        .trim_start()
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then_some(())?;
+    (end > 10).then(|| line[..end].trim_end().len())
+}
+
+fn begins_with_date(line: &[u8]) -> bool {
+    line.len() > 10
+        && line[..4].iter().all(u8::is_ascii_digit)
+        && line[4] == b'-'
+        && line[7] == b'-'
+}
+
+/// Where the level is that servers write before a line's text, and what it is.
+fn level(line: &[u8]) -> Option<(usize, &'static [u8])> {
+    const LEVELS: [&[u8]; 4] = [b"[Note] ", b"[Warning] ", b"[System] ", b"[ERROR] "];
+    let head = &line[..line.len().min(200)];
+    memchr::memchr_iter(b'[', head).find_map(|at| {
+        let level = LEVELS
+            .into_iter()
+            .find(|level| head[at..].starts_with(level))?;
+        Some((at, level))
+    })
+}
+
+/// The line from its level on, where it has one.
+pub(crate) fn from_level(line: &[u8]) -> &[u8] {
+    level(line).map_or(line, |(at, _)| &line[at..])
+}
+
+/// Whether a line begins with a time, or has one behind what a collector put before it.
+pub(crate) fn has_time(line: &[u8]) -> bool {
+    if begins_with_date(line) {
+        return true;
+    }
+    let head = String::from_utf8_lossy(&line[..line.len().min(160)]);
+    TIME.is_match(&head)
+}
+
+/// Whether a line, which tells nothing, is a server's all the same: the server's id of a connection and a level are in
+/// it. What a replica says of the connection to its source is a client's message.
+pub(crate) fn is_servers(line: &[u8]) -> bool {
+    let Some((at, level)) = level(line) else {
+        return false;
+    };
+    let rest = &line[at + level.len()..];
+    // Others have a level of this name, too.
+    let own = level != b"[ERROR] "
+        || [&b"[MY-"[..], b"mariadbd: ", b"mysqld: ", b"InnoDB: "]
+            .iter()
+            .any(|begin| rest.starts_with(begin))
+        || contains(&rest[..rest.len().min(200)], b"bin/m");
+    let column = line[..at].trim_ascii_end();
+    let id_or_time = column.last().is_some_and(u8::is_ascii_digit) || column.ends_with(b"Z");
+    own && id_or_time && !REPLICATION.is_match(rest)
+}
+
+/// What a server says of a connection that it makes itself.
+#[expect(
+    clippy::unwrap_used,
+    reason = "the phrases are constants, and the tests build the automaton"
+)]
+static REPLICATION: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    AhoCorasick::new(["lave I/O", "eplica I/O", "to master", "to source"]).unwrap()
+});
+
 fn kind(line: &[u8]) -> Option<LogKind> {
-    let mut first: Option<(usize, usize)> = None;
-    for found in AUTOMATON.find_overlapping_iter(line) {
+    let mut first: Option<(usize, Option<LogKind>)> = None;
+    // What stands before the level are a time and numbers.
+    let from = level(line).map_or(0, |(at, _)| at);
+    for found in AUTOMATON.find_overlapping_iter(Input::new(line).range(from..)) {
         let phrase = found.pattern().as_usize();
         if matches!(PHRASES[phrase].1, Statement) {
             break;
         }
         if first.is_none_or(|(known, _)| phrase < known)
-            && tells(phrase, line, found.end()).is_some()
+            && let Some(kind) = tells(phrase, line, found.end())
         {
-            first = Some((phrase, found.end()));
+            first = Some((phrase, kind));
         }
     }
-    let (phrase, end) = first?;
-    tells(phrase, line, end)?
+    first?.1
 }
 
 /// What this phrase, which ends there, tells: `None`: nothing after all; `Some(None)`: that the line is none of ours.
@@ -368,7 +508,12 @@ fn tells(phrase: usize, line: &[u8], end: usize) -> Option<Option<LogKind>> {
             None
         }
         Kind(kind) => Some(Some(kind)),
-        Tells::Signal => Some(Some(K::Signal(u8::try_from(number(rest)?).ok()?))),
+        // SIGTERM asks for a shutdown; the others are the end, but for those that wake up a thread (MySQL 5.5).
+        Tells::Signal => match u8::try_from(number(rest)?).ok()? {
+            15 => Some(Some(K::ShutdownAsked)),
+            signal @ 3..=11 => Some(Some(K::Signal(signal))),
+            _ => None,
+        },
         OsError => match number(rest)? {
             5 => Some(Some(K::Corruption)),
             12 => Some(Some(K::OutOfMemory)),
@@ -392,6 +537,9 @@ fn aborted(line: &[u8], rest: &[u8]) -> Option<LogKind> {
         (b"Got timeout writing", Aborted::TimeoutWriting),
         (b"Got an error reading", Aborted::ErrorReading),
         (b"Got an error writing", Aborted::ErrorWriting),
+        // To a replica.
+        (b"my_net_write", Aborted::ErrorWriting),
+        (b"flush_net", Aborted::ErrorWriting),
         (b"max_allowed_packet", Aborted::PacketTooLarge),
         (b"packets out of order", Aborted::OutOfOrder),
         (b"uncompress communication", Aborted::OutOfOrder),
@@ -402,16 +550,20 @@ fn aborted(line: &[u8], rest: &[u8]) -> Option<LogKind> {
         (b"closed normally", Aborted::Normally),
         (b"RELEASE", Aborted::Normally),
     ];
-    if contains(rest, b"Too many connections") {
-        return Some(K::TooManyConnections);
-    }
-    if contains(rest, b"connection memory limit") || contains(rest, b"Connection memory limit") {
-        return Some(K::MemoryLimit);
-    }
+    // The reason is in the last parentheses.
+    let reason = memchr::memmem::rfind(rest, b" (").map_or(rest, |at| &rest[at..]);
     let why = REASONS
         .iter()
-        .find(|(reason, _)| contains(rest, reason))
+        .find(|(words, _)| reason.windows(words.len()).any(|window| window == *words))
         .map_or(Aborted::Other, |(_, why)| *why);
+    if why == Aborted::Other {
+        if contains(rest, b"Too many connections") {
+            return Some(K::TooManyConnections);
+        }
+        if contains(rest, b"onnection memory limit") {
+            return Some(K::MemoryLimit);
+        }
+    }
     let alone = !contains(line, b"borted connection");
     let unauthenticated = alone || contains(rest, b"'unauthenticated'");
     let why = match why {
@@ -430,7 +582,7 @@ fn aborted(line: &[u8], rest: &[u8]) -> Option<LogKind> {
 /// begins with a header of four bytes.
 fn packet_failed(line: &[u8], rest: &[u8], writing: bool) -> Option<LogKind> {
     let field = |name: &[u8]| {
-        let at = rest.windows(name.len()).position(|window| window == name)?;
+        let at = memchr::memmem::find(rest, name)?;
         number(&rest[at + name.len()..])
     };
     if field(b" errno:")? != 110 {
@@ -448,14 +600,14 @@ fn packet_failed(line: &[u8], rest: &[u8], writing: bool) -> Option<LogKind> {
 }
 
 /// The connection's id in the server's own column before the level, `… 8 [Note] …`.
-fn id_before(line: &[u8]) -> Option<u64> {
-    let end = line.windows(2).position(|window| window == b" [")?;
+pub(crate) fn id_before(line: &[u8]) -> Option<u64> {
+    let end = memchr::memmem::find(line, b" [")?;
     let start = line[..end].iter().rposition(|byte| *byte == b' ')? + 1;
     number(&line[start..end])
 }
 
 fn contains(line: &[u8], wanted: &[u8]) -> bool {
-    line.windows(wanted.len()).any(|window| window == wanted)
+    memchr::memmem::find(line, wanted).is_some()
 }
 
 /// The number with which these bytes begin, after white space.
@@ -685,6 +837,119 @@ mod tests {
     }
 
     #[test]
+    fn every_versions_wording_is_understood() {
+        let cases = [
+            // MySQL 5.5 and 5.6, MariaDB 5.5 and 10.0.
+            (
+                "161102  3:04:05 [Note] /usr/sbin/mysqld: Normal shutdown",
+                LogKind::ShutdownAsked,
+            ),
+            (
+                "161102  3:04:05 [Note] Got signal 15 to shutdown mysqld",
+                LogKind::ShutdownAsked,
+            ),
+            ("03:04:05 UTC - mysqld got signal 11 ;", LogKind::Signal(11)),
+            ("InnoDB: Warning: a long semaphore wait:", LogKind::LongWait),
+            (
+                "2016-11-02 03:04:05 7f41 InnoDB: Assertion failure in thread 140 in file trx0trx.cc line 366",
+                LogKind::Assertion,
+            ),
+            // MySQL 5.7.
+            (
+                "2018-11-02T03:04:05.1Z 0 [Note] Giving 3 client threads a chance to die gracefully",
+                LogKind::ShutdownAsked,
+            ),
+            (
+                "2018-11-02T03:04:05.1Z 0 [Note] mysqld: Shutdown complete",
+                LogKind::ShutDown,
+            ),
+            (
+                "2018-11-02T03:04:05.1Z 0 [Note] InnoDB: Database was not shutdown normally!",
+                LogKind::Recovers,
+            ),
+            (
+                "2018-11-02T03:04:05.1Z 0 [ERROR] Error in accept: Too many open files",
+                LogKind::OpenFiles,
+            ),
+            (
+                "2018-11-02T03:04:05.1Z 0 [Note] /usr/sbin/mysqld (mysqld 5.7.44-log) starting as process 9 ...",
+                LogKind::Started,
+            ),
+            (
+                "2018-11-02T03:04:05.1Z 9 [ERROR] Disk is full writing './binlog.7' (Errcode: 28 - No space left on device). Waiting for someone to free space...",
+                LogKind::DiskFull,
+            ),
+            (
+                "2018-11-02T03:04:05.1Z 0 [Warning] InnoDB: A long semaphore wait:",
+                LogKind::LongWait,
+            ),
+            // MySQL 8.0 to 9.x.
+            (
+                "2024-11-02T03:04:05Z UTC - mysqld got signal 6 ;",
+                LogKind::Signal(6),
+            ),
+            (
+                "2024-11-02T03:04:05.1Z 0 [ERROR] [MY-013183] [InnoDB] Assertion failure: buf0buf.cc:1:x",
+                LogKind::Assertion,
+            ),
+            (
+                "2024-11-02T03:04:05.1Z 1 [ERROR] [MY-012639] [InnoDB] Write to file ./ibtmp1 failed at offset 1048576. Operating system error number 28.",
+                LogKind::DiskFull,
+            ),
+            (
+                "2024-11-02T03:04:05.1Z 0 [System] [MY-013172] [Server] Received SHUTDOWN from user <via user signal>. Shutting down mysqld (Version: 8.4.3).",
+                LogKind::ShutdownAsked,
+            ),
+            (
+                "2024-11-02T03:04:05.1Z 0 [System] [MY-010931] [Server] mysqld: ready for connections. Version: '8.0.36'",
+                LogKind::Ready,
+            ),
+            (
+                "2024-11-02T03:04:05.1Z 0 [System] [MY-015015] [Server] MySQL Server - start.",
+                LogKind::Started,
+            ),
+            // MariaDB 10.1 to 11.8.
+            (
+                "2017-08-22 8:22:53 140295123512064 [Warning] mysqld: Disk is full writing '/tmp/#sql_41a0_0.MAD' (Errcode: 28 \"No space left on device\"). Waiting for someone to free space...",
+                LogKind::DiskFull,
+            ),
+            (
+                "2020-12-08 19:21:20 0 [Note] /usr/sbin/mysqld (mysqld 10.3.39-MariaDB) starting as process 9 ...",
+                LogKind::Started,
+            ),
+            (
+                "2025-11-02  3:04:05 0 [Note] Starting MariaDB 11.8.2-MariaDB source revision x as process 9",
+                LogKind::Started,
+            ),
+            (
+                "2025-11-02  3:04:05 0 [Note] mariadbd: Aria engine: starting recovery",
+                LogKind::Recovers,
+            ),
+            // Who watches it.
+            (
+                "mariadb.service: Main process exited, code=killed, status=9/KILL",
+                LogKind::KilledBySignal9,
+            ),
+            ("db-1 exited with code 137", LogKind::KilledBySignal9),
+            ("      Exit Code:    137", LogKind::KilledBySignal9),
+            ("      Reason:       OOMKilled", LogKind::OomKilled),
+            (
+                "mysql.service: A process of this unit has been killed by the OOM killer.",
+                LogKind::OomKilled,
+            ),
+        ];
+        for (line, kind) in cases {
+            assert_eq!(kind_of(line), Some(kind), "{line}");
+        }
+        assert_eq!(
+            kind_of(
+                "2018-11-02T03:04:05.1Z 8 [Note] Aborted connection 8 to db: 'unconnected' user: 'repl' host: 'x' (Failed on my_net_write())"
+            ),
+            of(8, Aborted::ErrorWriting)
+        );
+    }
+
+    #[test]
     fn others_texts_tell_nothing() {
         for line in [
             "",
@@ -698,8 +963,35 @@ mod tests {
             "[ERROR] Error in accept: Bad file descriptor",
             "[ERROR] Operating system error number 2 in a file operation.",
             "mysqld invoked oom-killer: gfp_mask=0x100cca",
+            "[Warning] Got signal 14 from thread 4711",
+            // What every report of a crash says.
+            "InnoDB: immediately after the mysqld startup, there may be",
+            "InnoDB: corruption in the InnoDB tablespace. Please refer to",
+            "or one of the libraries it was linked against is corrupt, improperly built,",
         ] {
             assert_eq!(kind_of(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn people_read_what_a_line_says() {
+        for (line, said) in [
+            (
+                "2026-11-02  3:04:05 0 [Note] mariadbd: Aria engine: starting recovery",
+                "mariadbd: Aria engine: starting recovery",
+            ),
+            (
+                "2026-11-02T03:04:05.1Z 0 [System] [MY-013172] [Server] Received SHUTDOWN from user root.",
+                "Received SHUTDOWN from user root.",
+            ),
+            (
+                "2026-11-02T03:04:05.1Z 9 [ERROR] [MY-012639] [InnoDB] Operating system error number 28.",
+                "9 [ERROR] [MY-012639] [InnoDB] Operating system error number 28.",
+            ),
+            ("mysqld got signal 11 ;", "mysqld got signal 11 ;"),
+        ] {
+            let event = LogEvent::read(line.as_bytes()).unwrap();
+            assert_eq!(event.said(), said);
         }
     }
 

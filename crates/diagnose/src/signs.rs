@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use crate::cause::Cause;
 use crate::client::ClientMoment;
-use crate::evidence::{Boot, End, Evidence, Leftover, Moment, Product, Reach, Side, Wire};
-use crate::log::{Aborted, LogKind};
+use crate::evidence::{Aside, Boot, End, Evidence, Leftover, Moment, Product, Reach, Side, Wire};
+use crate::log::{Aborted, LogKind, said};
 use crate::rule::Sign;
 use crate::words::time;
 
@@ -44,6 +44,8 @@ impl Aborted {
                 Cause::ProxyTimeout,
                 Cause::MiddleboxIdle,
                 Cause::NetworkDrop,
+                // The client got no answer, and left.
+                Cause::Hang,
             ],
             // MariaDB says so of a timeout too.
             Self::ErrorWriting => &[
@@ -64,6 +66,7 @@ impl Aborted {
                 Cause::ClientGone,
                 Cause::NetworkDrop,
                 Cause::ProxyTimeout,
+                Cause::Hang,
             ],
             Self::Normally | Self::Other => return true,
         };
@@ -100,7 +103,7 @@ impl Evidence {
         let (why, line) = self.logged_reason()?;
         wanted
             .contains(&why)
-            .then(|| format!("the server's error log says: {line}"))
+            .then(|| format!("the server's error log says: {}", said(line)))
     }
 
     /// The reason that the error log gives for this connection's end, and its line. Where the connection's id is not
@@ -163,6 +166,36 @@ impl Evidence {
         })
     }
 
+    /// Of a client that gave up waiting, where nothing else is known: why it cannot have been this cause, of which the
+    /// client would have heard.
+    pub(crate) fn client_would_have_heard(&self, cause: Cause) -> Option<String> {
+        let client = self.client.as_ref()?;
+        let waited = client.timed_out
+            && client.code.is_none_or(|code| (2000..3000).contains(&code))
+            && !matches!(
+                client.moment,
+                Some(ClientMoment::Connecting | ClientMoment::Login)
+            );
+        let silent = matches!(
+            cause,
+            Cause::ClientTimeout
+                | Cause::MiddleboxIdle
+                | Cause::NetworkDrop
+                | Cause::Hang
+                | Cause::DiskFull
+        );
+        (waited && !silent && self.is_clients_word_only())
+            .then(|| format!("the client says that it timed out: {}", client.text))
+    }
+
+    /// Whether a client's message is all there is.
+    pub(crate) fn is_clients_word_only(&self) -> bool {
+        self.wire.is_none()
+            && self.log.is_none()
+            && self.kernel.is_none()
+            && self.aside == Aside::default()
+    }
+
     /// The line of the error log with which the server begins again.
     pub(crate) fn began_again(&self) -> Option<String> {
         self.logged(|kind| kind == LogKind::Recovers)
@@ -176,7 +209,7 @@ impl Evidence {
         let event = events
             .take_while(|event| !matches!(event.kind, LogKind::Signal(_) | LogKind::Assertion))
             .find(|event| matches!(event.kind, LogKind::ShutdownAsked | LogKind::ShutDown))?;
-        Some(format!("the server's error log says: {}", event.line))
+        Some(format!("the server's error log says: {}", event.said()))
     }
 
     /// An error 1290 with this option in its text, that the server or the client told.
@@ -204,7 +237,7 @@ impl Evidence {
     pub(crate) fn logged(&self, tells: impl Fn(LogKind) -> bool) -> Option<String> {
         let log = self.log.as_ref()?;
         let event = log.events.iter().find(|event| tells(event.kind))?;
-        Some(format!("the server's error log says: {}", event.line))
+        Some(format!("the server's error log says: {}", event.said()))
     }
 
     /// The line of the error log that tells of damaged data. What only shows when the server begins again is what an
@@ -213,12 +246,18 @@ impl Evidence {
         let events = &self.log.as_ref()?.events;
         let is = |kinds: fn(LogKind) -> bool| events.iter().position(|event| kinds(event.kind));
         let damage = is(|kind| kind == LogKind::Corruption)?;
-        let begins = is(|kind| kind == LogKind::Started).is_some_and(|start| start < damage);
+        let begins = is(|kind| {
+            matches!(
+                kind,
+                LogKind::Started | LogKind::Signal(_) | LogKind::Assertion
+            )
+        })
+        .is_some_and(|start| start < damage);
         let ends_again = events[damage..]
             .iter()
             .any(|event| matches!(event.kind, LogKind::Signal(_) | LogKind::Assertion));
         (!begins || ends_again)
-            .then(|| format!("the server's error log says: {}", events[damage].line))
+            .then(|| format!("the server's error log says: {}", events[damage].said()))
     }
 
     /// What the connection was doing: as seen on it, else as the client tells.
@@ -315,10 +354,12 @@ pub(crate) const CLIENT_ENDED: Sign = Sign {
 
 /// Against everything that the client does.
 pub(crate) const SERVER_ENDED: Sign = Sign {
-    what: "the server's side ended the connection",
+    what: "the server's side ended the connection, or fell silent: the client was there",
     seen: |evidence| {
-        let end = evidence.server_end()?;
-        (*end != End::Silence).then(|| "the server's side ended the connection".to_owned())
+        Some(match evidence.server_end()? {
+            End::Silence => "the client was there when the server's side fell silent".to_owned(),
+            _ => "the server's side ended the connection".to_owned(),
+        })
     },
 };
 
@@ -365,7 +406,9 @@ pub(crate) const LOGGED_IN: Sign = Sign {
 /// Against what ends a connection while it does nothing.
 pub(crate) const BUSY: Sign = Sign {
     what: "a command was in flight",
-    seen: |evidence| match evidence.wire.as_ref()?.moment {
+    seen: |evidence| match evidence.moment()? {
+        // A client that waits may wait for what was lost before.
+        Moment::Waiting if evidence.wire.is_none() => None,
         Moment::Waiting | Moment::Downloading => {
             Some("the server was at work on a command".to_owned())
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::cause::{Cause, Class};
 use crate::causes::RULES;
 use crate::evidence::{Boot, End, Evidence, Reach};
-use crate::log::Aborted;
+use crate::log::{Aborted, said};
 use crate::rule::{Rule, Step};
 use crate::signs::{DOWN, LEFT_OVER, RESTARTED};
 
@@ -129,6 +129,7 @@ fn left_over(looked: &[Look], evidence: &Evidence) -> Verdict {
     };
     let mut sentences: Vec<String> = open.iter().flat_map(|look| look.hints.clone()).collect();
     sentences.extend(weightiest(looked));
+    let sentences = once(sentences, evidence);
     open.extend(
         looked
             .iter()
@@ -151,6 +152,23 @@ fn left_over(looked: &[Look], evidence: &Evidence) -> Verdict {
             .map(|rule| rule.question),
         fix: likeliest.map_or_else(Vec::new, |rule| (rule.fix)(evidence)),
     }
+}
+
+/// Each sentence once, and once what the client said.
+fn once(sentences: Vec<String>, evidence: &Evidence) -> Vec<String> {
+    let client = evidence.client.as_ref().map(|client| &client.text[..]);
+    let said = client.filter(|text| !text.is_empty());
+    let mut kept: Vec<String> = Vec::new();
+    for sentence in sentences {
+        let again = kept.iter().any(|known| {
+            *known == sentence
+                || said.is_some_and(|text| known.contains(text) && sentence.contains(text))
+        });
+        if !again {
+            kept.push(sentence);
+        }
+    }
+    kept
 }
 
 /// Sentences that tell why something is ruled out, for one answer.
@@ -222,9 +240,10 @@ impl Look {
             // A client may notice the server's end before the server is done with it.
             && !(rule.cause.ends_server() && matches!(evidence.aside.boot, Some(Boot::Restarted(_))))
         {
-            against.push(format!("the server's error log says: {line}"));
+            against.push(format!("the server's error log says: {}", said(line)));
         }
         against.extend(evidence.log_is_silent_of(rule.cause));
+        against.extend(evidence.client_would_have_heard(rule.cause));
         Self {
             rule,
             proofs: seen(rule.proofs),
@@ -240,6 +259,18 @@ mod tests {
     use crate::evidence::{Log, Moment};
     use crate::log::{LogEvent, LogKind};
     use crate::testing::{certain, mariadb, of_server, wire};
+
+    #[test]
+    fn what_a_client_says_is_repeated_once() {
+        let text = "(2013, 'Lost connection to MySQL server during query (timed out)')";
+        let evidence = Evidence {
+            client: crate::client::ClientMessage::read(text),
+            ..Evidence::default()
+        };
+        let told = diagnose(&evidence).evidence;
+        let repeated = told.iter().filter(|sentence| sentence.contains(text));
+        assert_eq!(repeated.count(), 1, "{told:#?}");
+    }
 
     #[test]
     fn what_contradicts_itself_is_no_answer() {
@@ -269,9 +300,12 @@ mod tests {
         let mut evidence = of_server(mariadb(), wire(Moment::Waiting, End::Silence));
         evidence.aside.boot = None;
         evidence.aside.leftover = Some(crate::evidence::Leftover::Sleeps);
-        let answer = diagnose(&evidence).answer;
-        assert!(!answer.allows(Cause::ProcessKilled), "{answer:?}");
-        assert!(answer.allows(Cause::NetworkDrop), "{answer:?}");
+        let candidates = diagnose(&evidence).candidates;
+        let open = |cause| candidates.iter().any(|one| one.cause == cause);
+        assert!(!open(Cause::ProcessKilled), "{candidates:?}");
+        assert!(open(Cause::NetworkDrop), "{candidates:?}");
+        evidence.aside.reach = Some(Reach::Silent);
+        certain(&evidence, Cause::NetworkDrop);
         // It may have stood still.
         evidence.aside.reach = Some(Reach::Mute);
         certain(&evidence, Cause::Hang);

@@ -252,10 +252,14 @@ fn damage_needs_no_restart() {
 #[test]
 fn a_client_that_gave_up_gave_up_for_a_reason() {
     let timed_out = "(2013, 'Lost connection to MySQL server during query (timed out)')";
-    // By itself it is all that is known.
+    // By itself it does not tell why there was no answer in time.
     let mut evidence = Evidence::default();
     says(&mut evidence, timed_out);
-    answers(&evidence, "client-timeout");
+    answers(&evidence, "no-answer-in-time");
+    assert_eq!(
+        diagnose(&evidence).candidates[0].cause,
+        Cause::ClientTimeout
+    );
     // The server saw it leave.
     let mut evidence = gone(Product::MariaDb, 2);
     count(&mut evidence, "Aborted_clients");
@@ -277,7 +281,7 @@ fn a_client_that_gave_up_gave_up_for_a_reason() {
     answers(&evidence, "path");
     // The server works on it: its answer may come too late, or not arrive.
     evidence.aside.leftover = Some(Leftover::Runs);
-    answers(&evidence, "not-by-the-server");
+    answers(&evidence, "no-answer-in-time");
 }
 
 #[test]

@@ -247,6 +247,72 @@ fn why_reads_the_standard_input_and_says_so_when_nothing_is_in_it() {
 }
 
 #[test]
+fn why_reads_endless_lines_and_logs_in_bounded_memory() {
+    // Private memory is limited to 48 MiB, where the system can limit it.
+    let program = env!("CARGO_BIN_EXE_steadfast");
+    let mut child = Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -d 49152; exec \"$0\" why --json --from -",
+            program,
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let endless = vec![b'x'; 1 << 20];
+    for _ in 0..128 {
+        stdin.write_all(&endless).unwrap();
+    }
+    stdin.write_all(b"\n").unwrap();
+    let losses = 20_000;
+    for thread in 0..losses {
+        let reason = ["Got an error reading", "Got timeout reading"][thread % 2];
+        writeln!(
+            stdin,
+            "2026-11-02  3:04:05 {thread} [Warning] Aborted connection {thread} to db: 'shop{thread}' user: 'app' host: \
+             '10.0.0.7' ({reason} communication packets)\nmysqld got signal 11 ;\nmysqld: ready for connections."
+        )
+        .unwrap();
+    }
+    drop(stdin);
+    let got = child.wait_with_output().unwrap();
+    assert_eq!(got.status.code(), Some(0));
+    let json: serde_json::Value = serde_json::from_slice(&got.stdout).unwrap();
+    let findings = json["findings"].as_array().unwrap();
+    let count = |answer: &str| -> u64 {
+        findings
+            .iter()
+            .filter(|finding| finding["answer"] == answer)
+            .map(|finding| finding["count"].as_u64().unwrap())
+            .sum()
+    };
+    assert_eq!(count("read-timeout"), losses as u64 / 2);
+    let crashes = count("crash") + json["more"].as_u64().unwrap();
+    assert_eq!(crashes, losses as u64);
+}
+
+#[test]
+fn why_that_nobody_reads_to_its_end_is_no_error() {
+    let mut child = steadfast(&["why", "--json", "--from", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut stdin = child.stdin.take().unwrap();
+    stdin
+        .write_all(b"ERROR 1040 (08004): Too many connections\n")
+        .unwrap();
+    drop(stdin);
+    let got = child.wait_with_output().unwrap();
+    assert_eq!(got.status.code(), Some(0), "{}", text(&got.stderr));
+    assert!(got.stderr.is_empty());
+}
+
+#[test]
 fn why_without_an_incident_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().to_str().unwrap();

@@ -251,7 +251,7 @@ const STILL_RUNS: Row = row(
     None,
     None,
     None,
-    NOT_SERVER,
+    Best::Class("no-answer-in-time"),
     "while the server still runs the statement, a client that gave up and an answer that cannot arrive look alike",
 );
 
@@ -262,8 +262,13 @@ pub(crate) fn best_of(collected: &Collected, cause: Cause, look: Look) -> Row {
     }
     let waited = matches!(cause, Cause::ClientTimeout | Cause::NetworkDrop);
     if waited && collected.listed == Some(Listed::Runs) {
+        let best = match look {
+            Look::ServerAndMessage => STILL_RUNS.best,
+            _ => NOT_SERVER,
+        };
         return Row {
             cause,
+            best,
             ..STILL_RUNS
         };
     }

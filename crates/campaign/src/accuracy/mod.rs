@@ -10,12 +10,14 @@
 //!   others that lose their connections at the same time;
 //! - `front.rs`, `path.rs`: Steadfast before the server, and the path between the two;
 //! - `collected.rs`: the evidence, as it is kept;
+//! - `excerpts.rs`: what `why --from` makes of the log's lines alone;
 //! - `best.rs`: what each kind of evidence allows; `judge.rs`, `table.rs`: what came of it.
 
 mod bench;
 mod best;
 mod bystanders;
 mod collected;
+mod excerpts;
 mod front;
 mod inject;
 mod judge;
@@ -34,6 +36,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use self::bench::{Bench, NotHere};
 use self::collected::{Collected, Logging, Look};
+use self::excerpts::Excerpts;
 use self::inject::Subject;
 use self::judge::{Worth, judge};
 use self::stage::Stage;
@@ -106,14 +109,21 @@ pub(crate) async fn run(plan: &Plan) -> Result<bool> {
         }
     }
     let matrix = Matrix::of(&lines);
+    let excerpts = Excerpts::of(&lines);
+    if plan.explain {
+        for note in excerpts.notes() {
+            println!("{note}");
+        }
+    }
     let mut text = matrix.text();
+    text.push_str(&excerpts.text());
     text.push_str(&not_injected(plan, &lines, &not_here));
     println!("{text}");
     if let Some(path) = &plan.docs {
         std::fs::write(path, page(&text))
             .with_context(|| format!("could not write {}", path.display()))?;
     }
-    Ok(failed.is_empty() && matrix.holds(name))
+    Ok(failed.is_empty() && matrix.holds(name) && excerpts.holds(name))
 }
 
 /// What of all causes the lines do not have, and why.

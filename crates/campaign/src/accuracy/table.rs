@@ -311,7 +311,7 @@ impl Matrix {
     }
 }
 
-fn title(server: &str) -> &str {
+pub(crate) fn title(server: &str) -> &str {
     product(server).name()
 }
 

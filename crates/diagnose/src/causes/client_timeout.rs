@@ -11,15 +11,15 @@ pub(super) const RULE: Rule = Rule {
     meaning: "The client gave up waiting for a response, by a limit of its own (read_timeout, socketTimeout, the 30 s of MySQL \
               Workbench), and closed the connection; the server runs the statement on.",
     proofs: &[Sign {
-        what: "the client's message says that it timed out",
+        what: "the client's message says that it timed out, and the server has not the connection any more",
         seen: |evidence| {
-            // Where the server still has the connection, the statement or its answer might not have arrived either.
-            if evidence.wire.is_none()
-                && matches!(
-                    evidence.aside.leftover,
-                    Some(Leftover::Runs | Leftover::Sleeps)
-                )
-            {
+            // Where the server still has the connection, the statement or its answer might not have arrived either; where
+            // nothing is known of the server, it might hang.
+            let has_it = matches!(
+                evidence.aside.leftover,
+                Some(Leftover::Runs | Leftover::Sleeps)
+            );
+            if evidence.wire.is_none() && (has_it || evidence.is_clients_word_only()) {
                 return None;
             }
             says_that_it_timed_out(evidence)

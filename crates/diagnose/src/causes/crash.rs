@@ -36,6 +36,10 @@ pub(super) const RULE: Rule = Rule {
         SHUT_DOWN_IN_ORDER,
         SURVIVED,
         Sign {
+            what: "the service manager or the container platform says that the process was ended by SIGKILL",
+            seen: |evidence| evidence.logged(|kind| kind == LogKind::KilledBySignal9),
+        },
+        Sign {
             what: "the server began again, and its error log has no report of a crash before that",
             seen: |evidence| {
                 let again = evidence.began_again()?;

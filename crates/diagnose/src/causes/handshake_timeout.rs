@@ -69,6 +69,15 @@ pub(super) const RULE: Rule = Rule {
         LOGGED_IN,
         SURVIVED,
         Sign {
+            what: "the client's attempt to connect was refused, or got no answer: there was no login yet",
+            seen: |evidence| {
+                let client = evidence.client.as_ref()?;
+                let unanswered = matches!(client.os_error, Some(101 | 110 | 111 | 113));
+                (client.moment == Some(ClientMoment::Connecting) && unanswered)
+                    .then(|| format!("the client never got as far as a login: {}", client.text))
+            },
+        },
+        Sign {
             what: "the login had taken less than connect_timeout",
             seen: |evidence| {
                 let wire = evidence.wire.as_ref()?;

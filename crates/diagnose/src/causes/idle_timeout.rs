@@ -7,8 +7,8 @@ use crate::evidence::{End, Evidence, Moment, Product};
 use crate::log::{Aborted, LogKind};
 use crate::rule::{Rule, Setting, Sign, Step, advise};
 use crate::signs::{
-    BUSY, CLIENT_ENDED, EARLY, FELL_SILENT, LEFT_OVER, NOT_ABORTED, NOT_LOGGED_IN, SURVIVED,
-    matches_timer,
+    BUSY, CLIENT_ENDED, EARLY, FELL_SILENT, LEFT_OVER, NOT_ABORTED, NOT_LOGGED_IN,
+    SHORTEST_MIDDLEBOX, SURVIVED, matches_timer,
 };
 use crate::words::time;
 
@@ -142,15 +142,25 @@ pub(super) const RULE: Rule = Rule {
             },
         },
     ],
-    hints: &[Sign {
-        what: "the connection was lost when the client began to use it again",
-        seen: |evidence| {
-            let client = evidence.client.as_ref()?;
-            (client.moment == Some(crate::client::ClientMoment::Sending)).then(|| {
-                "the client found the connection lost when it began a statement".to_owned()
-            })
+    hints: &[
+        Sign {
+            what: "the connection was lost when the client began to use it again",
+            seen: |evidence| {
+                let client = evidence.client.as_ref()?;
+                (client.moment == Some(crate::client::ClientMoment::Sending)).then(|| {
+                    "the client found the connection lost when it began a statement".to_owned()
+                })
+            },
         },
-    }],
+        Sign {
+            what: "the client had been idle for minutes, and wait_timeout is not known",
+            seen: |evidence| {
+                let idle = client_was_idle(evidence)?;
+                (idle >= SHORTEST_MIDDLEBOX && evidence.idle_limit().is_none())
+                    .then(|| format!("the client had been idle for {}", time(idle)))
+            },
+        },
+    ],
     brings: &[],
     question: "For how long had the connection been idle, and what is its wait_timeout (SHOW VARIABLES LIKE 'wait_timeout')?",
     fix,

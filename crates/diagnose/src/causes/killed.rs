@@ -20,8 +20,8 @@ pub(super) const RULE: Rule = Rule {
                 // A statement that ran too long, and a shutdown, leave the same words; who killed has an id.
                 let (_, line) = evidence.logged_reason()?;
                 let counted = kill_counted(evidence) != Some(false);
-                (counted && !line.starts_with("0 "))
-                    .then(|| evidence.aborted(&[Aborted::Killed]))?
+                let by_somebody = line.starts_with(|first: char| matches!(first, '1'..='9'));
+                (counted && by_somebody).then(|| evidence.aborted(&[Aborted::Killed]))?
             },
         },
         Sign {

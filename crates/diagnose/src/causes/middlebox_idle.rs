@@ -125,17 +125,19 @@ pub(super) const RULE: Rule = Rule {
             },
         },
         Sign {
-            what: "the client had been idle for minutes, though less than wait_timeout",
+            what: "the client had been idle for minutes, though less than wait_timeout, if that is known",
             seen: |evidence| {
                 let idle = evidence.client.as_ref()?.since_received?;
-                (idle >= SHORTEST_MIDDLEBOX
-                    && evidence.idle_limit().is_some_and(|limit| idle < limit))
-                .then(|| {
-                    format!(
-                        "the client had been idle for {}, less than wait_timeout",
-                        time(idle)
-                    )
-                })
+                match evidence.idle_limit() {
+                    _ if idle < SHORTEST_MIDDLEBOX => None,
+                    Some(limit) => (idle < limit).then(|| {
+                        format!(
+                            "the client had been idle for {}, less than wait_timeout",
+                            time(idle)
+                        )
+                    }),
+                    None => Some(format!("the client had been idle for {}", time(idle))),
+                }
             },
         },
     ],

@@ -1,6 +1,7 @@
 //! Packets that are lost on the way.
 
 use crate::cause::Cause;
+use crate::client::ClientMoment;
 use crate::evidence::{Boot, End, Evidence, Leftover, Reach};
 use crate::kernel::KernelKind;
 use crate::log::Aborted;
@@ -15,8 +16,12 @@ pub(super) const RULE: Rule = Rule {
         Sign {
             what: "new connections got no answer from the machine either, and the server was not restarted",
             seen: |evidence| {
-                let same = matches!(evidence.aside.boot?, Boot::Same(_));
-                (same && evidence.aside.reach? == Reach::Silent).then(|| {
+                let same = matches!(evidence.aside.boot, Some(Boot::Same(_)));
+                let has_it = matches!(
+                    evidence.aside.leftover,
+                    Some(Leftover::Sleeps | Leftover::Runs)
+                );
+                ((same || has_it) && evidence.aside.reach? == Reach::Silent).then(|| {
                     "another attempt to connect got no answer from the machine either, and the server ran on".to_owned()
                 })
             },
@@ -81,19 +86,31 @@ pub(super) const RULE: Rule = Rule {
             },
         },
     ],
-    hints: &[Sign {
-        what: "the kernel's log tells of a full table of tracked connections, or of a link that went down",
-        seen: |evidence| {
-            let kernel = evidence.kernel.as_ref()?;
-            let event = kernel.events.iter().find(|event| {
-                matches!(
-                    event.kind,
-                    KernelKind::ConntrackFull | KernelKind::LinkDown | KernelKind::TcpMemory
-                )
-            })?;
-            Some(format!("the kernel's log says: {}", event.line))
+    hints: &[
+        Sign {
+            what: "the client's attempt to connect got no answer",
+            seen: |evidence| {
+                let client = evidence.client.as_ref()?;
+                let unanswered =
+                    client.timed_out || matches!(client.os_error, Some(110 | 113 | 101));
+                (client.moment == Some(ClientMoment::Connecting) && unanswered)
+                    .then(|| "the client's attempt to connect got no answer".to_owned())
+            },
         },
-    }],
+        Sign {
+            what: "the kernel's log tells of a full table of tracked connections, or of a link that went down",
+            seen: |evidence| {
+                let kernel = evidence.kernel.as_ref()?;
+                let event = kernel.events.iter().find(|event| {
+                    matches!(
+                        event.kind,
+                        KernelKind::ConntrackFull | KernelKind::LinkDown | KernelKind::TcpMemory
+                    )
+                })?;
+                Some(format!("the kernel's log says: {}", event.line))
+            },
+        },
+    ],
     brings: &[],
     question: "Do packets get lost between the two (mtr --tcp --port 3306 HOST), and do retransmissions grow on either host \
                (nstat TcpRetransSegs)?",

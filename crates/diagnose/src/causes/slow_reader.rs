@@ -80,7 +80,14 @@ pub(super) const RULE: Rule = Rule {
             },
         },
     ],
-    hints: &[],
+    hints: &[Sign {
+        what: "the client says that it was in the middle of a result",
+        seen: |evidence| {
+            let client = evidence.client.as_ref()?;
+            (client.moment == Some(crate::client::ClientMoment::Reading))
+                .then(|| "the client was in the middle of a result".to_owned())
+        },
+    }],
     brings: &[],
     question: "Was the client reading a large result, and doing something else in between for longer than net_write_timeout?",
     fix,

@@ -132,7 +132,7 @@ impl Driver {
                      and in my.cnf, or send less at once",
                     size.next_power_of_two()
                 );
-                self.note_too_large();
+                self.note_too_large(size, limit);
                 return self.answer_error(1153, *b"08S01", text.as_bytes()).await;
             }
         }

@@ -85,18 +85,21 @@ impl Driver {
     }
 
     /// A command of so many bytes is larger than the server takes.
-    pub(super) fn note_too_large(&self) {
+    pub(super) fn note_too_large(&self, size: u64, limit: u64) {
         let end = diagnose::End::Said {
             code: 1153,
-            message: said(1153).to_owned(),
+            message: format!(
+                "{}: {size} bytes, where max_allowed_packet is {limit}",
+                said(1153)
+            ),
             survives: true,
         };
-        let what = "a command is larger than the server takes";
+        let what = format!("a command of {size} bytes is larger than the server takes ({limit})");
         self.note(
             Side::Server,
             Moment::Uploading,
             end,
-            what,
+            &what,
             "the client was told so",
             1153,
         );
@@ -120,7 +123,9 @@ impl Driver {
         let link = self.link.as_ref();
         let seen = self.seen();
         let idle = moment == Moment::Idle;
-        let statement = (!idle).then(|| self.statement_in_flight()).flatten();
+        // One that is not taken at all is none in flight: the last one that was is another.
+        let in_flight = !idle && moment != Moment::Uploading;
+        let statement = in_flight.then(|| self.statement_in_flight()).flatten();
         let evidence = Evidence {
             server: link.map(server),
             wire: Some(Wire {

@@ -5,7 +5,7 @@ pub(crate) mod url;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use steadfast_net::{Login, ServerConnection, SocketOptions, Target, greet, tls};
 use steadfast_wire::Capabilities;
 use steadfast_wire::auth::Password;
@@ -127,7 +127,8 @@ impl Access {
             greeted
                 .login(&login)
                 .await
-                .with_context(|| format!("login to {address} as {} failed", self.url.user))
+                // It says all that its sources say.
+                .map_err(|error| anyhow!("login to {address} as {} failed: {error}", self.url.user))
         });
         connected
             .await

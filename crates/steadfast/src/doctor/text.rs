@@ -74,7 +74,7 @@ fn unseen(out: &mut String, examination: &Examination) {
     line(out, "");
 }
 
-/// `2 warnings, 1 note; 38 checks found nothing.`
+/// `2 warnings, 1 note; 38 checks found nothing, 3 could not look.`
 fn sum(examination: &Examination) -> String {
     let counts: Vec<String> = [Severity::Error, Severity::Warning, Severity::Note]
         .into_iter()
@@ -88,17 +88,16 @@ fn sum(examination: &Examination) -> String {
             (count > 0).then(|| format!("{count} {severity}{plural}"))
         })
         .collect();
-    let found = if counts.is_empty() {
-        "Nothing found".to_owned()
-    } else {
-        counts.join(", ")
+    let found = match counts.join(", ") {
+        none if none.is_empty() => none,
+        some => format!("{some}; "),
     };
     let fine = examination.fine.len();
     let unseen = match examination.unseen.len() {
         0 => String::new(),
         count => format!(", {count} could not look"),
     };
-    format!("{found}; {fine} checks found nothing{unseen}.")
+    format!("{found}{fine} checks found nothing{unseen}.")
 }
 
 /// What `--fix` did.

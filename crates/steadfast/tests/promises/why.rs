@@ -195,6 +195,22 @@ fn a_statement_that_a_read_only_server_refuses_is_explained(case: &Case) {
     incidents(case, 1);
 }
 
+fn a_packet_that_is_too_large_is_told_with_its_size(case: &Case) {
+    let mut client = case.client();
+    assert_eq!(client.line("SELECT 'the one before'"), "the one before");
+    client.start_query(&format!("SELECT LENGTH('{}')", "x".repeat(2 << 20)));
+    client.answer().fails("1153/08S01");
+    let found = incidents(case, 1);
+    assert_eq!(answer(&found[0]), "packet-too-large", "{:#}", found[0]);
+    let evidence = found[0]["why"]["evidence"].to_string();
+    assert!(
+        evidence.contains("2097170 bytes") && evidence.contains("max_allowed_packet is 1048576"),
+        "{evidence}"
+    );
+    // It was never taken, and the one before was another.
+    assert_eq!(found[0]["statement"], Value::Null);
+}
+
 /// The server logs that what the client left behind was KILLED: by Steadfast, after the loss.
 fn the_end_of_what_a_client_left_behind_is_not_its_cause(case: &Case) {
     let mut client = case.client();
@@ -213,9 +229,15 @@ macro_rules! alone {
         $(mod $name {
             use super::*;
             #[test]
-            fn mariadb() { super::$name(&Case::alone(Kind::MariaDb, &["log_warnings=4"], "")); }
+            fn mariadb() {
+                let options = ["log_warnings=4", "max_allowed_packet=1048576"];
+                super::$name(&Case::alone(Kind::MariaDb, &options, ""));
+            }
             #[test]
-            fn mysql() { super::$name(&Case::alone(Kind::MySql, &["log_error_verbosity=3"], "")); }
+            fn mysql() {
+                let options = ["log_error_verbosity=3", "max_allowed_packet=1048576"];
+                super::$name(&Case::alone(Kind::MySql, &options, ""));
+            }
         })*
     };
 }
@@ -226,5 +248,6 @@ alone! {
     a_loss_is_told_while_its_client_waits
     a_restart_behind_a_slow_reader_is_a_restart
     a_statement_that_a_read_only_server_refuses_is_explained
+    a_packet_that_is_too_large_is_told_with_its_size
     the_end_of_what_a_client_left_behind_is_not_its_cause
 }

@@ -1,14 +1,23 @@
 //! Files that people have: error logs, kernel logs, dumps and clients' messages, in any mixture, as findings.
 //!
-//! Lines are taken one by one, and what they take of memory is bounded, however long the files are.
+//! Lines are taken one by one, and what they take of memory is bounded, however long the files are. `wrap.rs` joins lines
+//! of logs that were wrapped, `paste.rs` gathers what a client said, `server.rs` finds out which server it was.
 
-use std::collections::BTreeMap;
+mod gate;
+mod paste;
+mod server;
+mod wrap;
 
+use std::collections::{BTreeMap, VecDeque};
+
+use self::paste::Paste;
+use self::server::Writer;
+use self::wrap::{Begun, Rest, Wrapped};
 use crate::client::ClientMessage;
 use crate::dump::Dump;
-use crate::evidence::{Boot, Evidence, Kernel, Log, Product, Server, Variables};
+use crate::evidence::{Boot, Evidence, Kernel, Log, Variables};
 use crate::kernel::KernelEvent;
-use crate::log::{Aborted, LogEvent, LogKind};
+use crate::log::{self, Aborted, LogEvent, LogKind};
 use crate::told::Told;
 use crate::verdict::{Verdict, diagnose};
 
@@ -21,8 +30,8 @@ const MAX_EVENTS: usize = 32;
 /// Lines of the kernel's log that are kept.
 const MAX_KERNEL: usize = 256;
 
-/// Lines that one client's message may be wrapped over.
-const MAX_WRAPPED: usize = 12;
+/// Connections that the log has told of lately, and may tell of again in other words.
+const MAX_TOLD: usize = 64;
 
 /// Something in the files that was, or explains, a lost connection.
 #[derive(Clone, PartialEq, Debug)]
@@ -42,7 +51,7 @@ pub struct Finding {
 /// Takes lines, gives findings.
 #[derive(Debug, Default)]
 pub struct Reading {
-    server: Option<Server>,
+    writer: Writer,
     variables: Variables,
     kernel: Vec<KernelEvent>,
     kernel_seen: bool,
@@ -52,10 +61,13 @@ pub struct Reading {
     ended: bool,
     /// What the log said of a connection's packet, before it says that the connection was aborted.
     detail: Option<(u64, Aborted)>,
+    /// Connections of which it said that their time was up.
+    told: VecDeque<u64>,
     found: Vec<Found>,
     dropped: u64,
     dump: Dump,
-    wrapped: Vec<String>,
+    wrapped: Wrapped,
+    paste: Paste,
 }
 
 /// A finding in the making.
@@ -90,34 +102,79 @@ impl Reading {
     pub fn line(&mut self, line: &[u8]) {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        self.look_for_server(line);
-        if let Some(event) = KernelEvent::read(line) {
-            self.unwrap_message();
-            self.kernel_seen = true;
-            if self.kernel.len() < MAX_KERNEL {
-                self.kernel.push(event);
+        self.writer.look(line);
+        let may_tell = gate::may_tell(log::from_level(line));
+        let mut is_cut = false;
+        if may_tell {
+            // The kernel's own words first: a server's log may have them too.
+            if let Some(event) = KernelEvent::read(line) {
+                self.kernel_event(event);
+                return;
             }
+            let event = LogEvent::read(line);
+            is_cut = event.as_ref().is_some_and(|event| event.is_cut(line));
+            if let Some(event) = event
+                && !is_cut
+            {
+                self.no_log_goes_on();
+                self.log_event(event, line);
+                return;
+            }
+        }
+        match self.wrapped.goes_on(line) {
+            Rest::Last(event, whole) => return self.log_event(event, &whole),
+            Rest::Perhaps => return,
+            Rest::No => self.no_log_goes_on(),
+        }
+        if is_cut || log::is_servers(line) {
+            // It may go on in the next line.
+            self.read_paste();
+            self.wrapped.begin(line);
             return;
         }
-        if let Some(event) = LogEvent::read(line) {
-            self.unwrap_message();
-            self.log_event(event);
-            return;
+        self.other_line(line, may_tell);
+    }
+
+    /// A line of the kernel's log.
+    fn kernel_event(&mut self, event: KernelEvent) {
+        self.no_log_goes_on();
+        self.read_paste();
+        self.kernel_seen = true;
+        if self.kernel.len() < MAX_KERNEL {
+            self.kernel.push(event);
         }
+    }
+
+    /// A line of none of the logs.
+    fn other_line(&mut self, line: &[u8], may_tell: bool) {
         let text = String::from_utf8_lossy(&line[..line.len().min(8 << 10)]);
-        if let Some((name, value)) = self.dump.read(&text) {
-            self.unwrap_message();
+        if may_tell && let Some((name, value)) = self.dump.read(&text) {
+            self.read_paste();
             self.variables.0.insert(name.to_owned(), value);
             return;
         }
-        self.message_line(&text);
+        let found = self.paste.line(&text);
+        self.count_messages(found);
+    }
+
+    /// A line of the log that was begun and may have been cut ends as it is.
+    fn no_log_goes_on(&mut self) {
+        let Begun { event, others } = self.wrapped.end();
+        if let Some((event, whole)) = event {
+            self.log_event(event, &whole);
+        }
+        for line in others {
+            self.other_line(&line, true);
+        }
     }
 
     /// A file ends: what comes next does not belong to its last line.
     pub fn end_of_file(&mut self) {
-        self.unwrap_message();
+        self.no_log_goes_on();
+        self.read_paste();
         self.close_end();
         self.runs = false;
+        self.told.clear();
     }
 
     /// All that was found, in the order in which it was first seen, and how much more was not kept.
@@ -139,7 +196,7 @@ impl Reading {
 
     fn finding(&self, found: Found, only_end: bool) -> Finding {
         let mut evidence = Evidence {
-            server: self.server,
+            server: self.writer.server(&self.variables),
             variables: self.variables.clone(),
             ..Evidence::default()
         };
@@ -182,36 +239,19 @@ impl Reading {
         }
     }
 
-    fn log_event(&mut self, event: LogEvent) {
+    /// A line of the server's error log, which tells this.
+    fn log_event(&mut self, event: LogEvent, line: &[u8]) {
+        self.read_paste();
         match event.kind {
-            LogKind::Aborted { thread, why } => {
-                let why = match self.detail.take() {
-                    Some((known, detail)) if known == thread => why.after(detail),
-                    _ => why,
-                };
-                let event = LogEvent {
-                    kind: LogKind::Aborted { thread, why },
-                    ..event
-                };
-                if !matches!(why, Aborted::Normally | Aborted::Other) {
-                    self.count_aborted(event);
-                }
-            }
+            LogKind::Aborted { thread, why } => self.aborted(event, thread, why),
             LogKind::Ready => {
+                self.writer.version(&event.line);
                 self.close_end();
                 self.runs = true;
             }
             LogKind::Started => {
-                if self.runs && !self.ended {
-                    // It runs in the log, and begins anew: nothing was written at its end.
-                    self.push_end(LogEvent {
-                        kind: LogKind::Recovers,
-                        line: format!("{} (and no end of the server before it)", event.line),
-                        ..event
-                    });
-                }
-                self.runs = false;
-                self.ended = false;
+                self.writer.version(&event.line);
+                self.started(event);
             }
             LogKind::ShutDown => {
                 self.ended = true;
@@ -219,6 +259,7 @@ impl Reading {
                 self.push_end(event);
             }
             LogKind::PacketFailed { thread, why } => {
+                self.runs |= !self.ended;
                 if why == Aborted::OutOfOrder {
                     self.count_aborted(LogEvent {
                         kind: LogKind::Aborted { thread, why },
@@ -228,7 +269,16 @@ impl Reading {
                     self.detail = Some((thread, why));
                 }
             }
-            LogKind::ClosedByTimeout => self.count_aborted(event),
+            LogKind::ClosedByTimeout => {
+                self.runs |= !self.ended;
+                if let Some(thread) = log::id_before(line) {
+                    if self.told.len() == MAX_TOLD {
+                        self.told.pop_front();
+                    }
+                    self.told.push_back(thread);
+                }
+                self.count_aborted(event);
+            }
             LogKind::TooManyConnections
             | LogKind::HostBlocked
             | LogKind::MemoryLimit
@@ -240,9 +290,57 @@ impl Reading {
         }
     }
 
+    /// One connection was aborted.
+    fn aborted(&mut self, event: LogEvent, thread: u64, why: Aborted) {
+        // Who writes this, runs; and what it ends while it shuts down belongs to its end.
+        if self.ended {
+            return;
+        }
+        self.runs = true;
+        let why = match self.detail.take() {
+            Some((known, detail)) if known == thread => why.after(detail),
+            _ => why,
+        };
+        let told = self.told.iter().position(|told| *told == thread);
+        if let Some(at) = told {
+            self.told.remove(at);
+        }
+        if told.is_none() && !matches!(why, Aborted::Normally | Aborted::Other) {
+            self.count_aborted(LogEvent {
+                kind: LogKind::Aborted { thread, why },
+                ..event
+            });
+        }
+    }
+
+    /// The server begins.
+    fn started(&mut self, event: LogEvent) {
+        if self.runs && !self.ended {
+            // It runs in the log, and begins anew: nothing was written at its end.
+            self.push_end(LogEvent {
+                kind: LogKind::Recovers,
+                line: format!("{} (and no end of the server before it)", event.line),
+                ..event
+            });
+        } else if !self.end.is_empty() {
+            // What the log tells from here on is what the end left behind, not what brought it about.
+            self.push_end(event);
+        }
+        self.runs = false;
+        self.ended = false;
+        self.told.clear();
+    }
+
     /// Something that ends the server, or belongs to its end.
     fn push_end(&mut self, event: LogEvent) {
-        let known = self.end.iter().any(|known| known.kind == event.kind);
+        let since = self
+            .end
+            .iter()
+            .rposition(|known| known.kind == LogKind::Started)
+            .unwrap_or(0);
+        let known = self.end[since..]
+            .iter()
+            .any(|known| known.kind == event.kind);
         if !known && self.end.len() < MAX_EVENTS {
             self.end.push(event);
         }
@@ -253,7 +351,10 @@ impl Reading {
         let events = std::mem::take(&mut self.end);
         self.ended = false;
         // A last word without anything before it is the rest of an older shutdown.
-        if events.iter().all(|event| event.kind == LogKind::ShutDown) {
+        if events
+            .iter()
+            .all(|event| matches!(event.kind, LogKind::ShutDown | LogKind::Started))
+        {
             return;
         }
         let (first, last) = match (events.first(), events.last()) {
@@ -288,35 +389,13 @@ impl Reading {
         }
     }
 
-    /// A line that is none of the others' may be a part of a client's message.
-    fn message_line(&mut self, text: &str) {
-        let text = text.trim();
-        if text.is_empty() {
-            self.unwrap_message();
-            return;
-        }
-        if self.wrapped.len() == MAX_WRAPPED {
-            self.unwrap_message();
-        }
-        self.wrapped.push(text.to_owned());
+    /// What was pasted so far is all of it.
+    fn read_paste(&mut self) {
+        let found = self.paste.end();
+        self.count_messages(found);
     }
 
-    /// The lines gathered so far are one paste.
-    fn unwrap_message(&mut self) {
-        let lines = std::mem::take(&mut self.wrapped);
-        if lines.is_empty() {
-            return;
-        }
-        // Each line by itself, if several of them are messages; else all of them are one.
-        let single: Vec<ClientMessage> = lines
-            .iter()
-            .filter_map(|line| ClientMessage::read(line))
-            .collect();
-        let messages = if single.len() > 1 && single.iter().all(|message| message.code.is_some()) {
-            single
-        } else {
-            ClientMessage::read(&lines.join("\n")).into_iter().collect()
-        };
+    fn count_messages(&mut self, messages: Vec<ClientMessage>) {
         for message in messages {
             self.count_message(message);
         }
@@ -324,15 +403,7 @@ impl Reading {
 
     fn count_message(&mut self, message: ClientMessage) {
         let same = self.found.iter_mut().find(|found| match &found.kind {
-            FoundKind::Client(known) => {
-                (known.code, known.moment, known.timed_out, known.os_error)
-                    == (
-                        message.code,
-                        message.moment,
-                        message.timed_out,
-                        message.os_error,
-                    )
-            }
+            FoundKind::Client(known) => known.is_like(&message),
             _ => false,
         });
         match same {
@@ -352,25 +423,6 @@ impl Reading {
         } else {
             self.dropped += 1;
         }
-    }
-
-    /// Which server writes this.
-    fn look_for_server(&mut self, line: &[u8]) {
-        if self.server.is_some() {
-            return;
-        }
-        let has = |wanted: &[u8]| line.windows(wanted.len()).any(|window| window == wanted);
-        let product = if has(b"MariaDB") || has(b"mariadbd") {
-            Product::MariaDb
-        } else if has(b"[MY-0") || has(b"MySQL Community") || has(b"Percona Server") {
-            Product::MySql
-        } else {
-            return;
-        };
-        self.server = Some(Server {
-            product,
-            version: 0,
-        });
     }
 }
 
@@ -401,7 +453,7 @@ fn explains_itself(events: &[LogEvent]) -> bool {
     events.iter().any(|event| {
         !matches!(
             event.kind,
-            LogKind::Recovers | LogKind::ShutDown | LogKind::KilledBySignal9
+            LogKind::Recovers | LogKind::Started | LogKind::ShutDown | LogKind::KilledBySignal9
         )
     })
 }
@@ -486,12 +538,98 @@ Hello, since yesterday our job fails:
 What can I do?
 wait_timeout = 28800
 ";
-        assert_eq!(answers(paste), [("client-timeout", 1)]);
+        assert_eq!(answers(paste), [("no-answer-in-time", 1)]);
         let idle = "com.mysql.cj.jdbc.exceptions.CommunicationsException: The last packet successfully received from the\n\
             server was 30,000,000 milliseconds ago. The last packet sent successfully to the server was 30,000,001\n\
             milliseconds ago. is longer than the server configured value of 'wait_timeout'.\n\
             \n| wait_timeout | 28800 |\n";
         assert_eq!(answers(idle), [("idle-timeout", 1)]);
+    }
+
+    #[test]
+    fn what_is_told_twice_is_one_loss() {
+        let closed = "2026-11-02T03:04:05.1Z 73 [Note] [MY-015123] [Server] A connection from `app`@`%` was closed by the server due to a timeout";
+        let aborted = "2026-11-02T03:04:05.2Z 73 [Note] [MY-010914] [Server] Aborted connection 73 to db: 'shop' user: 'app' host: 'x' (The client was disconnected by the server because of inactivity.).";
+        assert_eq!(
+            answers(&format!("{closed}\n{aborted}\n")),
+            [("idle-timeout", 1)]
+        );
+        let packet = "\
+2026-11-02  3:04:05 9 [ERROR] mariadbd: Got a packet bigger than 'max_allowed_packet' bytes
+2026-11-02  3:04:05 9 [Warning] Aborted connection 9 to db: 'shop' user: 'app' host: 'x' (Got a packet bigger than 'max_allowed_packet' bytes)
+";
+        assert_eq!(answers(packet), [("packet-too-large", 1)]);
+        let read = "\
+2026-11-02  3:04:05 9 [Warning] Could not read packet: fd: 45  state: 1  read_length: 4  errno: 104  vio_errno: 1158  length: -1
+2026-11-02  3:04:05 9 [Warning] Aborted connection 9 to db: 'shop' user: 'app' host: 'x' (Got an error reading communication packets)
+";
+        assert_eq!(answers(read), [("not-by-the-server", 1)]);
+    }
+
+    #[test]
+    fn what_a_shutdown_ends_is_a_part_of_it() {
+        let log = "\
+2026-11-02  3:04:05 0 [Note] /usr/sbin/mariadbd (initiated by: unknown): Normal shutdown
+2026-11-02  3:04:05 0 [Warning] Aborted connection 33 to db: 'shop' user: 'app' host: 'x' (KILLED)
+2026-11-02  3:04:05 33 [ERROR] mariadbd: Connection was killed
+2026-11-02  3:04:05 34 [Warning] Aborted connection 34 to db: 'shop' user: 'app' host: 'x' (Got an error reading communication packets)
+2026-11-02  3:04:06 0 [Note] /usr/sbin/mariadbd: Shutdown complete
+";
+        assert_eq!(answers(log), [("shutdown", 1)]);
+    }
+
+    #[test]
+    fn who_writes_runs() {
+        let log = "\
+2026-11-02  3:04:05 9 [Warning] Aborted connection 9 to db: 'shop' user: 'app' host: 'x' (Got timeout reading communication packets)
+2026-11-02  3:08:00 0 [Note] Starting MariaDB 10.11.19-MariaDB source revision x as process 3
+2026-11-02  3:08:01 0 [Note] mariadbd: ready for connections.
+";
+        assert_eq!(
+            answers(log),
+            [("read-timeout", 1), ("killed-from-outside", 1)]
+        );
+    }
+
+    #[test]
+    fn damage_that_shows_at_the_next_start_is_what_a_crash_left() {
+        let crash = "261123 10:43:03 [ERROR] /usr/sbin/mariadbd got signal 7 ;\n";
+        let rest = "\
+2026-11-02  3:08:00 0 [Note] Starting MariaDB 10.11.19-MariaDB source revision x as process 3
+2026-11-02  3:08:00 0 [ERROR] mariadbd: Table './shop/t' is marked as crashed and should be repaired
+2026-11-02  3:08:01 0 [Note] mariadbd: ready for connections.
+";
+        assert_eq!(answers(&format!("{crash}{rest}")), [("crash", 1)]);
+        // The report, its first lines cut off.
+        let report = "Attempting backtrace. You can use the following information to find out\n";
+        assert_eq!(answers(&format!("{report}{rest}")), [("crash", 1)]);
+    }
+
+    #[test]
+    fn wrapped_lines_of_a_log_are_one() {
+        let line = "2026-11-02  3:04:05 12 [Warning] Aborted connection 12 to db: 'unconnected' user: 'unauthenticated' host: '10.0.0.7' (This connection closed normally without authentication)";
+        let tight: Vec<String> = line
+            .as_bytes()
+            .chunks(30)
+            .map(|piece| String::from_utf8_lossy(piece).into_owned())
+            .collect();
+        assert_eq!(answers(&tight.join("\r\n")), [("login-broken-off", 1)]);
+        let mail = line
+            .replace(" to db:", " to\n> db:")
+            .replace(" closed", "\n> closed");
+        assert_eq!(answers(&format!("> {mail}\n")), [("login-broken-off", 1)]);
+        // What comes after it is not lost.
+        let cut = &line[..60];
+        let said = format!("{cut}\nERROR 1040 (08004): Too many connections\n");
+        assert_eq!(answers(&said), [("too-many-connections", 1)]);
+    }
+
+    #[test]
+    fn the_servers_version_decides() {
+        let log = "2026-11-02T03:04:05.2Z 73 [Note] [MY-010914] [Server] Aborted connection 73 to db: 'shop' user: 'app' host: 'x' (Got timeout reading communication packets).\n";
+        assert_eq!(answers(log), [("read-timeout", 1)]);
+        let start = "2026-11-02T03:00:00.0Z 0 [System] [MY-010931] [Server] /usr/sbin/mysqld: ready for connections. Version: '8.4.3'  socket: '/x'\n";
+        assert_eq!(answers(&format!("{start}{log}")), [("stalled-upload", 1)]);
     }
 
     #[test]
