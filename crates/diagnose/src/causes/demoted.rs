@@ -45,8 +45,12 @@ pub(super) const RULE: Rule = Rule {
             },
         },
         Sign {
-            what: "the server is not read-only",
+            what: "the server is not read-only, and did not say so",
             seen: |evidence| {
+                // It may have been so for a moment.
+                if evidence.told_any(CODES).is_some() || read_only_1290(evidence).is_some() {
+                    return None;
+                }
                 let read_only = evidence.variables.is_on("read_only")?;
                 (!read_only).then(|| "read_only is OFF".to_owned())
             },
@@ -99,9 +103,11 @@ mod tests {
                 .to_owned(),
             survives: true,
         };
-        certain(
-            &of_server(mysql(), wire(Moment::Waiting, said)),
-            Cause::Demoted,
-        );
+        let mut evidence = of_server(mysql(), wire(Moment::Waiting, said));
+        certain(&evidence, Cause::Demoted);
+        // When it was asked, it was no more.
+        let variables = &mut evidence.variables.0;
+        variables.insert("read_only".to_owned(), "OFF".to_owned());
+        certain(&evidence, Cause::Demoted);
     }
 }
