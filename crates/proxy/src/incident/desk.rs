@@ -249,10 +249,17 @@ fn judge(shared: &Shared, report: &mut Report) {
     variables.extend(in_force.0.clone());
     evidence.variables.0 = variables;
     incident.why = why(&incident.evidence);
-    incident.story.push(Step {
-        ms: i64::try_from(lost.elapsed().as_millis()).unwrap_or(i64::MAX),
-        what: format!("{JUDGED}: {}", incident.why.answer),
-    });
+    let judged = format!("{JUDGED}: {}", incident.why.answer);
+    let known = incident.story.iter().rev();
+    let before = known
+        .map(|step| &step.what)
+        .find(|what| what.starts_with(JUDGED));
+    if before != Some(&judged) {
+        incident.story.push(Step {
+            ms: i64::try_from(lost.elapsed().as_millis()).unwrap_or(i64::MAX),
+            what: judged,
+        });
+    }
     incident.story.sort_by_key(|step| step.ms);
 }
 

@@ -285,7 +285,8 @@ pub(super) async fn open_files(stage: &mut Stage<'_>) -> Result<()> {
     let mut held = Vec::new();
     let refused = loop {
         match door.enter().await {
-            Ok(Ok(session)) if held.len() < 8 => held.push(session),
+            // InnoDB closes files that it has open to open others.
+            Ok(Ok(session)) if held.len() < 30 => held.push(session),
             other => break other,
         }
     };
