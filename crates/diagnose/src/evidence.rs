@@ -164,6 +164,9 @@ pub struct Aside {
     /// Of the KILLs that the server counted around the loss, whether one was not Steadfast's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign_kill: Option<bool>,
+    /// Whether others' KILLs were counted in the half minute before as well: where there are many, one just then says little.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kills_before: Option<bool>,
     /// The lost connection in the server's process list, after the loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leftover: Option<Leftover>,

@@ -308,6 +308,13 @@ impl Health {
         Some(after.has_others_since(before))
     }
 
+    /// Whether others' KILLs were counted in the time before that for which samples are kept.
+    pub(crate) fn kills_before(&self, since: Instant, lost: Instant) -> Option<bool> {
+        let samples = lock(&self.samples);
+        let before = last_before(&samples, since, lost)?;
+        Some(before.has_others_since(samples.first()?))
+    }
+
     fn note_variables(&self, shown: &QueryResult) {
         let text = |value: Option<&Option<Vec<u8>>>| {
             let value = value?.as_deref()?;
@@ -664,6 +671,8 @@ mod tests {
         assert_eq!(health.kill_around(since, lost), Some(true));
         let long_ago = since.checked_sub(Duration::from_secs(1_000)).unwrap();
         assert_eq!(health.kill_around(long_ago, lost), Some(true));
+        assert_eq!(health.kills_before(lost, lost), Some(true));
+        assert_eq!(health.kills_before(since, lost), Some(false));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use steadfast_sandbox::{Cut, Kind, Link, Server};
 
 use super::collected::Logging;
 use super::front::Front;
+use super::path;
 use super::session::Door;
 
 pub(crate) const USER: &str = "accuracy";
@@ -22,8 +23,9 @@ pub(crate) const PASSWORD: &str = "Accuracy-Password-1";
 #[error("{0}")]
 pub(crate) struct NotHere(pub(crate) String);
 
-/// Where the server sees Steadfast: connections from 127.0.0.1 to itself never block a host.
-pub(crate) const OTHER_HOST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// Where the server sees its clients, in a network namespace of this command's own: connections from this machine to itself
+/// never block a host. 198.18.0.0/15 is for tests of networks: RFC 2544.
+pub(crate) const OTHER_HOST: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
 
 /// A server, and the link to it.
 pub(crate) struct Bench {
@@ -50,8 +52,8 @@ impl Bench {
         let mut bench = Self {
             kind,
             link: match serve {
-                Some(_) => Link::from_to(OTHER_HOST, server.addr())?,
-                None => Link::to(server.addr())?,
+                Some(_) if path::is_inside() => Link::from_to(OTHER_HOST, server.addr())?,
+                _ => Link::to(server.addr())?,
             },
             server,
             front: None,

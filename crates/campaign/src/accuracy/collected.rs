@@ -183,6 +183,7 @@ impl Collected {
                 boot,
                 moved: self.moved.clone(),
                 foreign_kill: None,
+                kills_before: None,
                 leftover: self.listed.map(leftover),
                 others: None,
             },

@@ -12,10 +12,15 @@ use super::bench::{NotHere, OTHER_HOST};
 /// Tells the command that it runs in a namespace of its own.
 const INSIDE: &str = "STEADFAST_ACCURACY_INSIDE";
 
+/// Whether this is such a namespace.
+pub(crate) fn is_inside() -> bool {
+    std::env::var_os(INSIDE).is_some()
+}
+
 /// Runs this very command in a network namespace of its own, in which a second address of this machine has a name; `None`:
 /// it does already, or it may not: then what needs one is not injected.
 pub(crate) async fn in_own_namespace() -> Result<Option<bool>> {
-    if std::env::var_os(INSIDE).is_some() {
+    if is_inside() {
         return Ok(None);
     }
     let allowed = Command::new("unshare")
@@ -34,9 +39,10 @@ pub(crate) async fn in_own_namespace() -> Result<Option<bool>> {
     let status = Command::new("unshare")
         .args(["--net", "--mount", "--kill-child", "--", "sh", "-c"])
         .args([
-            "ip link set lo up && mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"",
+            "ip link set lo up && ip addr add \"$1\" dev lo && mount --bind \"$2\" /etc/hosts && shift 2 && exec \"$@\"",
             "sh",
         ])
+        .arg(format!("{OTHER_HOST}/32"))
         .arg(hosts.path())
         .arg(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))
@@ -69,7 +75,7 @@ impl Rules {
     /// # Errors
     /// [`NotHere`]: it takes root and the program `nft`.
     pub(crate) async fn about(port: u16, from: Option<u16>, fate: Fate) -> Result<Self> {
-        if std::env::var_os(INSIDE).is_none() {
+        if !is_inside() {
             return Err(NotHere("needs root, for a network namespace".to_owned()).into());
         }
         let name = format!("steadfast_{port}");

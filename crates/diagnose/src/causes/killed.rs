@@ -4,7 +4,9 @@ use crate::cause::Cause;
 use crate::evidence::{Boot, End, Evidence, Moment};
 use crate::log::Aborted;
 use crate::rule::{Rule, Sign, Step, advise};
-use crate::signs::{CLIENT_ENDED, FELL_SILENT, LEFT_OVER, NOT_ABORTED, NOT_LOGGED_IN, SURVIVED};
+use crate::signs::{
+    CLIENT_ENDED, FELL_SILENT, LEFT_OVER, NOT_ABORTED, NOT_LOGGED_IN, SHORTEST_MIDDLEBOX, SURVIVED,
+};
 
 pub(super) const RULE: Rule = Rule {
     cause: Cause::Killed,
@@ -25,8 +27,13 @@ pub(super) const RULE: Rule = Rule {
             },
         },
         Sign {
-            what: "the server closed the connection without a word, it was not restarted, and its counter Com_kill moved",
+            what: "the server closed the connection without a word, it was not restarted, and its counter Com_kill moved; where \
+                   KILLs are common, only of a connection that was in use",
             seen: |evidence| {
+                let wire = evidence.wire.as_ref()?;
+                if evidence.aside.kills_before == Some(true) && wire.quiet >= SHORTEST_MIDDLEBOX {
+                    return None;
+                }
                 let same = matches!(evidence.aside.boot, Some(Boot::Same(_)));
                 let closed = evidence.server_end()? == &End::Fin;
                 (same && closed && kill_counted(evidence)?).then(|| {
@@ -111,6 +118,21 @@ fn fix(_evidence: &Evidence) -> Vec<Step> {
 mod tests {
     use super::*;
     use crate::testing::{certain, mariadb, mysql, of_server, wire};
+
+    #[test]
+    fn where_kills_are_common_one_says_little_of_an_idle_connection() {
+        let mut evidence = of_server(mysql(), wire(Moment::Idle, End::Fin));
+        evidence.aside.foreign_kill = Some(true);
+        evidence.aside.kills_before = Some(true);
+        if let Some(wire) = &mut evidence.wire {
+            wire.quiet = core::time::Duration::from_secs(30);
+        }
+        let answer = crate::diagnose(&evidence).answer;
+        assert!(answer.allows(Cause::Killed), "{answer:?}");
+        assert!(answer.allows(Cause::ProxyTimeout), "{answer:?}");
+        evidence.aside.kills_before = Some(false);
+        certain(&evidence, Cause::Killed);
+    }
 
     #[test]
     fn a_wordless_end_and_the_counter_tell_it() {

@@ -226,6 +226,9 @@ fn judge(shared: &Shared, report: &mut Report) {
     aside.foreign_kill = aside
         .foreign_kill
         .or_else(|| shared.health.kill_around(*since, *lost));
+    aside.kills_before = aside
+        .kills_before
+        .or_else(|| shared.health.kills_before(*since, *lost));
     let waited = evidence.wire.as_ref().map(|wire| wire.waited);
     let (log, kernel) = shared.health.told_around(*lost, waited.unwrap_or_default());
     let log = log.map(|mut events| {

@@ -8,6 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::accuracy::bench::{NotHere, OTHER_HOST, PASSWORD, millis, system};
+use crate::accuracy::path;
 use crate::accuracy::session::{Saw, Session, query_packet};
 use crate::accuracy::stage::Stage;
 
@@ -128,6 +129,9 @@ pub(super) async fn host(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 async fn from_other_host(stage: &Stage<'_>) -> Result<TcpStream> {
+    if !path::is_inside() {
+        return Err(NotHere("needs root, for an address of its own".to_owned()).into());
+    }
     let socket = TcpSocket::new_v4()?;
     socket.bind((OTHER_HOST, 0).into())?;
     Ok(socket.connect(stage.bench.server.addr()).await?)
