@@ -43,6 +43,8 @@ struct Sample {
     own_at_most: u64,
     /// At least.
     own_at_least: u64,
+    /// Connections that the server could not accept.
+    not_accepted: u64,
 }
 
 impl Sample {
@@ -143,7 +145,7 @@ const VARIABLES: &[u8] = b"SHOW GLOBAL VARIABLES WHERE Variable_name IN \
 /// Asks for `Com_kill`, and for what changes tables: on MySQL 9.7 a table keeps its CREATE_TIME when it is renamed, and
 /// on both servers when a trigger is dropped. A statement is counted when it begins.
 pub(crate) const STATUS: &[u8] = b"SHOW GLOBAL STATUS WHERE Variable_name IN \
-    ('Com_alter_table', 'Com_create_function', 'Com_create_sequence', 'Com_create_table', 'Com_create_trigger', \
+    ('Connection_errors_accept', 'Com_alter_table', 'Com_create_function', 'Com_create_sequence', 'Com_create_table', 'Com_create_trigger', \
     'Com_create_view', 'Com_drop_trigger', 'Com_kill', 'Com_rename_table', 'Uptime')";
 
 impl Default for Health {
@@ -308,6 +310,14 @@ impl Health {
         Some(after.has_others_since(before))
     }
 
+    /// Connections that the server could not accept from `since` until `lost`, by its counter; `None`: it was not asked.
+    pub(crate) fn not_accepted(&self, since: Instant, lost: Instant) -> Option<u64> {
+        let samples = lock(&self.samples);
+        let after = samples.iter().find(|sample| sample.at > lost)?;
+        let before = last_before(&samples, since, lost)?;
+        Some(after.not_accepted.saturating_sub(before.not_accepted))
+    }
+
     /// Whether others' KILLs were counted in the time before that for which samples are kept.
     pub(crate) fn kills_before(&self, since: Instant, lost: Instant) -> Option<bool> {
         let samples = lock(&self.samples);
@@ -442,14 +452,15 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
         let before = Instant::now();
         let asked = look(open, &shared, before);
         match timeout(shared.timeouts.dead_after, asked).await {
-            Ok(Ok(kills)) => {
+            Ok(Ok(counted)) => {
                 shared.readiness.server_reached();
-                if let Some(kills) = kills {
+                if let Some((kills, not_accepted)) = counted {
                     shared.health.add(Sample {
                         at: Instant::now(),
                         kills,
                         own_at_most: shared.own_kills.sent(),
                         own_at_least,
+                        not_accepted,
                     });
                 }
                 if Instant::now() >= chores_at {
@@ -487,12 +498,12 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
     }
 }
 
-/// Reads the server's clock and `Com_kill`.
+/// Reads the server's clock, `Com_kill` and `Connection_errors_accept`.
 async fn look(
     connection: &mut ServerConnection,
     shared: &Shared,
     before: Instant,
-) -> Result<Option<u64>, QueryError> {
+) -> Result<Option<(u64, u64)>, QueryError> {
     let clock = connection.query(clock::CLOCK.as_bytes()).await?;
     if let Some(shown) = number(&clock, 0) {
         shared.clock.sample(shown, before, Instant::now());
@@ -506,7 +517,8 @@ async fn look(
     }
     let status = connection.query(STATUS).await?;
     shared.health.note_status(&status);
-    Ok(value(&status, "Com_kill"))
+    let not_accepted = value(&status, "Connection_errors_accept").unwrap_or(0);
+    Ok(value(&status, "Com_kill").map(|kills| (kills, not_accepted)))
 }
 
 /// Asks for [`VARIABLES`].
@@ -646,6 +658,7 @@ mod tests {
             kills,
             own_at_most: own.sent(),
             own_at_least: asked,
+            not_accepted: kills,
         }
     }
 
@@ -671,6 +684,8 @@ mod tests {
         assert_eq!(health.kill_around(since, lost), Some(true));
         let long_ago = since.checked_sub(Duration::from_secs(1_000)).unwrap();
         assert_eq!(health.kill_around(long_ago, lost), Some(true));
+        assert_eq!(health.not_accepted(lost, lost), Some(0));
+        assert_eq!(health.not_accepted(since, lost), Some(1));
         assert_eq!(health.kills_before(lost, lost), Some(true));
         assert_eq!(health.kills_before(since, lost), Some(false));
     }

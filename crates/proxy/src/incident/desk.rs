@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use steadfast_diagnose::log::{Aborted, LogKind};
-use steadfast_diagnose::{End, Log, Side};
+use steadfast_diagnose::{End, Log, Moment, Side};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -229,6 +229,16 @@ fn judge(shared: &Shared, report: &mut Report) {
     aside.kills_before = aside
         .kills_before
         .or_else(|| shared.health.kills_before(*since, *lost));
+    if let Some(wire) = &evidence.wire
+        && matches!(wire.moment, Moment::Connecting | Moment::Login)
+    {
+        let began = lost.checked_sub(wire.waited).unwrap_or(*lost);
+        // MySQL writes a line of 256 such errors.
+        if let Some(count) = shared.health.not_accepted(began, *lost) {
+            let moved = aside.moved.get_or_insert_default();
+            moved.insert("Connection_errors_accept".to_owned(), count);
+        }
+    }
     let waited = evidence.wire.as_ref().map(|wire| wire.waited);
     let (log, kernel) = shared.health.told_around(*lost, waited.unwrap_or_default());
     let log = log.map(|mut events| {
