@@ -114,7 +114,7 @@ impl Silences {
 /// A start of the server.
 #[derive(Clone, Copy, Debug)]
 struct Start {
-    /// When it was, up to a second late.
+    /// When it was, up to a second early or late.
     at: Instant,
     /// When it was heard of first.
     heard: Instant,
@@ -284,12 +284,14 @@ impl Health {
         }
         let boots = lock(&self.boots);
         let before = match made {
-            // Of two that it may have been to, it is the one that was still there.
-            Some(made) => boots
-                .iter()
-                .rev()
-                .filter(|start| start.at <= made + OFF)
-                .max_by_key(|start| (start.heard_last >= made && start.heard <= made, start.at)),
+            // The first that was heard of after it was made; that it died before that shows in the start of the next.
+            Some(made) => {
+                let mut possible = boots.iter().filter(|start| start.at <= made + OFF);
+                possible
+                    .clone()
+                    .find(|start| start.heard_last >= made)
+                    .or_else(|| possible.next_back())
+            }
             None => boots.iter().rev().find(|start| start.heard <= lost),
         }?;
         let now = boots.back()?;
@@ -644,6 +646,30 @@ mod tests {
         // Shortly before the restart.
         let made = made + Duration::from_secs(55);
         assert_eq!(health.boot_around(lost, Some(made)), Some(restarted));
+        // The next start seems to have been before it was made: an uptime is a difference of whole seconds.
+        let health = Health::default();
+        let made = Instant::now();
+        health.note_boot(boot(9));
+        advance(Duration::from_millis(1_500)).await;
+        let seen = Instant::now();
+        advance(Duration::from_millis(700)).await;
+        health.note_boot(boot(1));
+        let answer = health.boot_around(seen, Some(made));
+        assert!(matches!(answer, Some(Boot::Restarted(_))), "{answer:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loss_of_a_connection_to_the_server_that_runs_is_none_of_a_restart() {
+        let health = Health::default();
+        let boot = |up| Instant::now().checked_sub(Duration::from_secs(up)).unwrap();
+        advance(Duration::from_secs(1_000)).await;
+        health.note_boot(boot(500));
+        advance(Duration::from_secs(10)).await;
+        health.note_boot(boot(5));
+        advance(Duration::from_secs(1)).await;
+        let lost = Instant::now();
+        advance(Duration::from_millis(200)).await;
+        health.note_boot(boot(6));
         // Of a connection that was made after the restart, before that was heard of; and of one that nothing is known of.
         for made in [lost.checked_sub(Duration::from_secs(3)), None] {
             let same = health.boot_around(lost, made);

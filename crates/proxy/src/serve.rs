@@ -181,6 +181,7 @@ pub(crate) fn shared(config: &Config, key: Arc<RsaKeyPair>) -> Result<Shared, Se
         pending_logins: config.limits.pending_logins.get(),
         vault: Vault::new(given, key),
         ledger: Ledger::new(config.ledger.clone()),
+        literals: config.incidents.literals,
         metrics,
         readiness,
     }))

@@ -66,6 +66,8 @@ pub(crate) struct Shared {
     /// A response up to this many bytes is held back until it is complete, so that its loss leaves no trace; a longer one
     /// until its rows begin.
     pub(crate) hold_back: usize,
+    /// Incidents keep statements with their literals.
+    pub(crate) literals: bool,
     /// Counters.
     pub(crate) metrics: Arc<Metrics>,
     /// For `/ready`.
@@ -119,6 +121,8 @@ pub(crate) struct Parts {
     pub(crate) vault: Vault,
     /// See [`Shared::ledger`].
     pub(crate) ledger: Ledger,
+    /// See [`Shared::literals`].
+    pub(crate) literals: bool,
     /// See [`Shared::metrics`].
     pub(crate) metrics: Arc<Metrics>,
     /// See [`Shared::readiness`].
@@ -146,6 +150,7 @@ impl Shared {
             registry: Arc::default(),
             gate: Arc::default(),
             health: Health::default(),
+            literals: parts.literals,
             hold_back: HOLD_BACK,
             metrics: parts.metrics,
             readiness: parts.readiness,

@@ -27,7 +27,9 @@ pub use steadfast_net::Address;
 pub use self::{
     address::AdminAddress,
     error::ConfigError,
-    sections::{LedgerMode, LedgerSettings, Limits, Log, LogFormat, LogLevel, Timeouts},
+    sections::{
+        IncidentSettings, LedgerMode, LedgerSettings, Limits, Log, LogFormat, LogLevel, Timeouts,
+    },
     settings::{BackendTls, ClientTlsMode},
     size::{format_size, parse_size},
     span::{format_duration, parse_duration},
@@ -58,6 +60,8 @@ pub struct Config {
     pub users: Users,
     /// Whether COMMITs are recorded.
     pub ledger: LedgerSettings,
+    /// What is kept of losses.
+    pub incidents: IncidentSettings,
     /// What is logged.
     pub log: Log,
 }
@@ -175,6 +179,7 @@ impl Config {
                 .file
                 .map_or_else(|| Ok(Users::default()), |path| Users::load(&path))?,
             ledger: settings.ledger,
+            incidents: settings.incidents,
             log: settings.log,
         })
     }

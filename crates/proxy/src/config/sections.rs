@@ -152,6 +152,14 @@ pub enum LedgerMode {
     Off,
 }
 
+/// `[incidents]`: what is kept of losses.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IncidentSettings {
+    /// Statements are kept with their literals, but for those that set passwords. Default `false`: as a digest's text.
+    pub literals: bool,
+}
+
 /// `[log]`: what is written to the standard error stream.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]

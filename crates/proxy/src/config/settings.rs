@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     address::{AdminAddress, Written, local},
-    sections::{LedgerSettings, Limits, Log, Timeouts},
+    sections::{IncidentSettings, LedgerSettings, Limits, Log, Timeouts},
 };
 
 /// The whole file.
@@ -23,6 +23,7 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
     pub(super) users: UsersSettings,
     pub(super) ledger: LedgerSettings,
+    pub(super) incidents: IncidentSettings,
     pub(super) log: Log,
 }
 
@@ -39,6 +40,7 @@ impl Default for Settings {
             limits: Limits::default(),
             users: UsersSettings::default(),
             ledger: LedgerSettings::default(),
+            incidents: IncidentSettings::default(),
             log: Log::default(),
         }
     }

@@ -112,7 +112,7 @@ impl Driver {
         }
     }
 
-    /// The text of the command in flight without its literals; `None`: it has none.
+    /// The text of the command in flight, without its literals unless they are asked for; `None`: it has none.
     pub(super) fn statement_in_flight(&self) -> Option<String> {
         let stored = self.store.get(&self.next_handle.checked_sub(1)?)?;
         let mut out = String::new();
@@ -127,9 +127,23 @@ impl Driver {
             }
             None => return None,
         };
-        steadfast_sql::normalize(text, dialect, &mut out, MAX_STATEMENT);
+        if self.shared.literals && !sets_a_password(text) {
+            let kept = text.get(..MAX_STATEMENT).unwrap_or(text);
+            out.push_str(&String::from_utf8_lossy(kept));
+        } else {
+            steadfast_sql::normalize(text, dialect, &mut out, MAX_STATEMENT);
+        }
         (!out.is_empty()).then_some(out)
     }
+}
+
+/// Whether a statement may have a password in it: those of accounts, of replication, of servers, and any that says so.
+fn sets_a_password(text: &[u8]) -> bool {
+    const WORDS: [&[u8]; 3] = [b"password", b"identified", b"secret"];
+    WORDS.iter().any(|word| {
+        text.windows(word.len())
+            .any(|window| window.eq_ignore_ascii_case(word))
+    })
 }
 
 pub(super) fn server(link: &Link) -> Server {

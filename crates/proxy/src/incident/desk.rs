@@ -112,7 +112,7 @@ impl Desk {
             known.end(report);
         } else if let Some(mut known) = self.again.remove(&id) {
             known.end(report);
-            self.judge_again(known);
+            self.judge_again(known, true);
         } else {
             self.waiting.insert(id, (Instant::now() + PATIENCE, report));
         }
@@ -138,15 +138,19 @@ impl Desk {
             self.keep(report);
         }
         for report in back.into_values() {
-            self.judge_again(report);
+            self.judge_again(report, false);
         }
     }
 
-    fn judge_again(&mut self, mut report: Report) {
+    /// `ended`: it is known now what became of it; otherwise the server has told its side.
+    fn judge_again(&mut self, mut report: Report, ended: bool) {
         let before = report.incident.why.answer.clone();
         judge(&self.shared, &mut report);
-        if report.incident.why.answer != before || !report.incident.waits {
+        let Incident { id, why, .. } = &report.incident;
+        if ended {
             log(&report.incident);
+        } else if why.answer != before {
+            tracing::info!(incident = %id, cause = why.answer, "the server has told its side");
         }
         self.write(Write::Revised(report.incident.clone()));
         self.keep(report);
