@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -220,6 +220,33 @@ impl At {
     }
 }
 
+/// Whether a connection has been cut where that was asked for.
+#[derive(Clone, Default)]
+pub(crate) struct Struck(Arc<AtomicBool>);
+
+impl Struck {
+    fn happens(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn has_happened(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Until it has been cut: a COMMIT takes as long as the machine's disk.
+    #[track_caller]
+    pub(crate) fn wait(&self) {
+        let began = Instant::now();
+        while !self.has_happened() {
+            assert!(
+                began.elapsed() < Duration::from_secs(20),
+                "the connection was not cut"
+            );
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
 pub(crate) struct Case {
     pub(crate) kind: Kind,
     pub(crate) link: Link,
@@ -326,34 +353,38 @@ impl Case {
 
     /// The next time that a command passes, its server connection is cut when the answer comes: the server has acted,
     /// and nobody hears of it. Once.
-    pub(crate) fn cut_answer_to(&self, at: At) {
+    pub(crate) fn cut_answer_to(&self, at: At) -> Struck {
         let mut victim = None;
-        let mut done = false;
+        let struck = Struck::default();
+        let done = struck.clone();
         self.link.set_tap(move |direction, connection, bytes| {
-            if done {
+            if done.has_happened() {
                 return Verdict::Pass;
             }
             if direction == Direction::ToServer && at.is(bytes) {
                 victim = Some(connection);
             } else if direction == Direction::ToClient && victim == Some(connection) {
-                done = true;
+                done.happens();
                 return Verdict::CutBefore(Cut::Rst);
             }
             Verdict::Pass
         });
+        struck
     }
 
     /// The next time that a command passes, it is lost together with its server connection: the server has not acted,
     /// and Steadfast cannot know. Once.
-    pub(crate) fn cut_instead_of(&self, at: At) {
-        let mut done = false;
+    pub(crate) fn cut_instead_of(&self, at: At) -> Struck {
+        let struck = Struck::default();
+        let done = struck.clone();
         self.link.set_tap(move |direction, _, bytes| {
-            if !done && direction == Direction::ToServer && at.is(bytes) {
-                done = true;
+            if !done.has_happened() && direction == Direction::ToServer && at.is(bytes) {
+                done.happens();
                 return Verdict::CutBefore(Cut::Rst);
             }
             Verdict::Pass
         });
+        struck
     }
 
     /// Statements that this case's account has running, as the witness sees them.

@@ -234,8 +234,9 @@ with_ledger! {
                 client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
             }
             case.link.refuse(true);
-            inflict(case, fault, COMMIT);
+            let struck = inflict(case, fault, COMMIT);
             client.start_query(sql);
+            struck.wait();
             std::thread::sleep(Duration::from_millis(300));
             killer.run(&[&format!("KILL {}", client.id)]);
             let told = client.has_answer_within(Duration::from_millis(300));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use steadfast_sandbox::Kind;
 
-use crate::case::{At, Case, with_ledger};
+use crate::case::{At, Case, Struck, with_ledger};
 use crate::client::Client;
 
 const STMT_EXECUTE: u8 = 23;
@@ -19,7 +19,7 @@ pub(crate) enum Fault {
     Command,
 }
 
-pub(crate) fn inflict(case: &Case, fault: Fault, at: At) {
+pub(crate) fn inflict(case: &Case, fault: Fault, at: At) -> Struck {
     match fault {
         Fault::Answer => case.cut_answer_to(at),
         Fault::Command => case.cut_instead_of(at),

@@ -112,8 +112,9 @@ fn a_server_that_ends_every_statement_for_a_moment_is_asked_again() {
         let mut client = case.client();
         client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
         case.link.refuse(true);
-        inflict(&case, fault, COMMIT);
+        let struck = inflict(&case, fault, COMMIT);
         client.start_query("COMMIT");
+        struck.wait();
         thread::sleep(Duration::from_millis(300));
         let mut witness = case.witness();
         witness.run(&["SET GLOBAL max_statement_time = 0.000001"]);
@@ -169,8 +170,9 @@ alone! {
             case.witness().run(&["TRUNCATE t"]);
             client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
             case.link.refuse(true);
-            inflict(case, fault, COMMIT);
+            let struck = inflict(case, fault, COMMIT);
             client.start_query("COMMIT");
+            struck.wait();
             thread::sleep(Duration::from_millis(500));
             let mut witness = case.witness();
             witness.run(&["SET GLOBAL read_only = 1"]);
@@ -191,8 +193,9 @@ alone! {
             let mut client = case.client();
             client.run(&["SET @v = 5", "BEGIN", "INSERT INTO t (n) VALUES (1)"]);
             case.link.refuse(true);
-            inflict(case, fault, COMMIT);
+            let struck = inflict(case, fault, COMMIT);
             client.start_query("COMMIT");
+            struck.wait();
             thread::sleep(Duration::from_millis(100));
             case.link.clear_tap();
             interrupting(case, || {
@@ -241,8 +244,9 @@ alone! {
                 let mut client = case.client();
                 client.run(&["BEGIN", "INSERT INTO t (n) VALUES (1)"]);
                 case.link.refuse(true);
-                inflict(case, fault, COMMIT);
+                let struck = inflict(case, fault, COMMIT);
                 client.start_query("COMMIT");
+                struck.wait();
                 thread::sleep(Duration::from_millis(300));
                 witness.run(&[&format!("ALTER USER {user} {shut}")]);
                 case.link.refuse(false);
