@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use steadfast_diagnose::{End, Moment, Side, Wire};
 use tokio::time::Instant;
 
 /// A server connection's flight recorder. It costs a look at the clock where a command begins and where bytes come.
@@ -116,6 +117,26 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// The same as evidence.
+    pub(crate) fn wire(self, side: Side, moment: Moment, end: End, in_transaction: bool) -> Wire {
+        Wire {
+            side,
+            moment,
+            end,
+            quiet: self.quiet,
+            quiet_before: self.quiet_before,
+            waited: if moment == Moment::Idle {
+                Duration::ZERO
+            } else {
+                self.waited
+            },
+            sent: self.sent,
+            received: self.received,
+            stalled: self.stalled,
+            in_transaction,
+        }
+    }
+
     /// The same where the command that was begun was not sent: the connection has been quiet since the one before.
     pub(crate) fn unused(self) -> Self {
         Self {

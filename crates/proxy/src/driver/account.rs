@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use steadfast_diagnose as diagnose;
-use steadfast_diagnose::{Evidence, Moment, Product, Server, Side, Variables, Wire};
+use steadfast_diagnose::{Evidence, Moment, Product, Server, Side, Variables};
 use steadfast_session::{End, Hidden, Loss, Sent};
 use steadfast_wire::command::code;
 use tokio::time::Instant;
 
 use super::Driver;
-use crate::incident::Step;
+use crate::incident::{Step, said};
 use crate::link::Link;
 use crate::traffic::Seen;
 
@@ -61,22 +61,7 @@ impl Driver {
             .flatten();
         let mut evidence = Evidence {
             server: link.map(server),
-            wire: Some(Wire {
-                side: Side::Server,
-                moment,
-                end,
-                quiet: seen.quiet,
-                quiet_before: seen.quiet_before,
-                waited: if moment == Moment::Idle {
-                    Duration::ZERO
-                } else {
-                    seen.waited
-                },
-                sent: seen.sent,
-                received: seen.received,
-                stalled: seen.stalled,
-                in_transaction: self.core.transaction().is_open(),
-            }),
+            wire: Some(seen.wire(Side::Server, moment, end, self.core.transaction().is_open())),
             ..Evidence::default()
         };
         evidence.aside.foreign_kill = loss.killed.then_some(true);
@@ -196,28 +181,6 @@ fn end(end: End, moment: Moment, seen: Seen) -> diagnose::End {
             survives: false,
         },
         End::Nonsense => diagnose::End::Nonsense,
-    }
-}
-
-/// The server's words for the errors behind which it ends a connection.
-pub(crate) fn said(code: u16) -> &'static str {
-    match code {
-        23 | 24 => "Out of resources when opening file (Errcode: 24 \"Too many open files\")",
-        1040 => "Too many connections",
-        1053 => "Server shutdown in progress",
-        1129 => "Host is blocked because of many connection errors",
-        1153 => "Got a packet bigger than 'max_allowed_packet' bytes",
-        1156 => "Got packets out of order",
-        1159 => "Got timeout reading communication packets",
-        1203 | 1226 => "User has exceeded its limit",
-        1290 => "The server is running with the --read-only option",
-        1836 => "Running in read-only mode",
-        1927 => "Connection was killed",
-        1969 => "Query execution was interrupted (max_statement_time exceeded)",
-        3024 => "Query execution was interrupted, maximum statement execution time exceeded",
-        3032 => "The server is currently in offline mode",
-        4031 => "The client was disconnected by the server because of inactivity",
-        _ => "",
     }
 }
 

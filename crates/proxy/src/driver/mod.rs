@@ -54,7 +54,6 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
 use self::account::Account;
-pub(crate) use self::account::said;
 use self::aftermath::Aftermath;
 use self::commit::HeldAnswer;
 use self::insert_id::{Arrival, Drawn};

@@ -4,13 +4,13 @@ use std::io;
 use std::time::SystemTime;
 
 use steadfast_diagnose::{
-    self as diagnose, Evidence, Moment, Side, Told, Wire, may_tell_of_a_cause, tells_of_a_cause,
+    self as diagnose, Evidence, Moment, Side, Told, may_tell_of_a_cause, tells_of_a_cause,
 };
 use tokio::time::Instant;
 
 use super::Driver;
-use super::account::{in_force, said, server};
-use crate::incident::{Incident, Report, Step, millis};
+use super::account::{in_force, server};
+use crate::incident::{Incident, Report, Step, millis, said};
 use crate::link::Link;
 use crate::traffic::Seen;
 
@@ -128,22 +128,7 @@ impl Driver {
         let statement = in_flight.then(|| self.statement_in_flight()).flatten();
         let evidence = Evidence {
             server: link.map(server),
-            wire: Some(Wire {
-                side,
-                moment,
-                end,
-                quiet: seen.quiet,
-                quiet_before: seen.quiet_before,
-                waited: if idle {
-                    std::time::Duration::ZERO
-                } else {
-                    seen.waited
-                },
-                sent: seen.sent,
-                received: seen.received,
-                stalled: seen.stalled,
-                in_transaction: self.core.transaction().is_open(),
-            }),
+            wire: Some(seen.wire(side, moment, end, self.core.transaction().is_open())),
             ..Evidence::default()
         };
         let (at_ms, _) = millis(SystemTime::now(), seen.waited);

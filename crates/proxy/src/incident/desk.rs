@@ -31,20 +31,13 @@ const AGAIN: Duration = Duration::from_secs(600);
 const MAX_AGAIN: usize = 1024;
 
 /// Incidents on their way to the disk.
-const TO_DISK: usize = 4_096;
+const TO_DISK: usize = 16_384;
 
 /// Incidents that are written in one transaction.
 const TOGETHER: usize = 256;
 
 /// So the step of a story begins that is a verdict.
 const JUDGED: &str = "judged";
-
-/// What goes to the disk.
-enum Write {
-    New(Incident),
-    /// It has come to something else.
-    Revised(Incident),
-}
 
 /// Looks into losses until the process ends.
 pub(crate) async fn look_into(
@@ -86,7 +79,7 @@ pub(crate) async fn look_into(
 /// Losses that are being looked into.
 struct Desk {
     shared: Arc<Shared>,
-    disk: Option<SyncSender<Write>>,
+    disk: Option<SyncSender<Incident>>,
     /// By their ids, with the time at which they are judged by what is known.
     waiting: BTreeMap<String, (Instant, Report)>,
     /// They were judged while the server could not be asked, or before their end.
@@ -134,7 +127,7 @@ impl Desk {
         for (_, mut report) in done.into_values() {
             judge(&self.shared, &mut report);
             log(&report.incident);
-            self.write(Write::New(report.incident.clone()));
+            self.write(report.incident.clone());
             self.keep(report);
         }
         for report in back.into_values() {
@@ -152,7 +145,7 @@ impl Desk {
         } else if why.answer != before {
             tracing::info!(incident = %id, cause = why.answer, "the server has told its side");
         }
-        self.write(Write::Revised(report.incident.clone()));
+        self.write(report.incident.clone());
         self.keep(report);
     }
 
@@ -163,9 +156,9 @@ impl Desk {
         }
     }
 
-    fn write(&self, what: Write) {
+    fn write(&self, incident: Incident) {
         if let Some(disk) = &self.disk
-            && let Err(TrySendError::Full(_)) = disk.try_send(what)
+            && let Err(TrySendError::Full(_)) = disk.try_send(incident)
         {
             self.shared.metrics.incidents_dropped.inc();
         }
@@ -281,7 +274,7 @@ fn judge(shared: &Shared, report: &mut Report) {
 }
 
 /// A thread that writes incidents to the disk; `None`: it cannot, and has said so.
-fn to_disk(state_dir: PathBuf) -> Option<SyncSender<Write>> {
+fn to_disk(state_dir: PathBuf) -> Option<SyncSender<Incident>> {
     let mut store = match Store::open(&state_dir) {
         Ok(store) => store,
         Err(error) => {
@@ -302,23 +295,12 @@ fn to_disk(state_dir: PathBuf) -> Option<SyncSender<Write>> {
     }
 }
 
-fn write(store: &mut Store, incidents: &Receiver<Write>) {
+fn write(store: &mut Store, incidents: &Receiver<Incident>) {
     while let Ok(first) = incidents.recv() {
-        let mut new = Vec::new();
-        let mut revised = Vec::new();
-        for what in std::iter::once(first).chain(incidents.try_iter().take(TOGETHER - 1)) {
-            match what {
-                Write::New(incident) => new.push(incident),
-                Write::Revised(incident) => revised.push(incident),
-            }
-        }
-        let written = store.add(&new).and_then(|()| {
-            revised
-                .iter()
-                .try_for_each(|incident| store.revise(incident))
-        });
-        if let Err(error) = written {
-            let count = new.len() + revised.len();
+        let more = incidents.try_iter().take(TOGETHER - 1);
+        let together: Vec<Incident> = std::iter::once(first).chain(more).collect();
+        if let Err(error) = store.write(&together) {
+            let count = together.len();
             tracing::warn!("{count} incidents are in the log only: {error}");
         }
     }

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use steadfast_diagnose::{End, Evidence, Moment, Reach, Side, Told, Variables, Wire};
+use steadfast_diagnose::{End, Evidence, Moment, Reach, Side, Told, Variables};
 use steadfast_net::ServerError;
 use tokio::time::Instant;
 
-use super::{Incident, Report, Step, millis};
+use super::{Incident, Report, Step, millis, said};
 use crate::around::OF_THE_SERVER;
-use crate::driver::said;
 use crate::metrics::LoginRefusal;
 use crate::shared::Shared;
+use crate::traffic::Seen;
 
 /// Has it looked into, if it is one; `waited` is how long the client tried.
 pub(crate) fn refused(
@@ -21,7 +21,7 @@ pub(crate) fn refused(
     waited: Duration,
 ) {
     let now = Instant::now();
-    let said = || End::Said {
+    let by_error = || End::Said {
         code: error.code,
         message: String::from_utf8_lossy(&error.message).into_owned(),
         survives: false,
@@ -30,26 +30,22 @@ pub(crate) fn refused(
     let began = now.checked_sub(waited).unwrap_or(now);
     let reach = shared.around.last_failure_since(began);
     let (moment, end) = match reason {
-        LoginRefusal::Server if OF_THE_SERVER.contains(&error.code) => (Moment::Connecting, said()),
-        LoginRefusal::Timeout => (Moment::Login, said()),
+        LoginRefusal::Server if OF_THE_SERVER.contains(&error.code) => {
+            (Moment::Connecting, by_error())
+        }
+        LoginRefusal::Timeout => (Moment::Login, by_error()),
         // The client has lost its patience, and the server had not been reached.
         LoginRefusal::Gone if reach.is_some() => unreached(reach),
         LoginRefusal::NoServer => unreached(reach),
         _ => return,
     };
+    let seen = Seen {
+        quiet: waited,
+        waited,
+        ..Seen::default()
+    };
     let mut evidence = Evidence {
-        wire: Some(Wire {
-            side: Side::Server,
-            moment,
-            end,
-            quiet: waited,
-            quiet_before: Duration::ZERO,
-            waited,
-            sent: 0,
-            received: 0,
-            stalled: Duration::ZERO,
-            in_transaction: false,
-        }),
+        wire: Some(seen.wire(Side::Server, moment, end, false)),
         ..Evidence::default()
     };
     if matches!(reason, LoginRefusal::NoServer | LoginRefusal::Gone) {

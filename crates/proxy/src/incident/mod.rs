@@ -186,6 +186,28 @@ pub(crate) fn log(incident: &Incident) {
     }
 }
 
+/// The server's words for the errors behind which it ends a connection.
+pub(crate) fn said(code: u16) -> &'static str {
+    match code {
+        23 | 24 => "Out of resources when opening file (Errcode: 24 \"Too many open files\")",
+        1040 => "Too many connections",
+        1053 => "Server shutdown in progress",
+        1129 => "Host is blocked because of many connection errors",
+        1153 => "Got a packet bigger than 'max_allowed_packet' bytes",
+        1156 => "Got packets out of order",
+        1159 => "Got timeout reading communication packets",
+        1203 | 1226 => "User has exceeded its limit",
+        1290 => "The server is running with the --read-only option",
+        1836 => "Running in read-only mode",
+        1927 => "Connection was killed",
+        1969 => "Query execution was interrupted (max_statement_time exceeded)",
+        3024 => "Query execution was interrupted, maximum statement execution time exceeded",
+        3032 => "The server is currently in offline mode",
+        4031 => "The client was disconnected by the server because of inactivity",
+        _ => "",
+    }
+}
+
 /// How a connection ended, in people's words.
 pub(crate) fn end_text(end: End) -> String {
     match end {

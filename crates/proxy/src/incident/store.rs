@@ -20,7 +20,7 @@ const MAX_BYTES: i64 = 256 << 20;
 const BUSY: Duration = Duration::from_secs(2);
 
 /// The layout of the tables; another one is of another version of Steadfast.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const SCHEMA: &str = "
     CREATE TABLE incident (
@@ -33,7 +33,7 @@ const SCHEMA: &str = "
         error INTEGER NOT NULL,
         incident TEXT NOT NULL
     );
-    CREATE INDEX incident_id ON incident (id);
+    CREATE UNIQUE INDEX incident_id ON incident (id, at_ms);
     CREATE INDEX incident_at ON incident (at_ms);
     CREATE INDEX incident_changed ON incident (changed);
 ";
@@ -185,11 +185,11 @@ impl Store {
         }
     }
 
-    /// Adds incidents; the oldest make way for them.
+    /// Writes incidents, each instead of what is known of it by now; the oldest make way.
     ///
     /// # Errors
-    /// [`StoreError`]; none of them is added.
-    pub fn add(&mut self, incidents: &[Incident]) -> Result<(), StoreError> {
+    /// [`StoreError`]; none of them is written.
+    pub fn write(&mut self, incidents: &[Incident]) -> Result<(), StoreError> {
         let path = &self.path;
         let failed = |error| StoreError::Sqlite {
             path: path.clone(),
@@ -204,7 +204,9 @@ impl Store {
             transaction
                 .prepare_cached(
                     "INSERT INTO incident (changed, id, at_ms, answer, user, error, incident) \
-                     VALUES ((SELECT IFNULL(MAX(changed), 0) + 1 FROM incident), ?, ?, ?, ?, ?, ?)",
+                     VALUES ((SELECT IFNULL(MAX(changed), 0) + 1 FROM incident), ?, ?, ?, ?, ?, ?) \
+                     ON CONFLICT (id, at_ms) DO UPDATE SET changed = excluded.changed, answer = excluded.answer, \
+                     user = excluded.user, error = excluded.error, incident = excluded.incident",
                 )
                 .and_then(|mut insert| {
                     insert.execute(params![
@@ -225,31 +227,6 @@ impl Store {
             )
             .map_err(failed)?;
         transaction.commit().map_err(failed)
-    }
-
-    /// Writes what an incident has come to instead of what it was before. One that is not there any more stays away.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn revise(&mut self, incident: &Incident) -> Result<(), StoreError> {
-        let text = serde_json::to_string(incident).map_err(|error| StoreError::Incident {
-            path: self.path.clone(),
-            error,
-        })?;
-        self.connection
-            .execute(
-                "UPDATE incident SET answer = ?, error = ?, incident = ?, \
-                 changed = (SELECT MAX(changed) + 1 FROM incident) WHERE id = ? AND at_ms = ?",
-                params![
-                    incident.why.answer,
-                    incident.error,
-                    text,
-                    incident.id,
-                    incident.at_ms
-                ],
-            )
-            .map(drop)
-            .map_err(|error| self.failed(error))
     }
 
     /// The last incident of this id.
@@ -335,7 +312,7 @@ mod tests {
         assert!(Store::read(dir.path()).unwrap().is_none());
         let mut store = Store::open(&dir.path().join("new")).unwrap();
         store
-            .add(&[incident("AAAAAA", 1), incident("BBBBBB", 2)])
+            .write(&[incident("AAAAAA", 1), incident("BBBBBB", 2)])
             .unwrap();
         let reader = Store::read(&dir.path().join("new")).unwrap().unwrap();
         let found = reader.of_id("BBBBBB").unwrap().unwrap();
@@ -353,7 +330,7 @@ mod tests {
         // The first comes to something else.
         let mut first = incident("AAAAAA", 1);
         first.error = 1053;
-        store.revise(&first).unwrap();
+        store.write(&[first.clone()]).unwrap();
         let changed = reader.changed_after(found.changed).unwrap();
         assert_eq!(changed[0].incident, first);
         assert_eq!(ids(changed), ["AAAAAA"]);
@@ -367,7 +344,7 @@ mod tests {
         let many: Vec<Incident> = (0..MAX_INCIDENTS as u64 + 50)
             .map(|at| incident("DDDDDD", at))
             .collect();
-        store.add(&many).unwrap();
+        store.write(&many).unwrap();
         let kept = store.since(0, u32::MAX).unwrap();
         assert_eq!(kept.len() as i64, MAX_INCIDENTS);
         assert_eq!(kept[0].incident.at_ms, 50);

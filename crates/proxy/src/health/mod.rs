@@ -3,6 +3,8 @@
 //! It uses an account that has logged in through Steadfast, because there is no other that it could know, so there is
 //! nothing to check before the first login.
 
+mod watch;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,27 +12,16 @@ use std::time::Duration;
 
 use steadfast_diagnose::log::LogEvent;
 use steadfast_diagnose::{Boot, Kernel, Reach};
-use steadfast_net::{Login, QueryError, QueryResult, ServerConnection, greet};
-use steadfast_session::ledger::{calls, durability};
-use steadfast_wire::Capabilities;
+use steadfast_net::QueryResult;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use crate::around::met;
-use crate::clock;
+pub(crate) use self::watch::watch;
 use crate::host::{BEFORE, Host};
-use crate::ledger;
-use crate::shared::Shared;
-use crate::status::{OFF, boot_of, number, same_boot, same_boot_for_sure, setting, value};
-
-/// Time between two samples of `Com_kill`; at most 1 s, so that a KILL is told from a cut.
-const INTERVAL: Duration = Duration::from_millis(500);
+use crate::status::{OFF, boot_of, same_boot, same_boot_for_sure, value};
 
 /// How long a session waits for a sample that was taken after its loss.
 const SAMPLE_WAIT: Duration = Duration::from_millis(300);
-
-/// Time between two sweeps of the commit ledger, and two looks at the server's durability.
-const CHORES_EVERY: Duration = Duration::from_secs(3600);
 
 /// For how long samples are kept.
 const SAMPLES_KEPT: Duration = Duration::from_secs(30);
@@ -132,15 +123,6 @@ struct Counted {
     /// When the server was started.
     boot: Instant,
 }
-
-/// Asks for the settings that a diagnosis can use.
-const VARIABLES: &[u8] = b"SHOW GLOBAL VARIABLES WHERE Variable_name IN \
-    ('connect_timeout', 'connection_memory_limit', 'datadir', 'global_connection_memory_limit', 'hostname', \
-    'idle_readonly_transaction_timeout', 'idle_transaction_timeout', 'idle_write_transaction_timeout', \
-    'interactive_timeout', 'log_error', 'log_error_suppression_list', 'log_error_verbosity', 'log_warnings', \
-    'max_allowed_packet', 'max_connect_errors', 'max_connections', 'max_execution_time', 'max_session_mem_used', \
-    'max_statement_time', 'net_read_timeout', 'net_write_timeout', 'offline_mode', 'open_files_limit', 'pid_file', \
-    'read_only', 'super_read_only', 'wait_timeout')";
 
 /// Asks for `Com_kill`, and for what changes tables: on MySQL 9.7 a table keeps its CREATE_TIME when it is renamed, and
 /// on both servers when a trigger is dropped. A statement is counted when it begins.
@@ -427,195 +409,6 @@ fn last_before(samples: &[Sample], since: Instant, lost: Instant) -> Option<&Sam
         .iter()
         .rev()
         .find(|sample| sample.at <= since && since - sample.at <= Duration::from_secs(1))
-}
-
-/// Looks at the server until the process ends.
-pub(crate) async fn watch(shared: Arc<Shared>) {
-    let mut connection: Option<ServerConnection> = None;
-    let mut chores_at = Instant::now();
-    let mut warned = Vec::new();
-    loop {
-        tokio::select! {
-            biased;
-            () = tokio::time::sleep(INTERVAL) => {}
-            () = shared.health.wanted.notified() => {}
-        }
-        if connection.is_none() {
-            match timeout(shared.timeouts.dead_after, connect(&shared)).await {
-                Ok(found) => connection = found,
-                Err(_) => silent(&shared),
-            }
-        }
-        let Some(open) = &mut connection else {
-            continue;
-        };
-        let own_at_least = shared.own_kills.ended();
-        lock(&shared.health.host).note();
-        let before = Instant::now();
-        let asked = look(open, &shared, before);
-        match timeout(shared.timeouts.dead_after, asked).await {
-            Ok(Ok(counted)) => {
-                shared.readiness.server_reached();
-                if let Some((kills, not_accepted)) = counted {
-                    shared.health.add(Sample {
-                        at: Instant::now(),
-                        kills,
-                        own_at_most: shared.own_kills.sent(),
-                        own_at_least,
-                        not_accepted,
-                    });
-                }
-                if Instant::now() >= chores_at {
-                    chores_at = Instant::now() + CHORES_EVERY;
-                    let chores = do_chores(open, &shared, &mut warned);
-                    match timeout(shared.timeouts.dead_after, chores).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(error)) => tracing::debug!("the ledger was not swept: {error}"),
-                        // The answer that is still to come is not the next question's.
-                        Err(_) => connection = None,
-                    }
-                }
-            }
-            Ok(Err(error)) => {
-                tracing::debug!("the health check's connection is gone: {error}");
-                connection = None;
-                // It may come back with other settings.
-                chores_at = Instant::now();
-                shared.health.forget();
-                shared.readiness.server_lost();
-            }
-            Err(_) => {
-                shared.health.forget();
-                // Only this connection, or this question, may have come to a halt: a server that greets and takes a
-                // login is not dead.
-                connection = timeout(shared.timeouts.dead_after, connect(&shared))
-                    .await
-                    .ok()
-                    .flatten();
-                if connection.is_none() {
-                    silent(&shared);
-                }
-            }
-        }
-    }
-}
-
-/// Reads the server's clock, `Com_kill` and `Connection_errors_accept`.
-async fn look(
-    connection: &mut ServerConnection,
-    shared: &Shared,
-    before: Instant,
-) -> Result<Option<(u64, u64)>, QueryError> {
-    let clock = connection.query(clock::CLOCK.as_bytes()).await?;
-    if let Some(shown) = number(&clock, 0) {
-        shared.clock.sample(shown, before, Instant::now());
-    }
-    if shared
-        .health
-        .variables_wanted
-        .swap(false, Ordering::Relaxed)
-    {
-        ask_variables(connection, shared).await?;
-    }
-    let status = connection.query(STATUS).await?;
-    shared.health.note_status(&status);
-    let not_accepted = value(&status, "Connection_errors_accept").unwrap_or(0);
-    Ok(value(&status, "Com_kill").map(|kills| (kills, not_accepted)))
-}
-
-/// Asks for [`VARIABLES`].
-async fn ask_variables(
-    connection: &mut ServerConnection,
-    shared: &Shared,
-) -> Result<(), QueryError> {
-    match connection.query(VARIABLES).await {
-        Ok(variables) => shared.health.note_variables(&variables),
-        Err(QueryError::Server(error)) if !error.ends_connection() => {
-            tracing::debug!("the server's settings are not known: {error}");
-        }
-        Err(error) => return Err(error),
-    }
-    Ok(())
-}
-
-/// Lets the commit ledger forget the lanes that nobody can ask about any more, where there is one; says once, and again
-/// when it has changed, what keeps the server from keeping what it acknowledges.
-async fn do_chores(
-    connection: &mut ServerConnection,
-    shared: &Shared,
-    warned: &mut Vec<String>,
-) -> Result<(), QueryError> {
-    let settings = connection.query(durability::SETTINGS.as_bytes()).await?;
-    let lacking = durability::not_durable(|name| setting(&settings, name));
-    if lacking != *warned {
-        for lack in &lacking {
-            tracing::warn!("the server has {lack}: {}", durability::CONSEQUENCE);
-        }
-        *warned = lacking;
-    }
-    if !shared.ledger.is_off() && ledger::is_usable(&connection.query(ledger::USABLE).await?) {
-        connection.query(calls::SWEEP.as_bytes()).await?;
-    }
-    Ok(())
-}
-
-fn silent(shared: &Shared) {
-    tracing::warn!(
-        "the server has not answered for {:?}: connections that wait for it are given up",
-        shared.timeouts.dead_after
-    );
-    shared.readiness.server_lost();
-    let silences = &shared.health.silences;
-    silences.count.fetch_add(1, Ordering::SeqCst);
-    silences.counted.notify_waiters();
-}
-
-/// `None`: no account is known yet, or the server cannot be reached.
-async fn connect(shared: &Shared) -> Option<ServerConnection> {
-    let (user, password) = shared.vault.any()?;
-    let began = Instant::now();
-    let greeted = match greet(&shared.target).await {
-        Ok(greeted) => {
-            shared.around.reached(began, Reach::Greeted);
-            greeted
-        }
-        Err(error) => {
-            if let Some(met) = met(&error) {
-                shared.around.reached(began, shared.health.met(began, met));
-            }
-            tracing::debug!("the health check cannot connect: {error}");
-            shared.readiness.server_lost();
-            return None;
-        }
-    };
-    let login = Login {
-        user: &user,
-        password: &password,
-        database: None,
-        capabilities: Capabilities::SESSION_TRACK,
-        collation: greeted.greeting.collation,
-        max_packet_size: 1 << 24,
-        attributes: &[(b"program_name".to_vec(), b"steadfast health check".to_vec())],
-        first_plugin: None,
-    };
-    match greeted.login(&login).await {
-        Ok(mut connection) => {
-            if let Err(error) = ask_variables(&mut connection, shared).await {
-                tracing::debug!("the health check's connection is gone: {error}");
-                return None;
-            }
-            Some(connection)
-        }
-        Err(error) => {
-            shared.around.refused(began, &error);
-            tracing::debug!("the health check cannot log in: {error}");
-            // 1045: the password is no longer right. Any other refusal says nothing about it.
-            if matches!(&error, steadfast_net::LoginError::Refused(error) if error.code == 1045) {
-                shared.vault.forget(&user);
-            }
-            None
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,172 @@
+//! The phrases by which a line of an error log is known.
+
+use Tells::{Kind, Noise, OsError, Statement};
+
+use super::LogKind as K;
+
+/// What a phrase tells.
+#[derive(Clone, Copy)]
+pub(super) enum Tells {
+    Kind(K),
+    /// A reason follows.
+    Aborted,
+    /// An operating system's error number follows, and with reading a length.
+    Packet {
+        writing: bool,
+    },
+    /// A connection's packets were out of order.
+    OutOfOrder,
+    /// A number follows.
+    Signal,
+    /// The operating system's error number follows.
+    OsError,
+    /// Whatever else the line has in it is not about the server itself.
+    Noise,
+    /// What follows is a statement's text.
+    Statement,
+}
+
+/// Phrases, and what they tell; where several are in a line, the one that stands first here counts.
+pub(super) const PHRASES: &[(&str, Tells)] = &[
+    // Lines with the texts of others in them.
+    ("event scheduler:", Noise),
+    ("slave i/o", Noise),
+    ("replica i/o", Noise),
+    ("slave sql", Noise),
+    ("replica sql", Noise),
+    ("reconnecting to master", Noise),
+    ("found a zombie dump thread", Noise),
+    ("is deprecated", Noise),
+    ("x plugin ready for connections", Noise),
+    ("admin interface ready for connections", Noise),
+    ("physically writing the file full", Noise),
+    ("invoked oom-killer", Noise),
+    (" statement: ", Statement),
+    ("aborted connection", Tells::Aborted),
+    ("could not read packet:", Tells::Packet { writing: false }),
+    ("could not write packet:", Tells::Packet { writing: true }),
+    ("got packets out of order", Tells::OutOfOrder),
+    // Login failures of MySQL 8: the reason alone.
+    ("[my-010914]", Tells::Aborted),
+    (
+        "was closed by the server due to a timeout",
+        Kind(K::ClosedByTimeout),
+    ),
+    ("'wait_timeout' period of", Kind(K::ClosedByTimeout)),
+    ("wait_timeout period was exceeded", Kind(K::ClosedByTimeout)),
+    // What ends the process.
+    ("got signal ", Tells::Signal),
+    ("got exception 0x", Kind(K::Assertion)),
+    ("assertion failure", Kind(K::Assertion)),
+    ("failing assertion", Kind(K::Assertion)),
+    ("terminate called after", Kind(K::Assertion)),
+    // The report of a crash, whose beginning may have been cut off.
+    ("attempting backtrace", Kind(K::Assertion)),
+    ("some pointers may be invalid", Kind(K::Assertion)),
+    ("find out what is causing the crash", Kind(K::Assertion)),
+    ("this could be because you hit a bug", Kind(K::Assertion)),
+    ("we probably made a mistake", Kind(K::Assertion)),
+    ("connection id (thread id):", Kind(K::Assertion)),
+    ("status: not_killed", Kind(K::Assertion)),
+    ("stack_bottom = ", Kind(K::Assertion)),
+    ("writing a core file", Kind(K::Assertion)),
+    ("core pattern: ", Kind(K::Assertion)),
+    ("killed by the oom killer", Kind(K::OomKilled)),
+    ("result 'oom-kill'", Kind(K::OomKilled)),
+    ("oomkilled", Kind(K::OomKilled)),
+    ("memory cgroup out of memory: kill", Kind(K::OomKilled)),
+    ("out of memory: kill", Kind(K::OomKilled)),
+    ("oom-kill:constraint", Kind(K::OomKilled)),
+    ("status=9/kill", Kind(K::KilledBySignal9)),
+    ("exit code 137", Kind(K::KilledBySignal9)),
+    ("exit code:    137", Kind(K::KilledBySignal9)),
+    ("exited with code 137", Kind(K::KilledBySignal9)),
+    ("exitcode\":137", Kind(K::KilledBySignal9)),
+    ("exitcode\": 137", Kind(K::KilledBySignal9)),
+    ("received shutdown from user", Kind(K::ShutdownAsked)),
+    ("received restart from user", Kind(K::ShutdownAsked)),
+    ("normal shutdown", Kind(K::ShutdownAsked)),
+    (
+        "client threads a chance to die gracefully",
+        Kind(K::ShutdownAsked),
+    ),
+    ("forcing close of thread", Kind(K::ShutdownAsked)),
+    ("forcefully disconnecting", Kind(K::ShutdownAsked)),
+    ("starting shutdown", Kind(K::ShutdownAsked)),
+    ("closing connections - start", Kind(K::ShutdownAsked)),
+    ("shutdown complete", Kind(K::ShutDown)),
+    ("mysql server - end.", Kind(K::ShutDown)),
+    // Why it ends, or stands still.
+    ("semaphore wait has lasted", Kind(K::LongWait)),
+    ("a long semaphore wait", Kind(K::LongWait)),
+    ("long wait (", Kind(K::LongWait)),
+    (
+        "innodb_fatal_semaphore_wait_threshold was exceeded",
+        Kind(K::LongWait),
+    ),
+    ("threadpool has been blocked", Kind(K::LongWait)),
+    ("disk is full", Kind(K::DiskFull)),
+    ("disk full (", Kind(K::DiskFull)),
+    ("no space left on device", Kind(K::DiskFull)),
+    ("out of disk space", Kind(K::DiskFull)),
+    ("as disk is full", Kind(K::DiskFull)),
+    ("page corruption", Kind(K::Corruption)),
+    ("space id and page n", Kind(K::Corruption)),
+    ("is marked as crashed", Kind(K::Corruption)),
+    ("is marked as corrupted", Kind(K::Corruption)),
+    ("is corrupted", Kind(K::Corruption)),
+    ("is corrupt; try to repair", Kind(K::Corruption)),
+    ("incorrect key file for table", Kind(K::Corruption)),
+    ("corrupted page", Kind(K::Corruption)),
+    ("apparent corruption", Kind(K::Corruption)),
+    ("corrupt log record", Kind(K::Corruption)),
+    ("checksum mismatch", Kind(K::Corruption)),
+    ("failed to read page", Kind(K::Corruption)),
+    ("unable to read page", Kind(K::Corruption)),
+    (
+        "is missing, corrupt or contains bad data",
+        Kind(K::Corruption),
+    ),
+    ("returned eio", Kind(K::Corruption)),
+    ("input/output error", Kind(K::Corruption)),
+    ("too many open files", Kind(K::OpenFiles)),
+    ("error in accept", Kind(K::OpenFiles)),
+    ("out of memory", Kind(K::OutOfMemory)),
+    ("cannot allocate memory", Kind(K::OutOfMemory)),
+    ("due to out-of-memory", Kind(K::OutOfMemory)),
+    ("std::bad_alloc", Kind(K::OutOfMemory)),
+    ("connection memory limit", Kind(K::MemoryLimit)),
+    ("too many connections", Kind(K::TooManyConnections)),
+    ("max_user_connections' active", Kind(K::TooManyConnections)),
+    (
+        "is blocked because of many connection errors",
+        Kind(K::HostBlocked),
+    ),
+    ("set into offline mode", Kind(K::Offline)),
+    ("setting super_read_only=on", Kind(K::Demoted)),
+    ("setting super_read_only mode on", Kind(K::Demoted)),
+    ("set into read only mode", Kind(K::Demoted)),
+    ("member was expelled from the group", Kind(K::Demoted)),
+    ("this member has left the group", Kind(K::Demoted)),
+    ("will now leave the group", Kind(K::Demoted)),
+    ("received non-primary", Kind(K::Demoted)),
+    ("shifting synced -> open", Kind(K::Demoted)),
+    ("node consistency compromi", Kind(K::Demoted)),
+    ("setting wsrep_ready to false", Kind(K::Demoted)),
+    ("error number ", OsError),
+    ("operating system error ", OsError),
+    ("errno: ", OsError),
+    ("errno= ", OsError),
+    ("errno ", OsError),
+    ("errcode: ", OsError),
+    // How it begins again. XA recovery is announced at clean starts too.
+    ("not shutdown normally", Kind(K::Recovers)),
+    ("starting crash recovery", Kind(K::Recovers)),
+    ("aria engine: starting recovery", Kind(K::Recovers)),
+    ("recovering after a crash", Kind(K::Recovers)),
+    ("doing recovery: scanned up to", Kind(K::Recovers)),
+    ("starting as process", Kind(K::Started)),
+    ("source revision", Kind(K::Started)),
+    ("mysql server - start", Kind(K::Started)),
+    ("ready for connections", Kind(K::Ready)),
+];
