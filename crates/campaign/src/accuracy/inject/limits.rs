@@ -12,7 +12,7 @@ use crate::accuracy::path;
 use crate::accuracy::session::{Saw, Session, query_packet};
 use crate::accuracy::stage::Stage;
 
-const NO_HOST: &str = "the server blocked no host: MySQL does only where the addresses of its clients can be looked up";
+const NO_HOST: &str = "the server blocked no host";
 const SOON: Duration = Duration::from_secs(10);
 
 /// `max_allowed_packet`.
