@@ -19,11 +19,14 @@ pub(crate) const OF_THE_SERVER: [u16; 8] = [23, 24, 1040, 1053, 1129, 1203, 1226
 /// Losses within this time before and after count as one event.
 const TOGETHER: Duration = Duration::from_secs(1);
 
+/// Losses within this time of each other are remembered as one, with their number.
+const MOMENT: Duration = Duration::from_millis(50);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Around {
     reached: Mutex<VecDeque<(Instant, Reach)>>,
-    lost: Mutex<VecDeque<Instant>>,
+    lost: Mutex<VecDeque<(Instant, usize)>>,
     left_over: Mutex<VecDeque<(Instant, u32, Leftover)>>,
     killed: Mutex<VecDeque<(Instant, u32)>>,
 }
@@ -66,7 +69,17 @@ impl Around {
 
     /// A session's server connection is lost.
     pub(crate) fn lost(&self, at: Instant) {
-        remember(&self.lost, at);
+        {
+            // All of a storm are one entry for each moment of it.
+            let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((last, count)) = lost.back_mut()
+                && at.saturating_duration_since(*last) < MOMENT
+            {
+                *count += 1;
+                return;
+            }
+        }
+        remember(&self.lost, (at, 1));
     }
 
     /// This is what the server had of a lost connection, by its id of it, when it could be asked.
@@ -125,10 +138,11 @@ impl Around {
     /// What became of the other connections at the time of a loss; `open` are open now, or are about to be again.
     pub(crate) fn others(&self, lost: Instant, open: usize) -> Others {
         let known = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        let together = known
+        let together: usize = known
             .iter()
-            .filter(|at| lost.max(**at) - lost.min(**at) <= TOGETHER)
-            .count();
+            .filter(|(at, _)| lost.max(*at) - lost.min(*at) <= TOGETHER)
+            .map(|(_, count)| count)
+            .sum();
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Others {
             lost: count(together.saturating_sub(1)),
@@ -168,6 +182,18 @@ mod tests {
         }
         assert_eq!(around.others(at, 10), Others { lost: 2, kept: 7 });
         assert_eq!(around.others(at, 3), Others { lost: 2, kept: 0 });
+        // A storm of more than what is remembered.
+        let at = at + Duration::from_secs(60);
+        for number in 0..10_000 {
+            around.lost(at + Duration::from_micros(50 * number));
+        }
+        assert_eq!(
+            around.others(at, 10_001),
+            Others {
+                lost: 9_999,
+                kept: 1
+            }
+        );
     }
 
     #[test]

@@ -100,10 +100,14 @@ pub async fn serve(config: Config, ready: oneshot::Sender<Listening>) -> Result<
         ));
     }
     tokio::spawn(health::watch(Arc::clone(&shared)));
-    if let Some(reports) = shared.incidents.open_desk() {
-        let state_dir = config.state_dir.clone();
-        tokio::spawn(look_into(Arc::clone(&shared), reports, state_dir));
-    }
+    let desk = match shared.incidents.open_desk() {
+        Some(reports) => Some(look_into(
+            Arc::clone(&shared),
+            reports,
+            config.state_dir.clone(),
+        )?),
+        None => None,
+    };
     let workers = Workers::start(&shared, &clients, listeners, config.threads.get())?;
     shared.readiness.accepting();
     if ready.send(listening).is_err() {
@@ -115,6 +119,9 @@ pub async fn serve(config: Config, ready: oneshot::Sender<Listening>) -> Result<
     }
     drain(&shared, config.timeouts.drain).await;
     workers.stop();
+    if let Some(desk) = desk {
+        desk.end().await;
+    }
     Ok(())
 }
 

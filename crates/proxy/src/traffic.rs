@@ -18,12 +18,11 @@ pub(crate) struct Traffic {
     received: u64,
     /// Since when the client takes nothing of what has come for it.
     blocked: Option<Instant>,
-    /// Since when it had taken nothing when it last did so for longer than [`STALL`].
-    stalled_at: Option<Instant>,
+    /// When something came last that had been waited for: nothing else was on its way by then.
+    fresh: Instant,
+    /// The connection's end was read behind other bytes, which had come since then.
+    behind: Option<Instant>,
 }
-
-/// What the client does not take for longer than this fills the buffers between it and the server.
-const STALL: Duration = Duration::from_millis(20);
 
 impl Traffic {
     /// Of a connection that has just been made.
@@ -36,7 +35,8 @@ impl Traffic {
             sent: 0,
             received: 0,
             blocked: None,
-            stalled_at: None,
+            fresh: now,
+            behind: None,
         }
     }
 
@@ -50,7 +50,8 @@ impl Traffic {
             sent: 0,
             received: 0,
             blocked: None,
-            stalled_at: None,
+            fresh: now,
+            behind: None,
         };
     }
 
@@ -59,10 +60,18 @@ impl Traffic {
         self.sent += bytes as u64;
     }
 
-    /// So many bytes of the response have come.
-    pub(crate) fn received(&mut self, bytes: usize) {
+    /// So many bytes of the response have come; they had been `waited` for, or had been there already.
+    pub(crate) fn received(&mut self, bytes: usize, waited: bool) {
         self.last = Instant::now();
         self.received += bytes as u64;
+        if waited {
+            self.fresh = self.last;
+        }
+    }
+
+    /// The connection's end was read; it had been `waited` for, or had been there already.
+    pub(crate) fn ended(&mut self, waited: bool) {
+        self.behind = (!waited).then_some(self.fresh);
     }
 
     /// The client is about to be given what has come: until [`Traffic::taken`] it may not take it.
@@ -72,16 +81,14 @@ impl Traffic {
 
     /// It has taken it.
     pub(crate) fn taken(&mut self) {
-        if let Some(since) = self.blocked.take()
-            && since.elapsed() > STALL
-        {
-            self.stalled_at = Some(since);
-        }
+        self.blocked = None;
     }
 
-    /// Since when the server's connection may have ended that is seen to end now: what had come before is read first.
+    /// Since when the server's connection may have ended that is seen to end now: what had come before is read first,
+    /// however long that takes.
     pub(crate) fn may_have_ended(&self, now: Instant) -> Instant {
-        self.blocked.or(self.stalled_at).unwrap_or(now).min(now)
+        let unread = self.blocked.map(|_| self.fresh);
+        self.behind.or(unread).unwrap_or(now).min(now)
     }
 
     /// What was seen until `now`.
@@ -140,7 +147,12 @@ impl Seen {
     /// The same where the command that was begun was not sent: the connection has been quiet since the one before.
     pub(crate) fn unused(self) -> Self {
         Self {
-            quiet: self.waited + self.quiet_before,
+            // What has an answer is the one before.
+            quiet: if self.received > 0 {
+                self.quiet
+            } else {
+                self.waited + self.quiet_before
+            },
             quiet_before: Duration::ZERO,
             ..self
         }
@@ -167,19 +179,41 @@ mod tests {
         let unused = seen.unused();
         assert_eq!(unused.quiet, Duration::from_secs(352));
         assert_eq!(unused.quiet_before, Duration::ZERO);
-        traffic.received(100);
+        traffic.received(100, true);
         traffic.give();
         advance(Duration::from_secs(60)).await;
         let seen = traffic.seen(Instant::now());
         assert_eq!(seen.stalled, Duration::from_secs(60));
         assert_eq!(seen.quiet, Duration::from_secs(60));
-        let stalled = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
-        assert_eq!(traffic.may_have_ended(Instant::now()), stalled);
         traffic.taken();
         assert_eq!(traffic.seen(Instant::now()).stalled, Duration::ZERO);
-        // What had come meanwhile is still being read.
-        assert_eq!(traffic.may_have_ended(Instant::now()), stalled);
+        // This one has an answer; the next one was not sent.
+        assert_eq!(
+            traffic.seen(Instant::now()).unused().quiet,
+            Duration::from_secs(60)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_behind_other_bytes_may_be_as_old_as_they_are() {
+        let mut traffic = Traffic::new();
         traffic.begin();
+        advance(Duration::from_secs(5)).await;
+        traffic.received(100, true);
+        let fresh = Instant::now();
+        // A reader that is slower than the server, without ever standing still.
+        for _ in 0..30 {
+            advance(Duration::from_millis(100)).await;
+            traffic.received(65_536, false);
+        }
         assert_eq!(traffic.may_have_ended(Instant::now()), Instant::now());
+        traffic.ended(false);
+        assert_eq!(traffic.may_have_ended(Instant::now()), fresh);
+        // Had all been read before, it would have come just now.
+        traffic.ended(true);
+        assert_eq!(traffic.may_have_ended(Instant::now()), Instant::now());
+        // A client that takes nothing.
+        traffic.give();
+        assert_eq!(traffic.may_have_ended(Instant::now()), fresh);
     }
 }

@@ -10,14 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use steadfast_diagnose::log::LogEvent;
-use steadfast_diagnose::{Boot, Kernel, Reach};
+use steadfast_diagnose::{Boot, Reach};
 use steadfast_net::QueryResult;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 pub(crate) use self::watch::watch;
-use crate::host::{BEFORE, Host};
 use crate::status::{OFF, boot_of, same_boot, same_boot_for_sure, value};
 
 /// How long a session waits for a sample that was taken after its loss.
@@ -65,11 +63,9 @@ pub(crate) struct Health {
     /// When its status was told last.
     told: Mutex<Option<Instant>>,
     /// Its global settings that a diagnosis can use.
-    variables: Mutex<BTreeMap<String, String>>,
+    variables: Mutex<Arc<BTreeMap<String, String>>>,
     /// They are to be asked for again.
     variables_wanted: AtomicBool,
-    /// Its machine.
-    host: Mutex<Host>,
 }
 
 /// Counts, and wakes who waits for it in the order in which they began to. A `watch` wakes in a random order, which a
@@ -145,7 +141,6 @@ impl Default for Health {
             told: Mutex::default(),
             variables: Mutex::default(),
             variables_wanted: AtomicBool::new(false),
-            host: Mutex::default(),
         }
     }
 }
@@ -319,31 +314,7 @@ impl Health {
             .iter()
             .filter_map(|row| Some((text(row.first())?, text(row.get(1))?)))
             .collect();
-        let mut known = lock(&self.variables);
-        let mut host = lock(&self.host);
-        // While it is the same server, what its logs had come to is still of use.
-        if !host.is_here() || !Host::is_same(&known, &variables) {
-            *host = Host::of(&variables);
-        }
-        *known = variables;
-    }
-
-    /// What the server's machine has told around a loss, and while the lost command `waited`.
-    pub(crate) fn told_around(
-        &self,
-        lost: Instant,
-        waited: Duration,
-    ) -> (Option<Vec<LogEvent>>, Option<Kernel>) {
-        let then = lost.checked_sub(BEFORE.max(waited)).unwrap_or(lost);
-        let mut host = lock(&self.host);
-        let group_kills = host.group_kills_since(then);
-        let events = host.kernel_since(then);
-        // Without the kernel's log, its count of the group is enough to tell that nothing was killed.
-        let kernel = (events.is_some() || group_kills.is_some()).then(|| Kernel {
-            events: events.unwrap_or_default(),
-            group_kills,
-        });
-        (host.logged_since(then), kernel)
+        *lock(&self.variables) = Arc::new(variables);
     }
 
     /// The next look at the server asks for its global settings as well.
@@ -352,8 +323,8 @@ impl Health {
     }
 
     /// The server's global settings, as they were when it was last connected to, or looked at after a loss.
-    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
-        lock(&self.variables).clone()
+    pub(crate) fn variables(&self) -> Arc<BTreeMap<String, String>> {
+        Arc::clone(&lock(&self.variables))
     }
 
     /// Whether somebody's KILL was counted by the server between the last sample before `since` and now; the loss was seen

@@ -10,7 +10,7 @@ use steadfast_session::ledger::{calls, durability};
 use steadfast_wire::Capabilities;
 use tokio::time::{Instant, timeout};
 
-use super::{STATUS, Sample, lock};
+use super::{STATUS, Sample};
 use crate::around::met;
 use crate::clock;
 use crate::ledger;
@@ -53,7 +53,6 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
             continue;
         };
         let own_at_least = shared.own_kills.ended();
-        lock(&shared.health.host).note();
         let before = Instant::now();
         let asked = look(open, &shared, before);
         match timeout(shared.timeouts.dead_after, asked).await {
@@ -202,11 +201,9 @@ async fn connect(shared: &Shared) -> Option<ServerConnection> {
         first_plugin: None,
     };
     match greeted.login(&login).await {
-        Ok(mut connection) => {
-            if let Err(error) = ask_variables(&mut connection, shared).await {
-                tracing::debug!("the health check's connection is gone: {error}");
-                return None;
-            }
+        Ok(connection) => {
+            // With the next look: a server that takes a login is well, whatever else stands still.
+            shared.health.ask_variables();
             Some(connection)
         }
         Err(error) => {

@@ -1,18 +1,24 @@
 //! Where losses are looked into: what the server and its logs tell a moment later is added, it is judged, written down and
 //! logged.
+//!
+//! It has a thread of its own: logs are read here, from disks that may stand still, and a storm of losses takes its time.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use steadfast_diagnose::log::{Aborted, LogKind};
 use steadfast_diagnose::{End, Log, Moment, Side};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Incident, Report, Step, Store, log, why};
+use crate::host::Host;
+use crate::metrics::Metrics;
 use crate::shared::Shared;
 
 /// How long a loss waits for what the server can tell of it.
@@ -27,8 +33,20 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// For how long such a loss may be judged again.
 const AGAIN: Duration = Duration::from_secs(600);
 
+/// For how long it is waited for what becomes of one whose client waits.
+const UNENDED: Duration = Duration::from_secs(3600);
+
 /// Losses that may be judged again.
-const MAX_AGAIN: usize = 1024;
+const MAX_AGAIN: usize = 16_384;
+
+/// For how long what the server's machine has told of a loss is remembered for sure.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// Time between two looks at what the server's machine tells.
+const LISTEN: Duration = Duration::from_millis(500);
+
+/// How long the end of the process waits for what has still to be judged and written.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Incidents on their way to the disk.
 const TO_DISK: usize = 16_384;
@@ -39,47 +57,64 @@ const TOGETHER: usize = 256;
 /// So the step of a story begins that is a verdict.
 const JUDGED: &str = "judged";
 
-/// Looks into losses until the process ends.
-pub(crate) async fn look_into(
-    shared: Arc<Shared>,
-    mut reports: mpsc::Receiver<Report>,
-    state_dir: PathBuf,
-) {
-    let mut desk = Desk {
-        disk: to_disk(state_dir),
-        shared,
-        waiting: BTreeMap::new(),
-        again: BTreeMap::new(),
-    };
-    let mut next_look = Instant::now();
-    loop {
-        let report = match desk.rest() {
-            None => reports.recv().await,
-            Some(rest) => {
-                next_look = next_look.min(Instant::now() + rest);
-                tokio::select! {
-                    biased;
-                    () = sleep_until(next_look) => {
-                        desk.look();
-                        next_look = Instant::now() + LOOK_AGAIN;
-                        continue;
-                    }
-                    report = reports.recv() => report,
-                }
-            }
-        };
-        let Some(report) = report else {
-            return;
-        };
-        desk.shared.health.ask_variables();
-        desk.take(report);
+/// The desk at work; it ends with [`AtWork::end`].
+#[derive(Debug)]
+pub(crate) struct AtWork {
+    end: oneshot::Sender<()>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl AtWork {
+    /// Judges and writes what it has, for [`ENDS_WITHIN`] at most.
+    pub(crate) async fn end(self) {
+        // It is gone already where its thread has panicked.
+        let _ = self.end.send(());
+        if tokio::time::timeout(ENDS_WITHIN, self.ended).await.is_err() {
+            tracing::warn!("the last incidents may be in the log only: the disk takes too long");
+        }
     }
+}
+
+/// Looks into losses on a thread of its own, until it is told to end.
+///
+/// # Errors
+/// There is no thread for it.
+pub(crate) fn look_into(
+    shared: Arc<Shared>,
+    reports: mpsc::Receiver<Report>,
+    state_dir: PathBuf,
+) -> io::Result<AtWork> {
+    let (end, told_to_end) = oneshot::channel();
+    let (has_ended, ended) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    std::thread::Builder::new()
+        .name("incidents".to_owned())
+        .spawn(move || {
+            let disk = Disk::of(state_dir, &shared.metrics);
+            let desk = Desk {
+                shared,
+                disk,
+                host: Host::default(),
+                variables: Arc::default(),
+                waiting: BTreeMap::new(),
+                again: BTreeMap::new(),
+            };
+            runtime.block_on(desk.work(reports, told_to_end));
+            // Nobody waits for it any more where that took too long.
+            let _ = has_ended.send(());
+        })?;
+    Ok(AtWork { end, ended })
 }
 
 /// Losses that are being looked into.
 struct Desk {
     shared: Arc<Shared>,
-    disk: Option<SyncSender<Incident>>,
+    disk: Option<Disk>,
+    host: Host,
+    /// The settings of the server on that host.
+    variables: Arc<BTreeMap<String, String>>,
     /// By their ids, with the time at which they are judged by what is known.
     waiting: BTreeMap<String, (Instant, Report)>,
     /// They were judged while the server could not be asked, or before their end.
@@ -87,15 +122,59 @@ struct Desk {
 }
 
 impl Desk {
-    /// Until when there is nothing to look at; `None`: until there is another loss.
-    fn rest(&self) -> Option<Duration> {
-        if !self.waiting.is_empty() {
-            Some(LOOK)
-        } else if !self.again.is_empty() {
-            Some(LOOK_AGAIN)
-        } else {
-            None
+    async fn work(
+        mut self,
+        mut reports: mpsc::Receiver<Report>,
+        mut told_to_end: oneshot::Receiver<()>,
+    ) {
+        let mut next_look = Instant::now();
+        loop {
+            next_look = next_look.min(Instant::now() + self.rest());
+            tokio::select! {
+                biased;
+                _ = &mut told_to_end => break,
+                () = sleep_until(next_look) => {
+                    self.look(false);
+                    next_look = Instant::now() + LISTEN;
+                }
+                report = reports.recv() => match report {
+                    Some(report) => {
+                        self.shared.health.ask_variables();
+                        self.take(report);
+                    }
+                    None => break,
+                },
+            }
         }
+        reports.close();
+        while let Some(report) = reports.recv().await {
+            self.take(report);
+        }
+        self.look(true);
+        if let Some(disk) = self.disk.take() {
+            disk.end();
+        }
+    }
+
+    /// How long there is nothing to look at, if nothing is lost.
+    fn rest(&self) -> Duration {
+        if !self.waiting.is_empty() {
+            LOOK
+        } else if !self.again.is_empty() {
+            LOOK_AGAIN
+        } else {
+            LISTEN
+        }
+    }
+
+    /// What the server's machine has told by now.
+    fn listen(&mut self) {
+        let variables = self.shared.health.variables();
+        if !Arc::ptr_eq(&variables, &self.variables) {
+            self.host.become_of(&variables);
+            self.variables = variables;
+        }
+        self.host.note();
     }
 
     /// A new one, or what became of one that is known.
@@ -111,21 +190,30 @@ impl Desk {
         }
     }
 
-    fn look(&mut self) {
+    /// Judges those about which all is known that will be; at the `last` look all.
+    fn look(&mut self, last: bool) {
+        self.listen();
         let now = Instant::now();
         let shared = Arc::clone(&self.shared);
         let told = |report: &Report| shared.health.has_told_since(report.lost);
-        self.again.retain(|_, report| report.lost.elapsed() < AGAIN);
+        self.again.retain(|_, report| {
+            let most = if report.incident.waits {
+                UNENDED
+            } else {
+                AGAIN
+            };
+            report.lost.elapsed() < most
+        });
         let (done, waiting): (BTreeMap<_, _>, _) = std::mem::take(&mut self.waiting)
             .into_iter()
-            .partition(|(_, (due, report))| now >= *due || told(report));
+            .partition(|(_, (due, report))| last || now >= *due || told(report));
         let (back, again): (BTreeMap<_, _>, _) = std::mem::take(&mut self.again)
             .into_iter()
             .partition(|(_, report)| report.misses_the_server() && told(report));
         self.waiting = waiting;
         self.again = again;
         for (_, mut report) in done.into_values() {
-            judge(&self.shared, &mut report);
+            judge(&self.shared, &self.host, &mut report);
             log(&report.incident);
             self.write(report.incident.clone());
             self.keep(report);
@@ -138,7 +226,7 @@ impl Desk {
     /// `ended`: it is known now what became of it; otherwise the server has told its side.
     fn judge_again(&mut self, mut report: Report, ended: bool) {
         let before = report.incident.why.answer.clone();
-        judge(&self.shared, &mut report);
+        judge(&self.shared, &self.host, &mut report);
         let Incident { id, why, .. } = &report.incident;
         if ended {
             log(&report.incident);
@@ -157,10 +245,8 @@ impl Desk {
     }
 
     fn write(&self, incident: Incident) {
-        if let Some(disk) = &self.disk
-            && let Err(TrySendError::Full(_)) = disk.try_send(incident)
-        {
-            self.shared.metrics.incidents_dropped.inc();
+        if let Some(disk) = &self.disk {
+            disk.write(incident);
         }
     }
 }
@@ -175,6 +261,8 @@ impl Report {
     fn end(&mut self, end: Self) {
         let known = std::mem::replace(self, end);
         let killed = self.incident.evidence.aside.foreign_kill;
+        self.incident.evidence.log = known.incident.evidence.log;
+        self.incident.evidence.kernel = known.incident.evidence.kernel;
         self.incident.evidence.aside = known.incident.evidence.aside;
         let aside = &mut self.incident.evidence.aside;
         aside.foreign_kill = killed.or(aside.foreign_kill);
@@ -187,7 +275,9 @@ impl Report {
 }
 
 /// What is known by now, and what it comes to.
-fn judge(shared: &Shared, report: &mut Report) {
+///
+/// What was seen nearer to the loss stays: memories end, and later ones may be of another event.
+fn judge(shared: &Shared, host: &Host, report: &mut Report) {
     let Report {
         incident,
         lost,
@@ -203,22 +293,26 @@ fn judge(shared: &Shared, report: &mut Report) {
         .as_ref()
         .filter(|wire| wire.end == End::Silence)
         .and_then(|wire| lost.checked_sub(wire.quiet));
-    aside.reach = silent_since
-        .and_then(|since| shared.around.last_failure_between(since, *lost))
-        .or_else(|| shared.around.reach_after(*lost))
-        .or(aside.reach);
+    aside.reach = aside.reach.or_else(|| {
+        silent_since
+            .and_then(|since| shared.around.last_failure_between(since, *lost))
+            .or_else(|| shared.around.reach_after(*lost))
+    });
     // What becomes of a connection whose client has left is Steadfast's own doing.
     let by_server = evidence
         .wire
         .as_ref()
         .is_some_and(|wire| wire.side == Side::Server);
-    aside.leftover = incident
-        .server_connection
-        .filter(|_| by_server)
-        .and_then(|id| shared.around.left_over_of(id, *lost))
-        .or(aside.leftover);
-    aside.others = Some(shared.around.others(*lost, shared.registry.len()));
-    aside.boot = shared.health.boot_around(*lost, *made).or(aside.boot);
+    aside.leftover = aside.leftover.or_else(|| {
+        let id = incident.server_connection.filter(|_| by_server)?;
+        shared.around.left_over_of(id, *lost)
+    });
+    aside
+        .others
+        .get_or_insert_with(|| shared.around.others(*lost, shared.registry.len()));
+    aside.boot = aside
+        .boot
+        .or_else(|| shared.health.boot_around(*lost, *made));
     // A KILL that came through Steadfast is none of another's, and a KILL all the same.
     aside.foreign_kill = aside
         .foreign_kill
@@ -237,7 +331,11 @@ fn judge(shared: &Shared, report: &mut Report) {
         }
     }
     let waited = evidence.wire.as_ref().map(|wire| wire.waited);
-    let (log, kernel) = shared.health.told_around(*lost, waited.unwrap_or_default());
+    let (log, kernel) = host.told_around(
+        *lost,
+        waited.unwrap_or_default(),
+        incident.server_connection,
+    );
     let log = log.map(|mut events| {
         if let Some(id) = incident.server_connection
             && shared.around.was_killed(id, *lost)
@@ -251,11 +349,13 @@ fn judge(shared: &Shared, report: &mut Report) {
         }
         events
     });
-    evidence.log =
-        log.map(|events| Log::of_last_end(events, incident.server_connection.map(u64::from)));
-    evidence.kernel = kernel;
+    let log = log.map(|events| Log::of_last_end(events, incident.server_connection.map(u64::from)));
+    if lost.elapsed() < REMEMBERED || evidence.log.is_none() {
+        evidence.log = log;
+        evidence.kernel = kernel;
+    }
     // What was in force on the connection itself goes before what the server has for all.
-    let mut variables = shared.health.variables();
+    let mut variables = BTreeMap::clone(&shared.health.variables());
     variables.extend(in_force.0.clone());
     evidence.variables.0 = variables;
     incident.why = why(&incident.evidence);
@@ -273,34 +373,67 @@ fn judge(shared: &Shared, report: &mut Report) {
     incident.story.sort_by_key(|step| step.ms);
 }
 
-/// A thread that writes incidents to the disk; `None`: it cannot, and has said so.
-fn to_disk(state_dir: PathBuf) -> Option<SyncSender<Incident>> {
-    let mut store = match Store::open(&state_dir) {
-        Ok(store) => store,
-        Err(error) => {
-            tracing::warn!("incidents are in the log only: {error}");
-            return None;
+/// The thread that writes incidents to the disk.
+struct Disk {
+    incidents: SyncSender<Incident>,
+    thread: JoinHandle<()>,
+    metrics: Arc<Metrics>,
+}
+
+impl Disk {
+    /// `None`: it cannot, and has said so.
+    fn of(state_dir: PathBuf, metrics: &Arc<Metrics>) -> Option<Self> {
+        let store = Store::open(&state_dir).and_then(|store| {
+            store.close_unended()?;
+            Ok(store)
+        });
+        let mut store = match store {
+            Ok(store) => store,
+            Err(error) => {
+                tracing::warn!("incidents are in the log only: {error}");
+                return None;
+            }
+        };
+        let (incidents, receiver) = sync_channel(TO_DISK);
+        let counter = Arc::clone(metrics);
+        let writer = std::thread::Builder::new()
+            .name("incidents-disk".to_owned())
+            .spawn(move || write(&mut store, &receiver, &counter));
+        match writer {
+            Ok(thread) => Some(Self {
+                incidents,
+                thread,
+                metrics: Arc::clone(metrics),
+            }),
+            Err(error) => {
+                tracing::warn!("incidents are in the log only: no thread for them: {error}");
+                None
+            }
         }
-    };
-    let (sender, receiver) = sync_channel(TO_DISK);
-    let writer = std::thread::Builder::new()
-        .name("incidents".to_owned())
-        .spawn(move || write(&mut store, &receiver));
-    match writer {
-        Ok(_) => Some(sender),
-        Err(error) => {
-            tracing::warn!("incidents are in the log only: no thread for them: {error}");
-            None
+    }
+
+    fn write(&self, incident: Incident) {
+        if let Err(TrySendError::Full(_)) = self.incidents.try_send(incident) {
+            self.metrics.incidents_dropped.inc();
+        }
+    }
+
+    /// Waits until all is written.
+    fn end(self) {
+        drop(self.incidents);
+        if self.thread.join().is_err() {
+            tracing::error!("the thread that writes incidents has panicked");
         }
     }
 }
 
-fn write(store: &mut Store, incidents: &Receiver<Incident>) {
+fn write(store: &mut Store, incidents: &Receiver<Incident>, metrics: &Metrics) {
     while let Ok(first) = incidents.recv() {
         let more = incidents.try_iter().take(TOGETHER - 1);
         let together: Vec<Incident> = std::iter::once(first).chain(more).collect();
         if let Err(error) = store.write(&together) {
             let count = together.len();
+            metrics.incidents_dropped.inc_by(count as u64);
             tracing::warn!("{count} incidents are in the log only: {error}");
         }
     }

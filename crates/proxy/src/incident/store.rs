@@ -1,5 +1,8 @@
-//! Incidents on disk: a SQLite database in the state directory, of bounded size, that anybody may read.
+//! Incidents on disk: a SQLite database in the state directory, of bounded size. Only who runs Steadfast may read it: it
+//! tells of statements and accounts.
 
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -60,10 +63,10 @@ pub enum StoreError {
         /// Its layout.
         found: i64,
     },
-    /// The directory cannot be made.
+    /// The directory or the file cannot be made or looked at.
     #[error("{path}: {error}")]
     Directory {
-        /// The directory.
+        /// The directory or the file.
         path: PathBuf,
         /// Why.
         #[source]
@@ -102,11 +105,23 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn open(state_dir: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(state_dir).map_err(|error| StoreError::Directory {
-            path: state_dir.to_owned(),
-            error,
-        })?;
+        let unmade = |path: &Path| {
+            let path = path.to_owned();
+            move |error| StoreError::Directory { path, error }
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(state_dir)
+            .map_err(unmade(state_dir))?;
         let path = state_dir.join(FILE);
+        // SQLite gives the files beside it the same mode.
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(unmade(&path))?;
         let failed = |error| StoreError::Sqlite {
             path: path.clone(),
             error,
@@ -150,7 +165,11 @@ impl Store {
     /// [`StoreError`].
     pub fn read(state_dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = state_dir.join(FILE);
-        if !path.exists() {
+        let there = path.try_exists().map_err(|error| StoreError::Directory {
+            path: path.clone(),
+            error,
+        })?;
+        if !there {
             return Ok(None);
         }
         let failed = |error| StoreError::Sqlite {
@@ -190,6 +209,58 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; none of them is written.
     pub fn write(&mut self, incidents: &[Incident]) -> Result<(), StoreError> {
+        let mut written = self.try_write(incidents);
+        // By their bytes they are too many before they are by their number.
+        for _ in 0..9 {
+            if !matches!(&written, Err(StoreError::Sqlite { error, .. }) if is_full(error)) {
+                break;
+            }
+            self.make_way()?;
+            written = self.try_write(incidents);
+        }
+        written
+    }
+
+    /// The oldest tenth goes.
+    fn make_way(&mut self) -> Result<(), StoreError> {
+        self.connection
+            .execute(
+                "DELETE FROM incident WHERE number <= (SELECT MIN(number) + (MAX(number) - MIN(number)) / 10 FROM incident)",
+                [],
+            )
+            .map(drop)
+            .map_err(|error| self.failed(error))
+    }
+
+    /// What Steadfast had not seen the end of when it ended will have none any more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn close_unended(&self) -> Result<(), StoreError> {
+        self.connection
+            .execute(
+                "UPDATE incident SET changed = changed + (SELECT MAX(changed) FROM incident), \
+                 incident = json_set(json_remove(incident, '$.waits'), '$.outcome', ?) \
+                 WHERE json_extract(incident, '$.waits')",
+                ["Steadfast ended before it was known"],
+            )
+            .map(drop)
+            .map_err(|error| self.failed(error))
+    }
+
+    /// [`Stored::changed`] of the newest; 0: there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn last_changed(&self) -> Result<i64, StoreError> {
+        self.connection
+            .query_row("SELECT IFNULL(MAX(changed), 0) FROM incident", [], |row| {
+                row.get(0)
+            })
+            .map_err(|error| self.failed(error))
+    }
+
+    fn try_write(&mut self, incidents: &[Incident]) -> Result<(), StoreError> {
         let path = &self.path;
         let failed = |error| StoreError::Sqlite {
             path: path.clone(),
@@ -290,6 +361,11 @@ impl Store {
     }
 }
 
+/// Whether the database may not grow any more.
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+}
+
 fn row(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
     Ok((row.get(0)?, row.get(1)?))
 }
@@ -348,6 +424,60 @@ mod tests {
         let kept = store.since(0, u32::MAX).unwrap();
         assert_eq!(kept.len() as i64, MAX_INCIDENTS);
         assert_eq!(kept[0].incident.at_ms, 50);
+    }
+
+    #[test]
+    fn the_oldest_make_way_for_large_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path()).unwrap();
+        store
+            .connection
+            .pragma_update(None, "max_page_count", 64)
+            .unwrap();
+        for at in 0..200 {
+            let large = Incident {
+                statement: Some("x".repeat(5_000)),
+                ..incident("DDDDDD", at)
+            };
+            store.write(&[large]).unwrap();
+        }
+        let kept = store.since(0, u32::MAX).unwrap();
+        assert!((20..60).contains(&kept.len()), "{}", kept.len());
+        assert_eq!(kept.last().unwrap().incident.at_ms, 199);
+    }
+
+    #[test]
+    fn what_was_waited_for_when_steadfast_ended_has_an_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path()).unwrap();
+        let waits = Incident {
+            waits: true,
+            ..incident("AAAAAA", 1)
+        };
+        store.write(&[waits, incident("BBBBBB", 2)]).unwrap();
+        let last = store.last_changed().unwrap();
+        store.close_unended().unwrap();
+        let changed = store.changed_after(last).unwrap();
+        assert_eq!(changed.len(), 1);
+        assert!(!changed[0].incident.waits);
+        assert_eq!(
+            changed[0].incident.outcome,
+            "Steadfast ended before it was known"
+        );
+    }
+
+    #[test]
+    fn only_who_runs_steadfast_may_read_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        let mut store = Store::open(&state).unwrap();
+        store.write(&[incident("AAAAAA", 1)]).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&state), 0o700);
+        for file in std::fs::read_dir(&state).unwrap() {
+            assert_eq!(mode(&file.unwrap().path()), 0o600);
+        }
     }
 
     #[test]
