@@ -274,8 +274,24 @@ pub struct Log {
 
 impl Log {
     /// Of all that a log told since shortly before a loss, what is about it: what the server said after it took
-    /// connections for the last time, or, where that is nothing, what went before that.
-    pub fn of_last_end(mut events: Vec<LogEvent>, thread: Option<u64>) -> Self {
+    /// connections for the last time, or, where that is nothing, what went before that. `restarted`: it is known to be
+    /// another process than before the loss, whose connections have the numbers of others before it.
+    pub fn of_last_end(mut events: Vec<LogEvent>, thread: Option<u64>, restarted: bool) -> Self {
+        if restarted
+            && let Some(last) = events
+                .iter()
+                .rposition(|event| event.kind == LogKind::Ready)
+        {
+            let mut at = 0;
+            events.retain(|event| {
+                at += 1;
+                let of_one = matches!(
+                    event.kind,
+                    LogKind::Aborted { .. } | LogKind::PacketFailed { .. }
+                );
+                at <= last || !of_one
+            });
+        }
         let ready = |events: &[LogEvent]| {
             events
                 .iter()
@@ -369,7 +385,7 @@ mod tests {
                 line: String::new(),
                 kind: *kind,
             });
-            let log = Log::of_last_end(events.collect(), None);
+            let log = Log::of_last_end(events.collect(), None, false);
             log.events
                 .iter()
                 .map(|event| event.kind)
@@ -390,5 +406,23 @@ mod tests {
             [Started, Recovers, Ready]
         );
         assert_eq!(kept(&[ShutDown, Started, Ready, Signal(11)]), [Signal(11)]);
+    }
+
+    #[test]
+    fn a_connection_of_the_same_number_after_a_restart_is_another() {
+        use LogKind::{Aborted, DiskFull, Ready, Started};
+        let other = Aborted {
+            thread: 5,
+            why: crate::log::Aborted::ErrorReading,
+        };
+        let events = [DiskFull, Started, Ready, other].map(|kind| LogEvent {
+            at: String::new(),
+            line: String::new(),
+            kind,
+        });
+        let log = Log::of_last_end(events.to_vec(), Some(5), true);
+        assert_eq!(log.events, events[..3]);
+        let log = Log::of_last_end(events.to_vec(), Some(5), false);
+        assert_eq!(log.events, events[3..]);
     }
 }

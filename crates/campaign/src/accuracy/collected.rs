@@ -168,6 +168,7 @@ impl Collected {
             (None, Some(up)) => Some(Boot::Restarted(Some(Duration::from_secs(up)))),
             (None, None) => None,
         };
+        let restarted = matches!(boot, Some(Boot::Restarted(_)));
         let message = match look {
             Look::ServerAndMessage => self.message.as_deref(),
             _ => None,
@@ -194,6 +195,7 @@ impl Collected {
                     .filter_map(|line| LogEvent::read(line.as_bytes()))
                     .collect(),
                 self.thread,
+                restarted,
             )),
             kernel: self.kernel.as_ref().map(|lines| Kernel {
                 events: lines

@@ -36,6 +36,26 @@ pub(super) struct Account {
     pub(super) story: Vec<Step>,
 }
 
+impl Account {
+    /// Of a server that cannot be reached now, where the connection was lost before.
+    pub(super) fn unreached(&self) -> Self {
+        let now = Instant::now();
+        Self {
+            lost: now,
+            evidence: Evidence {
+                server: self.evidence.server,
+                ..Evidence::default()
+            },
+            in_force: Variables::default(),
+            since: now,
+            made: None,
+            server_connection: None,
+            statement: None,
+            story: Vec::new(),
+        }
+    }
+}
+
 impl Driver {
     /// Of the connection that is lost, as long as it is there.
     pub(super) fn account(&self, loss: Loss, lost: Instant) -> Account {

@@ -120,6 +120,13 @@ impl Driver {
         outcome: &str,
         error: u16,
     ) {
+        let Some(untold) = self.shared.incidents.limit.may_tell(error) else {
+            return;
+        };
+        let outcome = match untold {
+            0 => outcome.to_owned(),
+            _ => format!("{outcome}; {untold} more such incidents before it are not told"),
+        };
         let link = self.link.as_ref();
         let seen = self.seen();
         let idle = moment == Moment::Idle;
@@ -145,7 +152,7 @@ impl Driver {
                 statement,
                 phase: if idle { "idle" } else { "command" }.to_owned(),
                 end: what.to_owned(),
-                outcome: outcome.to_owned(),
+                outcome,
                 waits: false,
                 error,
                 waited_ms: 0,

@@ -3,15 +3,16 @@
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use steadfast_diagnose::Told;
+use steadfast_diagnose::{Side, Told};
 use steadfast_session::{End, Event, Failure, Loss, Sent};
 use tokio::time::Instant;
 
 use super::{Driver, Exit, MAX_ZOMBIES};
 use crate::incident::{
-    Incident, IncidentId, Report, Step, closed_text, end_text, failure_text, millis,
+    Incident, IncidentId, Report, Step, closed_text, end_text, failure_text, millis, unreached,
 };
 use crate::metrics::{Phase, Recovery};
+use crate::traffic::Seen;
 
 /// A loss that is being recovered from, or is to be when the next command comes.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +26,13 @@ pub(super) struct Outage {
     pub(super) stage: Stage,
     /// The ledger told that what was lost had taken effect.
     pub(super) resolved: bool,
+    /// The loss itself was long ago: this is about the server that cannot be reached now.
+    anew: bool,
 }
+
+/// A loss of an idle session that is older than this when its client wants something has nothing to do with what the
+/// client meets.
+const OLD: Duration = Duration::from_secs(60);
 
 /// Who waits because of a loss.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,6 +102,7 @@ impl Driver {
                 replayed: 0,
                 stage: Stage::Idle,
                 resolved: false,
+                anew: false,
             });
             if in_use {
                 self.enter(Stage::Waits);
@@ -160,7 +168,11 @@ impl Driver {
         };
         let since = i64::try_from(account.lost.elapsed().as_millis()).unwrap_or(i64::MAX);
         let mut story = account.story.clone();
-        let end = end_text(outage.loss.end);
+        let end = if outage.anew {
+            "the server could not be reached".to_owned()
+        } else {
+            end_text(outage.loss.end)
+        };
         story.push(Step {
             ms: 0,
             what: end.clone(),
@@ -172,8 +184,18 @@ impl Driver {
             });
         }
         let mut evidence = account.evidence.clone();
-        // Asked after the account was written.
-        if outage.loss.killed {
+        if outage.anew {
+            let reach = self.shared.around.last_failure_since(account.lost);
+            let (moment, end) = unreached(reach);
+            let seen = Seen {
+                quiet: waited,
+                waited,
+                ..Seen::default()
+            };
+            evidence.wire = Some(seen.wire(Side::Server, moment, end, false));
+            evidence.aside.reach = reach;
+        } else if outage.loss.killed {
+            // Asked after the account was written.
             evidence.aside.foreign_kill = Some(true);
         }
         let schema = self.state.schema();
@@ -243,7 +265,10 @@ impl Driver {
     /// A command waits for another server connection.
     pub(super) fn client_waits(&mut self) {
         match self.outage.map(|outage| outage.stage) {
-            Some(Stage::Idle) => self.enter(Stage::IdleNoMore),
+            Some(Stage::Idle) => {
+                self.meet_anew();
+                self.enter(Stage::IdleNoMore);
+            }
             Some(Stage::Owed) => self.enter(Stage::Waits),
             Some(Stage::Waits | Stage::IdleNoMore) => {}
             // The client was told of the loss, and tries again.
@@ -252,9 +277,24 @@ impl Driver {
                     stage: Stage::Idle,
                     ..outage
                 });
+                self.meet_anew();
                 self.enter(Stage::IdleNoMore);
             }
         }
+    }
+
+    /// Another incident, where the loss is [`OLD`]: what the client meets now is no part of that.
+    fn meet_anew(&mut self) {
+        let (Some(outage), Some(account)) = (&mut self.outage, &mut self.account) else {
+            return;
+        };
+        if account.lost.elapsed() < OLD {
+            return;
+        }
+        *account = Rc::new(account.unreached());
+        outage.incident = self.shared.incidents.next_id();
+        outage.at = SystemTime::now();
+        outage.anew = true;
     }
 
     /// The outage comes to this stage.

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use steadfast_diagnose::log::{Aborted, LogKind};
-use steadfast_diagnose::{End, Log, Moment, Side};
+use steadfast_diagnose::{Boot, End, Log, Moment, Side};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
@@ -349,7 +349,9 @@ fn judge(shared: &Shared, host: &Host, report: &mut Report) {
         }
         events
     });
-    let log = log.map(|events| Log::of_last_end(events, incident.server_connection.map(u64::from)));
+    let restarted = matches!(evidence.aside.boot, Some(Boot::Restarted(_)));
+    let connection = incident.server_connection.map(u64::from);
+    let log = log.map(|events| Log::of_last_end(events, connection, restarted));
     if lost.elapsed() < REMEMBERED || evidence.log.is_none() {
         evidence.log = log;
         evidence.kernel = kernel;

@@ -33,6 +33,7 @@ pub(crate) fn refused(
         LoginRefusal::Server if OF_THE_SERVER.contains(&error.code) => {
             (Moment::Connecting, by_error())
         }
+        LoginRefusal::Timeout if error.code == 0 => (Moment::Login, End::Silence),
         LoginRefusal::Timeout => (Moment::Login, by_error()),
         // The client has lost its patience, and the server had not been reached.
         LoginRefusal::Gone if reach.is_some() => unreached(reach),
@@ -55,6 +56,8 @@ pub(crate) fn refused(
     let (at_ms, waited_ms) = millis(SystemTime::now(), waited);
     let outcome = match reason {
         LoginRefusal::Gone => "the client gave up".to_owned(),
+        // The relay of a login: neither side has said anything.
+        LoginRefusal::Timeout if error.code == 0 => "the client got no answer".to_owned(),
         _ => format!("the client was told {error}"),
     };
     shared.incidents.record(Report {
@@ -88,7 +91,7 @@ pub(crate) fn refused(
 }
 
 /// How an attempt ended that reached nobody who would serve it.
-fn unreached(reach: Option<Reach>) -> (Moment, End) {
+pub(crate) fn unreached(reach: Option<Reach>) -> (Moment, End) {
     let end = match reach {
         Some(Reach::Refused) => End::Refused,
         Some(Reach::Said(code)) => End::Said {

@@ -1,6 +1,7 @@
 //! One incident per loss: what happened, to whom, what the client saw.
 
 mod desk;
+mod limit;
 mod login;
 mod store;
 
@@ -17,7 +18,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
 
 pub(crate) use self::desk::look_into;
-pub(crate) use self::login::refused;
+use self::limit::Limit;
+pub(crate) use self::login::{refused, unreached};
 pub use self::store::{Store, StoreError, Stored};
 use crate::metrics::Recovery;
 
@@ -110,6 +112,8 @@ pub(crate) struct Report {
 /// Names incidents, and has them looked into and written down.
 #[derive(Debug)]
 pub(crate) struct Incidents {
+    /// Of those without a lost connection.
+    pub(crate) limit: Limit,
     next: AtomicU32,
     desk: OnceLock<mpsc::Sender<Report>>,
 }
@@ -131,6 +135,7 @@ impl Incidents {
     /// Whose ids count from there.
     pub(crate) fn beginning_at(start: u32) -> Self {
         Self {
+            limit: Limit::default(),
             next: AtomicU32::new(start & 0x00ff_ffff),
             desk: OnceLock::new(),
         }
