@@ -4,9 +4,8 @@ use std::fmt::Write;
 
 use crate::cause::{Cause, Class};
 use crate::causes::rule;
-use crate::evidence::Evidence;
-use crate::evidence::Product;
-use crate::rule::{Sign, Step};
+use crate::evidence::{Evidence, Product, Server};
+use crate::rule::{Setting, Sign, Step};
 
 /// The page, in Markdown.
 pub fn page() -> String {
@@ -60,6 +59,8 @@ Two things to know before reading logs:
   of them at its default `log_warnings` = 2, and KILL at 4. That a log says nothing is no evidence unless it would have.
 - MariaDB's timeouts end a connection with RST, MySQL's with FIN; KILL, a shutdown and the end of the process are FIN on
   both (measured: MariaDB 10.11 and 11.8, MySQL 9.7).
+
+MySQL before 8.0 has no SET PERSIST: there it is SET GLOBAL, and the line for the option file.
 ";
 
 const CLASSES: &str = "
@@ -105,7 +106,17 @@ pub(crate) fn fix(page: &mut String, step: &Step) {
             let statements: Vec<String> = [Product::MariaDb, Product::MySql]
                 .into_iter()
                 .filter_map(|product| {
-                    Some(format!("`{}` ({})", setting.sql(product)?, product.name()))
+                    let server = Server {
+                        product,
+                        version: 0,
+                    };
+                    let since = if Setting::persists(server) {
+                        " 8.0 and later"
+                    } else {
+                        ""
+                    };
+                    let name = product.name();
+                    Some(format!("`{}` ({name}{since})", setting.sql(server)?))
                 })
                 .collect();
             let lines = [Product::MariaDb, Product::MySql]

@@ -2,7 +2,7 @@
 //! documentation is made from the same sentences that the decision uses.
 
 use crate::cause::Cause;
-use crate::evidence::{Evidence, Product};
+use crate::evidence::{Evidence, Product, Server};
 
 /// What there is to know about one cause.
 pub struct Rule {
@@ -47,6 +47,9 @@ pub enum Step {
         mysql: &'static str,
     },
 }
+
+/// The first MySQL that has SET PERSIST.
+const HAS_PERSIST: u32 = 80_000;
 
 /// A system variable to set.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -102,14 +105,20 @@ impl Setting {
         })
     }
 
+    /// Whether this server has SET PERSIST: MySQL 8.0 and later, and MySQL of a version that is not known.
+    pub fn persists(server: Server) -> bool {
+        server.product == Product::MySql && (server.version == 0 || server.version >= HAS_PERSIST)
+    }
+
     /// The statement that sets it on this server, for good where the server can.
-    pub fn sql(&self, product: Product) -> Option<String> {
-        if !self.live || self.only.is_some_and(|only| only != product) {
+    pub fn sql(&self, server: Server) -> Option<String> {
+        if !self.live || self.only.is_some_and(|only| only != server.product) {
             return None;
         }
-        let scope = match product {
-            Product::MariaDb => "GLOBAL",
-            Product::MySql => "PERSIST",
+        let scope = if Self::persists(server) {
+            "PERSIST"
+        } else {
+            "GLOBAL"
         };
         Some(format!("SET {scope} {} = {};", self.name, self.value))
     }

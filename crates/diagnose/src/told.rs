@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::causes::rule;
-use crate::evidence::Product;
-use crate::rule::Step;
+use crate::evidence::{Product, Server};
+use crate::rule::{Setting, Step};
 use crate::verdict::{Answer, Candidate, Certainty, Verdict};
 
 /// A verdict in words.
@@ -54,6 +54,14 @@ const MAX_CANDIDATES: usize = 6;
 impl Verdict {
     /// In words, for a server of this family, or for both where it is not known.
     pub fn told(&self, product: Option<Product>) -> Told {
+        self.told_for(product.map(|product| Server {
+            product,
+            version: 0,
+        }))
+    }
+
+    /// In words, for this server, or for all where it is not known.
+    pub fn told_for(&self, server: Option<Server>) -> Told {
         let (certainty, meaning) = match self.answer {
             Answer::Cause(cause, certainty) => (Some(certainty), rule(cause).meaning),
             Answer::Class(class) => (None, class.meaning),
@@ -76,39 +84,52 @@ impl Verdict {
                 .collect(),
             candidates,
             question: self.question.map(str::to_owned),
-            fix: self.fix.iter().map(|step| step.told(product)).collect(),
+            fix: self.fix.iter().map(|step| step.told(server)).collect(),
         }
     }
 }
 
 impl Step {
-    /// In words, for a server of this family, or for both.
-    pub(crate) fn told(&self, product: Option<Product>) -> ToldStep {
-        let products = [(Product::MariaDb, "mariadb"), (Product::MySql, "mysql")];
-        let meant = products
+    /// In words, for this server, or for all.
+    pub(crate) fn told(&self, server: Option<Server>) -> ToldStep {
+        let meant = [(Product::MariaDb, "mariadb"), (Product::MySql, "mysql")]
             .into_iter()
-            .filter(|(known, _)| product.is_none_or(|product| product == *known));
+            .filter_map(|(product, name)| match server {
+                None => Some((
+                    Server {
+                        product,
+                        version: 0,
+                    },
+                    name,
+                )),
+                Some(server) => (server.product == product).then_some((server, name)),
+            });
         let mut told = ToldStep::default();
         match self {
             Self::Do(text) => told.text = Some(text.clone()),
             Self::Set(setting) => {
-                for (product, name) in meant {
-                    if let Some(sql) = setting.sql(product) {
+                for (server, name) in meant {
+                    if let Some(sql) = setting.sql(server) {
                         told.sql.insert(name.to_owned(), sql);
                     }
-                    if let Some(line) = setting.option_line(product) {
+                    if let Some(line) = setting.option_line(server.product) {
                         told.option.insert(name.to_owned(), line);
                     }
                 }
             }
             Self::Sql { mariadb, mysql } => {
-                for (product, name) in meant {
-                    let sql = match product {
+                for (server, name) in meant {
+                    let sql = match server.product {
                         Product::MariaDb => mariadb,
                         Product::MySql => mysql,
                     };
+                    let sql = if Setting::persists(server) {
+                        (*sql).to_owned()
+                    } else {
+                        sql.replace("SET PERSIST ", "SET GLOBAL ")
+                    };
                     if !sql.is_empty() {
-                        told.sql.insert(name.to_owned(), (*sql).to_owned());
+                        told.sql.insert(name.to_owned(), sql);
                     }
                 }
             }
@@ -143,5 +164,38 @@ mod tests {
         assert_eq!(setting.sql["mariadb"], "SET GLOBAL wait_timeout = 28800;");
         assert_eq!(setting.sql["mysql"], "SET PERSIST wait_timeout = 28800;");
         assert_eq!(setting.option["mysql"], "wait_timeout = 28800");
+    }
+
+    #[test]
+    fn only_mysql_8_and_later_is_told_to_persist() {
+        let set = Setting::live("wait_timeout", 28_800);
+        let sql = Step::Sql {
+            mariadb: "",
+            mysql: "SET PERSIST wait_timeout = 28800;",
+        };
+        for (version, expected) in [
+            (50_744, "SET GLOBAL wait_timeout = 28800;"),
+            (80_011, "SET PERSIST wait_timeout = 28800;"),
+            (90_704, "SET PERSIST wait_timeout = 28800;"),
+            (0, "SET PERSIST wait_timeout = 28800;"),
+        ] {
+            let server = Server {
+                product: Product::MySql,
+                version,
+            };
+            for step in [&set, &sql] {
+                assert_eq!(step.told(Some(server)).sql["mysql"], expected, "{version}");
+            }
+            let verdict = diagnose(&Evidence {
+                server: Some(server),
+                ..Evidence::default()
+            });
+            let told = verdict.told_for(Some(server));
+            let statements: Vec<&String> =
+                told.fix.iter().flat_map(|step| step.sql.values()).collect();
+            assert!(!statements.is_empty());
+            let persists = statements.iter().any(|sql| sql.contains("PERSIST"));
+            assert_eq!(persists, version != 50_744, "{statements:?}");
+        }
     }
 }

@@ -68,7 +68,7 @@ fn fix(facts: &Facts) -> Vec<Step> {
         lines.join("; ")
     };
     vec![advise(format!(
-        "Write what shall stay below [mysqld] in the option file: {what}. On MySQL 8, SET PERSIST does it."
+        "Write what shall stay below [mysqld] in the option file: {what}. On MySQL 8.0 and later, SET PERSIST does it."
     ))]
 }
 

@@ -15,16 +15,26 @@ pub(super) const CHECK: Check = Check {
     why: "Nobody can fail over to a replica that does not follow: the next loss of the source lasts until somebody mends this one.",
     risk: "Skipping what it cannot apply makes it differ from its source: better to copy it anew.",
     look,
-    fix: |_: &Facts| -> Vec<Step> {
-        vec![
-            Step::Sql {
-                mariadb: "SHOW ALL SLAVES STATUS\\G",
-                mysql: "SHOW REPLICA STATUS\\G",
-            },
-            advise("Last_IO_Error and Last_SQL_Error say what it wants."),
-        ]
-    },
+    fix,
 };
+
+/// The first MySQL that has SHOW REPLICA STATUS; 8.4 and later have nothing else.
+const HAS_REPLICA_STATUS: u32 = 80_022;
+
+fn fix(facts: &Facts) -> Vec<Step> {
+    let knows_replicas = facts.is_mysql_since(HAS_REPLICA_STATUS);
+    vec![
+        Step::Sql {
+            mariadb: "SHOW ALL SLAVES STATUS\\G",
+            mysql: match facts.product() {
+                Err(_) => "SHOW REPLICA STATUS\\G -- before 8.0.22: SHOW SLAVE STATUS\\G",
+                Ok(_) if knows_replicas => "SHOW REPLICA STATUS\\G",
+                Ok(_) => "SHOW SLAVE STATUS\\G",
+            },
+        },
+        advise("Last_IO_Error and Last_SQL_Error say what it wants."),
+    ]
+}
 
 fn look(facts: &Facts) -> Result<Vec<Found>, Missing> {
     let mut found = Vec::new();
@@ -65,6 +75,28 @@ mod tests {
     use super::super::facts::{Channel, Seen};
     use super::super::testing::{mysql, severity};
     use super::*;
+    use crate::evidence::{Product, Server};
+
+    #[test]
+    fn each_server_is_told_what_it_knows() {
+        for (version, expected) in [
+            (50_744, "SHOW SLAVE STATUS\\G"),
+            (80_021, "SHOW SLAVE STATUS\\G"),
+            (80_022, "SHOW REPLICA STATUS\\G"),
+            (90_704, "SHOW REPLICA STATUS\\G"),
+        ] {
+            let mut facts = mysql(&[]);
+            facts.server = Some(Server {
+                product: Product::MySql,
+                version,
+            });
+            let step = Step::Sql {
+                mariadb: "SHOW ALL SLAVES STATUS\\G",
+                mysql: expected,
+            };
+            assert_eq!(fix(&facts)[0], step, "{version}");
+        }
+    }
 
     #[test]
     fn what_does_not_run_is_an_error() {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Area, Finding, Severity};
-use crate::evidence::{Product, Server};
+use crate::evidence::Server;
 use crate::told::ToldStep;
 
 /// A finding in words.
@@ -25,21 +25,10 @@ pub struct ToldFinding {
     pub risk: &'static str,
 }
 
-/// The first MySQL that has SET PERSIST.
-const HAS_PERSIST: u32 = 80_000;
-
 impl Finding {
     /// In words, for this server.
     pub fn told(&self, server: Option<Server>) -> ToldFinding {
-        let product = server.map(|server| server.product);
-        let mut fix: Vec<ToldStep> = self.fix.iter().map(|step| step.told(product)).collect();
-        if server
-            .is_some_and(|server| server.product == Product::MySql && server.version < HAS_PERSIST)
-        {
-            for sql in fix.iter_mut().flat_map(|step| step.sql.values_mut()) {
-                *sql = sql.replace("SET PERSIST ", "SET GLOBAL ");
-            }
-        }
+        let mut fix: Vec<ToldStep> = self.fix.iter().map(|step| step.told(server)).collect();
         fix.retain(|step| *step != ToldStep::default());
         ToldFinding {
             check: self.check.name,
