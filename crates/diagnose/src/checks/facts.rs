@@ -56,6 +56,9 @@ pub struct Facts {
     pub later: Seen<Later>,
     /// Where the values of variables come from, but for those that nobody has set.
     pub origins: Seen<BTreeMap<String, Origin>>,
+    /// When variables were set at run time, for those that were and where that is known, in seconds since 1970 by the server's
+    /// clock; MySQL 8 and later.
+    pub set_at: BTreeMap<String, u64>,
     /// Errors that the server has raised since its start, by number; MySQL 8 and later.
     pub errors: Seen<BTreeMap<u16, Raised>>,
     /// Its sessions.
@@ -115,6 +118,8 @@ pub struct Raised {
     pub count: u64,
     /// How long ago the last time was.
     pub last: Option<Duration>,
+    /// When that was, in seconds since 1970 by the server's clock.
+    pub at: Option<u64>,
     /// To whom, the most frequent first.
     pub by: Vec<String>,
 }
@@ -392,6 +397,20 @@ impl Facts {
             .ok()?
             .get(&code)
             .filter(|raised| raised.count > 0)
+    }
+}
+
+/// What was raised longer ago tells nothing about now.
+pub(super) const RECENT: Duration = Duration::from_secs(7 * 86_400);
+
+impl Facts {
+    /// An error that the server has raised within a week, for a limit that it has now: what was raised before the limit was
+    /// set is counted until the next restart, and speaks against the limit of before.
+    pub fn raised_lately(&self, code: u16, limit: &str) -> Option<&Raised> {
+        let set = self.set_at.get(limit).copied();
+        self.raised(code)
+            .filter(|raised| raised.last.is_none_or(|last| last < RECENT))
+            .filter(|raised| raised.at.zip(set).is_none_or(|(at, set)| at >= set))
     }
 }
 

@@ -53,6 +53,7 @@ impl Facts {
         let raised = Raised {
             count,
             last: Some(Duration::from_secs(60)),
+            at: None,
             by: vec!["app@10.0.0.7".to_owned()],
         };
         self.errors = Seen::Is([(code, raised)].into());

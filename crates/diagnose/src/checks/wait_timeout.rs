@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::{Area, Check, Found};
+use crate::checks::facts::RECENT;
 use crate::checks::{Facts, Missing};
 use crate::rule::{Setting, Step, advise};
 
@@ -14,9 +15,6 @@ const SHORT: Duration = Duration::from_secs(30);
 
 /// From here on it is longer than what the commonest middleboxes allow, 240 s.
 const ENOUGH: Duration = Duration::from_secs(300);
-
-/// Cuts that are older tell nothing about now.
-const RECENT: Duration = Duration::from_secs(7 * 86_400);
 
 pub(super) const CHECK: Check = Check {
     name: "wait-timeout",

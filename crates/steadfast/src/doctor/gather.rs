@@ -70,7 +70,20 @@ pub(super) async fn gather(session: &mut Session, args: &DoctorArgs) -> anyhow::
 /// The session is lost, or the server does not answer.
 pub(super) async fn variables(session: &mut Session, facts: &mut Facts) -> anyhow::Result<()> {
     facts.variables = pairs(session, "SHOW GLOBAL VARIABLES").await?;
-    facts.origins = origins(session, facts).await?;
+    facts.set_at.clear();
+    facts.origins = match origins(session, facts).await? {
+        Err(why) => Seen::Unseen(why),
+        Ok(rows) => {
+            let mut origins = BTreeMap::new();
+            for (name, origin, set_at) in rows {
+                facts
+                    .set_at
+                    .extend(set_at.map(|set_at| (name.clone(), set_at)));
+                origins.insert(name, origin);
+            }
+            Seen::Is(origins)
+        }
+    };
     Ok(())
 }
 
@@ -87,31 +100,33 @@ async fn pairs(session: &mut Session, query: &str) -> anyhow::Result<Variables> 
     ))
 }
 
-async fn origins(
-    session: &mut Session,
-    facts: &Facts,
-) -> anyhow::Result<Seen<BTreeMap<String, Origin>>> {
+/// A variable, where its value comes from, and when it was set.
+type Set = (String, Origin, Option<u64>);
+
+/// The inner error: why it cannot be seen.
+async fn origins(session: &mut Session, facts: &Facts) -> anyhow::Result<Result<Vec<Set>, String>> {
     let query = match session.server.product {
         Product::MariaDb => {
-            "SELECT LOWER(VARIABLE_NAME), GLOBAL_VALUE_ORIGIN, '' FROM information_schema.SYSTEM_VARIABLES
+            "SELECT LOWER(VARIABLE_NAME), GLOBAL_VALUE_ORIGIN, '', '' FROM information_schema.SYSTEM_VARIABLES
              WHERE GLOBAL_VALUE_ORIGIN <> 'COMPILE-TIME'"
         }
         Product::MySql if !facts.is_mysql_since(80_000) => {
-            return Ok(Seen::Unseen("MySQL before 8.0 does not tell where values come from".to_owned()));
+            return Ok(Err("MySQL before 8.0 does not tell where values come from".to_owned()));
         }
         Product::MySql if !facts.is_on("performance_schema").unwrap_or_default() => {
-            return Ok(Seen::Unseen("performance_schema is OFF".to_owned()));
+            return Ok(Err("performance_schema is OFF".to_owned()));
         }
         Product::MySql => {
-            "SELECT i.VARIABLE_NAME, i.VARIABLE_SOURCE, IFNULL(p.VARIABLE_NAME, '') FROM performance_schema.variables_info i
+            "SELECT i.VARIABLE_NAME, i.VARIABLE_SOURCE, IFNULL(p.VARIABLE_NAME, ''), FLOOR(UNIX_TIMESTAMP(i.SET_TIME))
+             FROM performance_schema.variables_info i
              LEFT JOIN performance_schema.persisted_variables p ON p.VARIABLE_NAME = i.VARIABLE_NAME
              WHERE i.VARIABLE_SOURCE <> 'COMPILED'"
         }
     };
-    Ok(seen(session.ask(query).await?, |rows| {
+    Ok(session.ask(query).await?.map(|rows| {
         rows.into_iter()
             .filter_map(|row| {
-                let [name, origin, persisted] = <[String; 3]>::try_from(row).ok()?;
+                let [name, origin, persisted, set_at] = <[String; 4]>::try_from(row).ok()?;
                 let origin = match origin.as_str() {
                     "DYNAMIC" if !persisted.is_empty() => Origin::Persisted,
                     "PERSISTED" => Origin::Persisted,
@@ -120,7 +135,7 @@ async fn origins(
                     "COMMAND_LINE" | "COMMAND-LINE" => Origin::CommandLine,
                     _ => Origin::Options,
                 };
-                Some((name, origin))
+                Some((name, origin, set_at.parse().ok()))
             })
             .collect()
     }))
@@ -138,7 +153,7 @@ async fn errors(
     }
     let counted = session
         .ask(&format!(
-            "SELECT ERROR_NUMBER, SUM_ERROR_RAISED, TIMESTAMPDIFF(SECOND, LAST_SEEN, NOW())
+            "SELECT ERROR_NUMBER, SUM_ERROR_RAISED, TIMESTAMPDIFF(SECOND, LAST_SEEN, NOW()), UNIX_TIMESTAMP(LAST_SEEN)
              FROM performance_schema.events_errors_summary_global_by_error
              WHERE SUM_ERROR_RAISED > 0 AND ERROR_NUMBER IN ({ERRORS})"
         ))
@@ -154,7 +169,7 @@ async fn errors(
     Ok(seen(counted, |rows| {
         rows.into_iter()
             .filter_map(|row| {
-                let [code, count, last] = <[String; 3]>::try_from(row).ok()?;
+                let [code, count, last, at] = <[String; 4]>::try_from(row).ok()?;
                 let accounts = by
                     .iter()
                     .filter(|row| row.first() == Some(&code))
@@ -165,6 +180,7 @@ async fn errors(
                     count: count.parse().ok()?,
                     last: seconds(&last),
                     by: accounts,
+                    at: at.parse().ok(),
                 };
                 Some((code.parse().ok()?, raised))
             })

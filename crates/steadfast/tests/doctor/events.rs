@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use steadfast_sandbox::{Kind, Server};
 
 use crate::on_both;
-use crate::place::{Place, QUICK, answer, steadfast, these};
+use crate::place::{Place, QUICK, answer, doctor, steadfast, these};
 
 on_both!(
     connections_that_are_used_up,
@@ -239,8 +239,24 @@ fn what_mysql_has_counted_makes_it_worse() {
     let client = idle(&format!("SELECT LENGTH('{}');", "a".repeat(2 << 20)));
     counted(1153);
     drop(client);
+    let said = answer(place.server(), &["--only", "packet-limit"]);
+    let seen = said["findings"][0]["seen"][0].as_str().unwrap();
+    assert!(seen.contains("larger packets were refused"), "{seen}");
+    // The server's moments are whole seconds.
+    std::thread::sleep(Duration::from_millis(1_100));
+    // It is raised once: the server counts until its next start what was refused before.
+    for _ in 0..2 {
+        let state = tempfile::tempdir().unwrap();
+        let arguments = ["--fix", "--yes", "--only", "packet-limit", "--state-dir"];
+        let state = [state.path().to_str().unwrap()];
+        let output = doctor(place.server(), &[&QUICK[..], &arguments, &state].concat());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let limit = place.sql("SELECT @@GLOBAL.max_allowed_packet");
+        assert_eq!(limit, "67108864\n");
+    }
+    place.sql("RESET PERSIST");
     drop(set);
-    assert_eq!(place.found(&[]), these(&[("packet-limit", "warning")]));
+    assert_eq!(place.found(&[]), these(&[]));
     place.sql("TRUNCATE performance_schema.events_errors_summary_global_by_error");
     // init_connect that fails.
     let set = place.set(&[("init_connect", "'SELECT * FROM no.such'")]);
