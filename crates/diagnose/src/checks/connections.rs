@@ -64,10 +64,19 @@ fn holders(facts: &Facts) -> String {
 
 fn fix(facts: &Facts) -> Vec<Step> {
     let most = facts.counter("max_used_connections").unwrap_or(100);
-    vec![
-        advise("First look for pools that are too large, or that leak connections."),
-        Setting::live("max_connections", (most * 3).div_ceil(2)),
-    ]
+    let wanted = (most * 3).div_ceil(2);
+    let mut steps = vec![advise(
+        "First look for pools that are too large, or that leak connections.",
+    )];
+    match facts.number("max_connections") {
+        // So few were never in use at the same time under this limit: it was raised since, or they were refused before.
+        Ok(limit) if limit >= wanted => steps.push(advise(format!(
+            "max_connections is {limit}, and {most} were the most in use since the server's start: it was raised since they were \
+             refused. FLUSH STATUS counts anew."
+        ))),
+        _ => steps.push(Setting::live("max_connections", wanted)),
+    }
+    steps
 }
 
 #[cfg(test)]
@@ -93,5 +102,28 @@ mod tests {
         }
         let facts = mysql(&[]).counting(&[("max_used_connections", "9")]);
         assert_eq!(fix(&facts)[1], Setting::live("max_connections", 14));
+    }
+
+    #[test]
+    fn a_limit_is_never_lowered() {
+        for (limit, most, refused, wanted) in [
+            ("100", "95", "0", Some(143)),
+            ("100", "100", "3", Some(150)),
+            // They were refused when the limit was lower.
+            ("1000", "100", "3", None),
+            ("150", "100", "3", None),
+        ] {
+            let facts = mysql(&[("max_connections", limit)]).counting(&[
+                ("threads_connected", "5"),
+                ("max_used_connections", most),
+                ("connection_errors_max_connections", refused),
+            ]);
+            assert_eq!(severity(&facts, "connections"), Some(Warning));
+            let set = fix(&facts)
+                .into_iter()
+                .find(|step| matches!(step, Step::Set(_)));
+            let wanted = wanted.map(|wanted| Setting::live("max_connections", wanted));
+            assert_eq!(set, wanted, "{limit} {most}");
+        }
     }
 }

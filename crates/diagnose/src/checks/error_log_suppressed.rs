@@ -9,6 +9,9 @@ use crate::rule::{Setting, Step};
 /// the messages that MySQL 8 and 9 write, by number.
 const TELLING: [&str; 5] = ["10914", "15123", "13172", "10909", "12551"];
 
+/// MySQL's default.
+const SERVICES: &str = "'log_filter_internal; log_sink_internal'";
+
 pub(super) const CHECK: Check = Check {
     name: "error-log-suppressed",
     area: Area::Visibility,
@@ -26,24 +29,28 @@ fn look(facts: &Facts) -> Result<Vec<Found>, Missing> {
         facts.product()?;
         return Ok(Vec::new());
     }
-    if facts.text("log_error_services")?.trim().is_empty() {
-        return Ok(vec![Found::error(
+    let mut found = Vec::new();
+    if writes_nothing(facts)? {
+        found.push(Found::error(
             "log_error_services is empty: nothing is written to any log",
-        )]);
+        ));
     }
-    let named = suppressed(facts.text("log_error_suppression_list")?);
-    let hidden: Vec<&str> = named
-        .iter()
+    let hidden: Vec<&str> = suppressed(facts.text("log_error_suppression_list")?)
+        .into_iter()
         .filter(|(_, is_telling)| *is_telling)
-        .map(|(name, _)| *name)
+        .map(|(name, _)| name)
         .collect();
-    if hidden.is_empty() {
-        return Ok(Vec::new());
+    if !hidden.is_empty() {
+        found.push(Found::note(format!(
+            "log_error_suppression_list hides {}",
+            hidden.join(", ")
+        )));
     }
-    Ok(vec![Found::note(format!(
-        "log_error_suppression_list hides {}",
-        hidden.join(", ")
-    ))])
+    Ok(found)
+}
+
+fn writes_nothing(facts: &Facts) -> Result<bool, Missing> {
+    Ok(facts.text("log_error_services")?.trim().is_empty())
 }
 
 /// What the list names, and whether it tells of lost connections. Numbers may be written without MY- and zeros.
@@ -59,22 +66,34 @@ fn suppressed(list: &str) -> Vec<(&str, bool)> {
 }
 
 fn fix(facts: &Facts) -> Vec<Step> {
-    let list = facts.text("log_error_suppression_list").unwrap_or_default();
-    let kept: Vec<&str> = suppressed(list)
-        .into_iter()
-        .filter(|(_, is_telling)| !is_telling)
-        .map(|(name, _)| name)
-        .collect();
-    vec![Setting::only(
-        Product::MySql,
-        "log_error_suppression_list",
-        format!("'{}'", kept.join(",")),
-    )]
+    let mut steps = Vec::new();
+    if writes_nothing(facts).unwrap_or(true) {
+        steps.push(Setting::only(
+            Product::MySql,
+            "log_error_services",
+            SERVICES,
+        ));
+    }
+    let list = facts.text("log_error_suppression_list");
+    let named = suppressed(list.as_ref().copied().unwrap_or_default());
+    if list.is_err() || named.iter().any(|(_, is_telling)| *is_telling) {
+        let kept: Vec<&str> = named
+            .into_iter()
+            .filter(|(_, is_telling)| !is_telling)
+            .map(|(name, _)| name)
+            .collect();
+        steps.push(Setting::only(
+            Product::MySql,
+            "log_error_suppression_list",
+            format!("'{}'", kept.join(",")),
+        ));
+    }
+    steps
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Severity::Note;
+    use super::super::Severity::{Error, Note};
     use super::super::testing::{mysql, severity};
     use super::*;
 
@@ -102,5 +121,20 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_log_that_nothing_writes_is_mended_by_what_writes_it() {
+        let facts = |list| {
+            mysql(&[
+                ("log_error_services", ""),
+                ("log_error_suppression_list", list),
+            ])
+        };
+        let services = Setting::only(Product::MySql, "log_error_services", SERVICES);
+        let list = Setting::only(Product::MySql, "log_error_suppression_list", "''");
+        assert_eq!(severity(&facts(""), "error-log-suppressed"), Some(Error));
+        assert!(fix(&facts("MY-013360")) == std::slice::from_ref(&services));
+        assert_eq!(fix(&facts("MY-010914")), [services, list]);
     }
 }

@@ -6,6 +6,9 @@ use super::{Area, Check, Found};
 use crate::checks::{Facts, Missing};
 use crate::rule::{Setting, Step, advise};
 
+/// The servers' default of wait_timeout.
+const DEFAULT: Duration = Duration::from_secs(28_800);
+
 pub(super) const CHECK: Check = Check {
     name: "pool-lifetime",
     area: Area::Timeouts,
@@ -67,9 +70,13 @@ fn fix(facts: &Facts) -> Vec<Step> {
         "Let the pool close connections after {wanted}: maxLifetime or idleTimeout (Java), pool_recycle (Python), SetConnMaxLifetime \
          or SetConnMaxIdleTime (Go). Through Steadfast it does not matter."
     ))];
-    // Only where it is the server that cuts, and unusually early.
-    if server.is_none_or(|server| server < Duration::from_secs(28_800)) {
-        steps.push(Setting::live("wait_timeout", 28_800));
+    // Only where it is the server that cuts, and where its default would not.
+    let is_server = match (facts.path.pool_lifetime, server) {
+        (Some(lifetime), Some(server)) => server <= lifetime && lifetime < DEFAULT,
+        _ => true,
+    };
+    if is_server {
+        steps.push(Setting::live("wait_timeout", DEFAULT.as_secs()));
     }
     steps
 }
@@ -92,6 +99,26 @@ mod tests {
             facts.path.pool_lifetime = Some(Duration::from_secs(pool));
             facts.path.idle_limit = path.map(Duration::from_secs);
             assert_eq!(severity(&facts, "pool-lifetime"), expected);
+        }
+    }
+
+    #[test]
+    fn the_server_is_changed_only_where_that_mends_it() {
+        for (pool, server, path, sets) in [
+            (1_800, "600", None, true),
+            (1_800, "600", Some(350), true),
+            // It is the path that cuts.
+            (1_800, "3600", Some(350), false),
+            // The default would be too short as well.
+            (36_000, "600", None, false),
+        ] {
+            let mut facts = mysql(&[("wait_timeout", server)]);
+            facts.path.pool_lifetime = Some(Duration::from_secs(pool));
+            facts.path.idle_limit = path.map(Duration::from_secs);
+            assert_eq!(severity(&facts, "pool-lifetime"), Some(Warning));
+            let steps = fix(&facts);
+            let set = steps.contains(&Setting::live("wait_timeout", 28_800));
+            assert_eq!(set, sets, "{pool} {server} {path:?}");
         }
     }
 }

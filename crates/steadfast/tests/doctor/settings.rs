@@ -109,6 +109,11 @@ const MYSQL: &[Case] = &[
         "note",
     ),
     (
+        &[("log_error_services", "''")],
+        "error-log-suppressed",
+        "error",
+    ),
+    (
         &[("max_execution_time", "500")],
         "statement-limit",
         "warning",
