@@ -35,7 +35,12 @@ fn look(facts: &Facts) -> Result<Vec<Found>, Missing> {
     if limit < 10 {
         found.push(Found::warning(format!("max_connect_errors is {limit}")));
     }
-    for host in facts.hosts.ok().into_iter().flatten() {
+    let hosts = match facts.hosts.get() {
+        Ok(hosts) => hosts.as_slice(),
+        Err(missing) if found.is_empty() => return Err(missing),
+        Err(_) => &[],
+    };
+    for host in hosts {
         let seen = format!(
             "{} has {} failed attempts to connect, max_connect_errors is {limit}",
             host.name, host.errors
@@ -83,5 +88,17 @@ mod tests {
                 expected
             );
         }
+    }
+
+    #[test]
+    fn hosts_that_cannot_be_seen_are_not_fine() {
+        let unseen = |limit| {
+            let mut facts = facts("OFF", limit, 0);
+            facts.hosts = Seen::Unseen("SELECT command denied".to_owned());
+            facts
+        };
+        let missing = Missing("SELECT command denied".to_owned());
+        assert_eq!(look(&unseen("100")), Err(missing));
+        assert_eq!(severity(&unseen("1"), "blocked-hosts"), Some(Warning));
     }
 }
