@@ -71,6 +71,10 @@ Each says what it does before it does it, and is bounded; `--no-probes` leaves t
 |---|---|
 | `idle` | Keeps connections silent for growing times, at most as long as `--idle-max`, and sees which of them live. On the same machine only where it is named |
 | `packet` | Sends and fetches packets from 64 KiB to 4 MiB |
+What somebody else sets in between is left alone, and so is another server that answers at the same address: name one server,
+not several behind one address. Where the connection is lost in the middle, doctor says what it has done, and `--undo` brings
+that back.
+
 | `slow-read` | Pauses for some seconds in the middle of a result |
 | `slow-write` | Pauses for some seconds in the middle of a statement |
 ";

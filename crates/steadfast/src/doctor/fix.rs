@@ -2,18 +2,18 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde::Serialize;
 use steadfast_diagnose::checks::facts::Origin;
 use steadfast_diagnose::checks::{Examination, Facts, Severity};
-use steadfast_diagnose::{Product, Setting, Step};
+use steadfast_diagnose::{Setting, Step};
 
+use super::gather;
+use super::identity::Identity;
 use super::session::Session;
+use super::state;
 use super::undo::{Change, Journal};
 use crate::cli::DoctorArgs;
-
-/// The first MySQL that has SET PERSIST.
-const HAS_PERSIST: u32 = 80_000;
 
 /// What was done.
 #[derive(Serialize)]
@@ -22,14 +22,19 @@ pub(super) struct Fixed {
     pub(super) done: Vec<String>,
     /// Statements that it has refused.
     pub(super) refused: Vec<Refused>,
+    /// What was not set, because it is no longer what was shown.
+    pub(super) skipped: Vec<Skipped>,
     /// Lines for the option file, without which the next restart undoes it.
     pub(super) options: Vec<String>,
     /// Lines for the option file that need a restart.
     pub(super) at_start: Vec<String>,
     /// Of those that were set, the ones that the server's command line sets again at the next restart.
-    pub(super) on_command_line: Vec<&'static str>,
+    pub(super) on_command_line: Vec<String>,
     /// Where it is written how to undo it.
     pub(super) undo_file: String,
+    /// Why it ended before all was done, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) interrupted: Option<String>,
 }
 
 /// A statement that the server has refused.
@@ -39,15 +44,18 @@ pub(super) struct Refused {
     pub(super) why: String,
 }
 
-/// Whether this server keeps a variable that is SET PERSIST over a restart.
-pub(super) fn persists(session: &Session) -> bool {
-    session.server.product == Product::MySql && session.server.version >= HAS_PERSIST
+/// A variable that was left alone.
+#[derive(Serialize)]
+pub(super) struct Skipped {
+    pub(super) name: &'static str,
+    pub(super) why: String,
 }
 
 /// Fixes what was found. `None`: there was nothing to do, or somebody said no.
 ///
 /// # Errors
-/// The session is lost, the undo file cannot be written, or there is nobody to ask.
+/// There is nobody to ask, this is not the server that was looked at, the undo file cannot be used, or the session is lost
+/// before anything was set. What goes wrong later is in [`Fixed::interrupted`], beside what was done.
 pub(super) async fn run(
     args: &DoctorArgs,
     session: &mut Session,
@@ -57,18 +65,15 @@ pub(super) async fn run(
     let settings = settings(args, facts, examination);
     let (live, at_start): (Vec<&Setting>, Vec<&Setting>) =
         settings.iter().partition(|setting| setting.live);
-    let persists = persists(session);
-    let product = session.server.product;
-    let lines = |settings: &[&Setting]| -> Vec<String> {
-        let line = |setting: &&Setting| setting.option_line(product);
-        settings.iter().filter_map(line).collect()
-    };
-    let options = if persists { Vec::new() } else { lines(&live) };
     if live.is_empty() {
         eprintln!("steadfast: there is nothing that --fix may set while the server runs");
         return Ok(None);
     }
-    let scope = if persists { "PERSIST" } else { "GLOBAL" };
+    let scope = if Setting::persists(session.server) {
+        "PERSIST"
+    } else {
+        "GLOBAL"
+    };
     let statements: Vec<String> = live
         .iter()
         .map(|setting| format!("SET {scope} {} = {}", setting.name, setting.value))
@@ -76,55 +81,140 @@ pub(super) async fn run(
     if !args.yes && !agreed(session, facts, &live, &statements)? {
         return Ok(None);
     }
-    let mut journal = Journal::open(args, session, facts)?;
-    for setting in &live {
-        let before = facts
-            .text(setting.name)
-            .map_err(|missing| anyhow::anyhow!(missing.0))?;
-        let persisted = if persists {
-            persisted(session, setting.name).await?
-        } else {
-            None
-        };
-        journal.add(Change {
-            name: setting.name.to_owned(),
-            before: before.to_owned(),
-            persisted,
-            after: None,
-        });
-    }
-    journal.write()?;
+    let lock = state::lock(args)?;
+    let now = again(session, facts).await?;
+    let mut journal = Journal::open(args, Identity::of(session, &now.variables), lock)?;
+    let lines = at_start.iter();
     let mut fixed = Fixed {
         done: Vec::new(),
         refused: Vec::new(),
-        options,
-        at_start: lines(&at_start),
+        skipped: Vec::new(),
+        options: Vec::new(),
+        at_start: lines
+            .filter_map(|setting| setting.option_line(session.server.product))
+            .collect(),
         on_command_line: Vec::new(),
         undo_file: journal.path().display().to_string(),
+        interrupted: None,
     };
+    let mut planned = Vec::new();
     for (setting, statement) in live.iter().zip(statements) {
-        match session.ask(&statement).await? {
-            Ok(_) => {
-                let now = session
-                    .value(&format!("SELECT @@GLOBAL.{}", setting.name))
-                    .await?;
-                journal.done(setting.name, shown(&now, facts, setting.name));
-                fixed.done.push(statement);
-                let origins = facts.origins.ok();
-                if origins.and_then(|origins| origins.get(setting.name))
-                    == Some(&Origin::CommandLine)
-                {
-                    fixed.on_command_line.push(setting.name);
-                }
-            }
-            Err(why) => {
-                journal.forget(setting.name, facts);
-                fixed.refused.push(Refused { statement, why });
-            }
+        match plan(session, facts, &now, setting, statement).await? {
+            Ok(one) => planned.push(one),
+            Err(skipped) => fixed.skipped.push(skipped),
         }
-        journal.write()?;
+    }
+    for one in planned {
+        if let Err(error) = set(session, &mut journal, &mut fixed, &now, one).await {
+            fixed.interrupted = Some(format!("{error:#}"));
+            break;
+        }
     }
     Ok(Some(fixed))
+}
+
+/// What is to be set.
+struct Planned {
+    statement: String,
+    /// The line for the option file, where the server does not keep it by itself.
+    option: Option<String>,
+    change: Change,
+}
+
+/// The inner error: it is left alone.
+///
+/// # Errors
+/// The session is lost, or it could not be undone.
+async fn plan(
+    session: &mut Session,
+    facts: &Facts,
+    now: &Facts,
+    setting: &Setting,
+    statement: String,
+) -> anyhow::Result<Result<Planned, Skipped>> {
+    let name = setting.name;
+    let before = now.text(name).map_err(|missing| anyhow!(missing.0))?;
+    let shown = facts.text(name).unwrap_or_default();
+    if shown != before {
+        let why = format!("somebody has set it to {before} since it was looked at; it was {shown}");
+        return Ok(Err(Skipped { name, why }));
+    }
+    let persists = Setting::persists(session.server);
+    let persisted = if persists {
+        persisted(session, name).await?
+    } else {
+        None
+    };
+    let option = setting.option_line(session.server.product);
+    Ok(Ok(Planned {
+        statement,
+        option: option.filter(|_| !persists),
+        change: Change {
+            name: name.to_owned(),
+            before: before.to_owned(),
+            persisted,
+            after: None,
+        },
+    }))
+}
+
+/// The variables as they are now: since they were looked at, minutes may have passed.
+async fn again(session: &mut Session, facts: &Facts) -> anyhow::Result<Facts> {
+    let mut now = Facts {
+        server: Some(session.server),
+        ..Facts::default()
+    };
+    gather::variables(session, &mut now).await?;
+    let examined = Identity::of(session, &facts.variables);
+    match examined.differs(&Identity::of(session, &now.variables)) {
+        None => Ok(now),
+        Some(how) => bail!(
+            "{}: nothing was set: another server answers than the one that was looked at: {how}; name one server, not several \
+             behind one address",
+            session.name
+        ),
+    }
+}
+
+/// Sets one variable, after writing down what it was.
+///
+/// # Errors
+/// The session is lost, or the undo file cannot be written.
+async fn set(
+    session: &mut Session,
+    journal: &mut Journal,
+    fixed: &mut Fixed,
+    now: &Facts,
+    planned: Planned,
+) -> anyhow::Result<()> {
+    let Planned {
+        statement,
+        option,
+        change,
+    } = planned;
+    let name = change.name.clone();
+    journal.add(change);
+    journal.write()?;
+    let answer = session.ask(&statement).await;
+    match answer.with_context(|| format!("whether this was done is not known: {statement}"))? {
+        Ok(_) => {
+            fixed.done.push(statement);
+            fixed.options.extend(option);
+            let origins = now.origins.ok();
+            if let Some((name, Origin::CommandLine)) =
+                origins.and_then(|origins| origins.get_key_value(&name))
+            {
+                fixed.on_command_line.push(name.clone());
+            }
+            let value = session.value(&format!("SELECT @@GLOBAL.{name}")).await?;
+            journal.done(&name, shown(&value, now, &name));
+        }
+        Err(why) => {
+            journal.forget(&name, now);
+            fixed.refused.push(Refused { statement, why });
+        }
+    }
+    journal.write()
 }
 
 /// A value of `SELECT @@x` as SHOW VARIABLES would write it: 1 and 0 are ON and OFF where it says so.

@@ -1,7 +1,7 @@
 //! Facts about a server, with an ordinary account: what it may not see is noted with what it would need.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use steadfast_diagnose::checks::Facts;
 use steadfast_diagnose::checks::facts::{
@@ -31,7 +31,8 @@ pub(super) async fn gather(session: &mut Session, args: &DoctorArgs) -> anyhow::
     };
     variables(session, &mut facts).await?;
     facts.status = pairs(session, "SHOW GLOBAL STATUS").await?;
-    let begun = Instant::now();
+    // To this moment belongs the uptime.
+    let (begun, looked_at) = (Instant::now(), SystemTime::now());
     facts.errors = errors(session, &facts).await?;
     facts.sessions = sessions(session, &facts).await?;
     facts.transactions = transactions(session, &facts).await?;
@@ -41,7 +42,7 @@ pub(super) async fn gather(session: &mut Session, args: &DoctorArgs) -> anyhow::
     facts.certificate = certificate(session, &facts).await?;
     facts.path.idle_limit = args.idle_limit;
     facts.path.pool_lifetime = args.pool_lifetime;
-    facts.restarts = state::restarts(args, session, &facts);
+    facts.restarts = state::restarts(args, session, &facts, looked_at);
     let hostname = facts.text("hostname").unwrap_or_default().to_owned();
     if session.seems_local() {
         machine::look(&hostname, &mut facts);
@@ -179,8 +180,8 @@ async fn errors(
                 let raised = Raised {
                     count: count.parse().ok()?,
                     last: seconds(&last),
-                    by: accounts,
                     at: at.parse().ok(),
+                    by: accounts,
                 };
                 Some((code.parse().ok()?, raised))
             })

@@ -2,6 +2,7 @@
 
 mod fix;
 mod gather;
+mod identity;
 mod machine;
 mod probe;
 mod session;
@@ -12,7 +13,7 @@ mod undo;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::Serialize;
 use steadfast_diagnose::checks::{Examination, Facts, Severity, ToldFinding, look};
 
@@ -65,15 +66,21 @@ async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     if args.fix && !args.json {
         print(&text::report(&session, &facts, &examination))?;
     }
-    let fixed = if args.fix {
+    let mut fixed = if args.fix {
         fix::run(args, &mut session, &facts, &examination).await?
     } else {
         None
     };
-    if fixed.is_some() {
-        gather::variables(&mut session, &mut facts).await?;
-        examination = examine(&facts, args);
+    if let Some(fixed) = &mut fixed
+        && fixed.interrupted.is_none()
+    {
+        match gather::variables(&mut session, &mut facts).await {
+            Ok(()) => examination = examine(&facts, args),
+            Err(error) => fixed.interrupted = Some(format!("{error:#}")),
+        }
     }
+    // Told after what was done.
+    let interrupted = fixed.as_ref().and_then(|fixed| fixed.interrupted.clone());
     if args.json {
         let answer = Answer::new(&session, &facts, &examination, fixed);
         print(&(serde_json::to_string_pretty(&answer)? + "\n"))?;
@@ -81,6 +88,9 @@ async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         print(&text::report(&session, &facts, &examination))?;
     } else if let Some(fixed) = fixed {
         print(&text::fixed(&fixed, &examination))?;
+    }
+    if let Some(why) = interrupted {
+        bail!(why);
     }
     session.quit().await;
     Ok(match examination.worst() {

@@ -19,6 +19,8 @@ pub(super) struct Session {
     pub(super) server: Server,
     /// Account and address, for people.
     pub(super) name: String,
+    /// The address.
+    pub(super) address: String,
 }
 
 impl Session {
@@ -38,6 +40,7 @@ impl Session {
             connection,
             server: Server { product, version },
             name: format!("{} on {}", access.url.user, access.url.address),
+            address: access.url.address.to_string(),
         };
         // Global settings must not reach in: a time zone, a mode, a limit of statements, a transaction that is never ended.
         session

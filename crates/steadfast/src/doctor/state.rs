@@ -1,6 +1,6 @@
 //! What doctor remembers of a server from one look to the next: when it was started.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use steadfast_diagnose::checks::Facts;
 use steadfast_diagnose::checks::facts::{Restarts, Seen};
 use steadfast_proxy::config::default_state_dir;
 
+use super::identity::Identity;
 use super::session::Session;
 use crate::cli::DoctorArgs;
 
@@ -24,32 +25,52 @@ const DAY: u64 = 86_400;
 ///
 /// # Errors
 /// There is no state directory.
-pub(super) fn file(
-    args: &DoctorArgs,
-    session: &Session,
-    facts: &Facts,
-    kind: &str,
-) -> anyhow::Result<PathBuf> {
+pub(super) fn file(args: &DoctorArgs, server: &Identity, kind: &str) -> anyhow::Result<PathBuf> {
+    let name = format!("{kind}-{}.json", server.file_name());
+    Ok(directory(args)?.join(name))
+}
+
+fn directory(args: &DoctorArgs) -> anyhow::Result<PathBuf> {
     let state = match &args.state_dir {
         Some(directory) => directory.clone(),
         None => default_state_dir()?,
     };
-    // The server's own id, where it has one: it may be reached by several names.
-    let id = facts
-        .text("server_uuid")
-        .or_else(|_| facts.text("server_uid"));
-    let id = id.map_or_else(|_| session.name.clone(), str::to_owned);
-    let safe: String = id
-        .chars()
-        .map(|letter| {
-            if letter.is_ascii_alphanumeric() || letter == '-' {
-                letter
-            } else {
-                '_'
+    Ok(state.join("doctor"))
+}
+
+fn make(directory: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(directory)
+}
+
+/// Keeps others from reading and writing these files, until it is dropped or the process ends.
+pub(super) struct Lock {
+    _directory: File,
+}
+
+/// Waits until nobody else has it.
+///
+/// # Errors
+/// There is no state directory, or it cannot be made or locked.
+pub(super) fn lock(args: &DoctorArgs) -> anyhow::Result<Lock> {
+    let path = directory(args)?;
+    // The directory itself: the files in it are replaced, and a file for the lock alone would stay behind.
+    let locked = || {
+        make(&path)?;
+        let directory = File::open(&path)?;
+        match directory.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                eprintln!("steadfast: another one uses {}: waiting", path.display());
+                directory.lock()?;
             }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        Ok(Lock {
+            _directory: directory,
         })
-        .collect();
-    Ok(state.join("doctor").join(format!("{kind}-{safe}.json")))
+    };
+    locked().with_context(|| format!("{} cannot be locked", path.display()))
 }
 
 /// Writes a file, so that a crash leaves the old one or the new one.
@@ -59,12 +80,7 @@ pub(super) fn file(
 pub(super) fn write(path: &Path, content: &impl Serialize) -> anyhow::Result<()> {
     let cannot = || format!("{} cannot be written", path.display());
     if let Some(directory) = path.parent() {
-        let mut builder = fs::DirBuilder::new();
-        builder
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .with_context(cannot)?;
+        make(directory).with_context(cannot)?;
     }
     let new = path.with_extension("new");
     let write = || {
@@ -107,12 +123,18 @@ struct Looks {
     restarts: Vec<u64>,
 }
 
-/// Takes note of this look, and tells of restarts between the earlier ones and now.
-pub(super) fn restarts(args: &DoctorArgs, session: &Session, facts: &Facts) -> Seen<Restarts> {
+/// Takes note of a look, whose uptime was read at this time, and tells of restarts between the earlier ones and it.
+pub(super) fn restarts(
+    args: &DoctorArgs,
+    session: &Session,
+    facts: &Facts,
+    looked_at: SystemTime,
+) -> Seen<Restarts> {
     let looked = || -> anyhow::Result<Restarts> {
-        let path = file(args, session, facts, "seen")?;
+        let _lock = lock(args)?;
+        let path = file(args, &Identity::of(session, &facts.variables), "seen")?;
         let looks: Option<Looks> = read(&path)?;
-        let now = SystemTime::now()
+        let now = looked_at
             .duration_since(UNIX_EPOCH)
             .context("the clock is before 1970")?
             .as_secs();

@@ -115,6 +115,10 @@ pub(super) fn fixed(fixed: &Fixed, examination: &Examination) -> String {
             &format!("{}: {}", refused.statement, refused.why),
         );
     }
+    for skipped in &fixed.skipped {
+        let text = format!("left alone: {}: {}", skipped.name, skipped.why);
+        wrapped(&mut out, "", "  ", &text);
+    }
     option_lines(
         &mut out,
         "So that the next restart does not undo it, in an option file of its own, such as \
@@ -137,6 +141,15 @@ pub(super) fn fixed(fixed: &Fixed, examination: &Examination) -> String {
                 fixed.on_command_line.join(", ")
             ),
         );
+    }
+    if fixed.interrupted.is_some() {
+        line(&mut out, "");
+        let text = format!(
+            "It ended early. --undo brings back what was set, or may have been (from {}).",
+            fixed.undo_file
+        );
+        wrapped(&mut out, "", "", &text);
+        return out;
     }
     if !fixed.done.is_empty() {
         line(&mut out, "");

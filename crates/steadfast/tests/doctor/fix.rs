@@ -14,6 +14,7 @@ on_both!(
     what_somebody_else_has_set_since_is_left_alone,
     fixing_asks,
     notes_are_fixed_by_name_only,
+    what_was_set_on_another_server_is_not_undone,
 );
 
 const BAD: &[(&str, &str)] = &[
@@ -153,6 +154,54 @@ fn notes_are_fixed_by_name_only(place: &Place) {
     );
 }
 
+fn what_was_set_on_another_server_is_not_undone(place: &Place) {
+    let server = place.server();
+    let state = tempfile::tempdir().unwrap();
+    let _set = place.set(&[("wait_timeout", "20")]);
+    let output = doctor(server, &with_state(state.path(), &["--fix", "--yes"]));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    // As a copy of its machine would say.
+    let file = std::fs::read_dir(state.path().join("doctor"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.to_str().unwrap().contains("/undo-"))
+        .unwrap();
+    let written = std::fs::read_to_string(&file).unwrap();
+    let mut content: Value = serde_json::from_str(&written).unwrap();
+    content["server"]["hostname"] = "elsewhere".into();
+    std::fs::write(&file, content.to_string()).unwrap();
+    let output = doctor(server, &undo(state.path()));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("is about another server: hostname elsewhere, now "),
+        "{said}"
+    );
+    assert_eq!(place.sql("SELECT @@GLOBAL.wait_timeout"), "28800\n");
+    std::fs::write(&file, written).unwrap();
+    assert_eq!(doctor(server, &undo(state.path())).status.code(), Some(0));
+    assert_eq!(place.sql("SELECT @@GLOBAL.wait_timeout"), "20\n");
+}
+
+#[test]
+fn a_log_that_nothing_writes_is_written_again() {
+    let place = Place::of(steadfast_sandbox::Kind::MySql);
+    let state = tempfile::tempdir().unwrap();
+    let _set = place.set(&[("log_error_services", "''")]);
+    let only = ["--only", "error-log-suppressed"];
+    let arguments = [&["--fix", "--yes"], &only[..]].concat();
+    let output = doctor(place.server(), &with_state(state.path(), &arguments));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let services = "SELECT @@GLOBAL.log_error_services";
+    assert_eq!(
+        place.sql(services),
+        "log_filter_internal; log_sink_internal\n"
+    );
+    let output = doctor(place.server(), &undo(state.path()));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(place.sql(services), "\n");
+}
+
 /// MySQL keeps what was set over a restart, but for what its command line sets: that is told.
 #[test]
 fn what_mysql_keeps_over_a_restart() {
@@ -183,4 +232,13 @@ fn what_mysql_keeps_over_a_restart() {
         .sql("SELECT @@GLOBAL.log_error_verbosity, @@GLOBAL.wait_timeout")
         .unwrap();
     assert_eq!(now, "2\t20\n");
+    // An --undo that is cut off after its first statement leaves what was persisted: the next one goes on.
+    let output = doctor(&server, &with_state(state.path(), &arguments));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    server.sql("SET PERSIST log_error_verbosity = 1").unwrap();
+    let output = doctor(&server, &undo(state.path()));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(kept(), "log_error_verbosity = 1\n");
+    let now = server.sql("SELECT @@GLOBAL.log_error_verbosity").unwrap();
+    assert_eq!(now, "2\n");
 }

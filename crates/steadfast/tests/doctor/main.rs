@@ -1,6 +1,7 @@
 //! `steadfast doctor` on real servers: what is badly configured is found, on MariaDB and on MySQL, and nothing else.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod between;
 mod events;
 mod fix;
 mod path;

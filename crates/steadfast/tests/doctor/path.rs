@@ -75,7 +75,7 @@ fn a_good_path_is_fine(place: &Place) {
 }
 
 /// A forwarder to the server; `pass` passes what a client sends on, and may end the connection.
-fn forward(
+pub(crate) fn forward(
     listener: TcpListener,
     to: SocketAddr,
     pass: impl Fn(&mut TcpStream, &mut TcpStream) -> io::Result<()> + Clone + Send + 'static,
@@ -84,23 +84,31 @@ fn forward(
         for client in listener.incoming() {
             let pass = pass.clone();
             let both = client.and_then(|client| Ok((client, TcpStream::connect(to)?)));
-            let Ok((mut client, mut server)) = both else {
+            let Ok((client, server)) = both else {
                 return;
             };
-            let (mut back_from, mut back_to) =
-                (server.try_clone().unwrap(), client.try_clone().unwrap());
-            std::thread::spawn(move || {
-                let _ended = io::copy(&mut back_from, &mut back_to);
-                let _ended = back_to.shutdown(Shutdown::Both);
-            });
-            std::thread::spawn(move || {
-                let _ended = pass(&mut client, &mut server);
-                let _ended = (
-                    client.shutdown(Shutdown::Both),
-                    server.shutdown(Shutdown::Both),
-                );
-            });
+            copy(client, server, pass);
         }
+    });
+}
+
+/// Joins the two; `pass` as for [`forward`].
+pub(crate) fn copy(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    pass: impl FnOnce(&mut TcpStream, &mut TcpStream) -> io::Result<()> + Send + 'static,
+) {
+    let (mut back_from, mut back_to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+    std::thread::spawn(move || {
+        let _ended = io::copy(&mut back_from, &mut back_to);
+        let _ended = back_to.shutdown(Shutdown::Both);
+    });
+    std::thread::spawn(move || {
+        let _ended = pass(&mut client, &mut server);
+        let _ended = (
+            client.shutdown(Shutdown::Both),
+            server.shutdown(Shutdown::Both),
+        );
     });
 }
 
