@@ -53,6 +53,14 @@ Most checks need no privilege at all. To see other accounts' sessions and transa
 
 A note of when the server was started is kept in the state directory, to see restarts by.
 
+`--fix` and `--undo` need to set variables:
+
+    -- MySQL 8.0 and later
+    GRANT SYSTEM_VARIABLES_ADMIN ON *.* TO doctor@'%';
+    GRANT SELECT ON performance_schema.persisted_variables TO doctor@'%';
+    -- MariaDB, and MySQL before 8.0
+    GRANT SUPER ON *.* TO doctor@'%';
+
 To see which passwords expire, also SELECT on mysql.user (MariaDB: mysql.global_priv). Memory, files, disks and the kernel's
 settings are looked at where the server runs on the same machine; else `--memory 8G` says how much memory it has.
 
@@ -63,6 +71,10 @@ program may decide: with SET PERSIST on MySQL 8 and later, elsewhere with SET GL
 It mends errors and warnings, and a note only where `--only` names its check. What it has set, and what was there before, is
 written to the state directory first; `--undo` brings it back. Sessions that are open keep their old values.
 
+What somebody else sets in between is left alone, and so is another server that answers at the same address: name one server,
+not several behind one address. Where the connection is lost in the middle, doctor says what it has done, and `--undo` brings
+that back.
+
 ## Probes
 
 Each says what it does before it does it, and is bounded; `--no-probes` leaves them out, `--probe NAME` makes only those named.
@@ -71,10 +83,6 @@ Each says what it does before it does it, and is bounded; `--no-probes` leaves t
 |---|---|
 | `idle` | Keeps connections silent for growing times, at most as long as `--idle-max`, and sees which of them live. On the same machine only where it is named |
 | `packet` | Sends and fetches packets from 64 KiB to 4 MiB |
-What somebody else sets in between is left alone, and so is another server that answers at the same address: name one server,
-not several behind one address. Where the connection is lost in the middle, doctor says what it has done, and `--undo` brings
-that back.
-
 | `slow-read` | Pauses for some seconds in the middle of a result |
 | `slow-write` | Pauses for some seconds in the middle of a statement |
 ";

@@ -7,13 +7,14 @@ use serde_json::Value;
 use steadfast_sandbox::Server;
 
 use crate::on_both;
-use crate::place::{Place, QUICK, doctor, found, these};
+use crate::place::{Place, QUICK, doctor, found, steadfast, these};
 
 on_both!(
     fixing_mends_and_undoing_brings_back,
     what_somebody_else_has_set_since_is_left_alone,
     fixing_asks,
     notes_are_fixed_by_name_only,
+    what_the_page_says_must_be_granted_is_enough,
     what_was_set_on_another_server_is_not_undone,
 );
 
@@ -152,6 +153,36 @@ fn notes_are_fixed_by_name_only(place: &Place) {
         place.sql("SELECT @@GLOBAL.wait_timeout, @@GLOBAL.interactive_timeout"),
         "20\t30\n"
     );
+}
+
+fn what_the_page_says_must_be_granted_is_enough(place: &Place) {
+    let state = tempfile::tempdir().unwrap();
+    let page = include_str!("../../../../docs/doctor.md");
+    let (_, grants) = page.split_once("`--undo` need to set variables:").unwrap();
+    let of = if place.is_mariadb() { 1 } else { 0 };
+    let grants = grants.split("    -- M").nth(of + 1).unwrap();
+    let grants = grants.lines().skip(1).take_while(|line| !line.is_empty());
+    let grants: Vec<&str> = grants.collect();
+    place.sql("CREATE USER doctor@'%' IDENTIFIED BY 'secret'");
+    place.sql(&grants.join("\n"));
+    let _set = place.set(BAD);
+    let before = variables(place.server());
+    let run = |arguments: &[&str]| {
+        let output = steadfast()
+            .arg("doctor")
+            .args(with_state(state.path(), arguments))
+            .arg(format!("mysql://doctor@{}", place.server().addr()))
+            .env("STEADFAST_PASSWORD", "secret")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let fixed = run(&["--fix", "--yes"]);
+    assert_eq!(fixed.matches("done: SET").count(), BAD.len(), "{fixed}");
+    run(&["--undo"]);
+    assert_eq!(variables(place.server()), before);
+    place.sql("DROP USER doctor@'%'");
 }
 
 fn what_was_set_on_another_server_is_not_undone(place: &Place) {
