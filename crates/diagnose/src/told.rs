@@ -52,16 +52,8 @@ pub struct ToldStep {
 const MAX_CANDIDATES: usize = 6;
 
 impl Verdict {
-    /// In words, for a server of this family, or for both where it is not known.
-    pub fn told(&self, product: Option<Product>) -> Told {
-        self.told_for(product.map(|product| Server {
-            product,
-            version: 0,
-        }))
-    }
-
     /// In words, for this server, or for all where it is not known.
-    pub fn told_for(&self, server: Option<Server>) -> Told {
+    pub fn told(&self, server: Option<Server>) -> Told {
         let (certainty, meaning) = match self.answer {
             Answer::Cause(cause, certainty) => (Some(certainty), rule(cause).meaning),
             Answer::Class(class) => (None, class.meaning),
@@ -190,7 +182,7 @@ mod tests {
                 server: Some(server),
                 ..Evidence::default()
             });
-            let told = verdict.told_for(Some(server));
+            let told = verdict.told(Some(server));
             let statements: Vec<&String> =
                 told.fix.iter().flat_map(|step| step.sql.values()).collect();
             assert!(!statements.is_empty());

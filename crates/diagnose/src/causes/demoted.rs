@@ -74,16 +74,33 @@ fn read_only_1290(evidence: &Evidence) -> Option<String> {
     evidence.told_option(OPTIONS)
 }
 
-fn fix(_evidence: &Evidence) -> Vec<Step> {
+/// The first MySQL that has SHOW REPLICA STATUS; 8.4 and later have nothing else.
+const HAS_REPLICA_STATUS: u32 = 80_022;
+
+fn fix(evidence: &Evidence) -> Vec<Step> {
+    let mysql = match evidence.server.map(|server| server.version) {
+        Some(1..HAS_REPLICA_STATUS) => {
+            "SELECT @@read_only, @@super_read_only; SHOW SLAVE STATUS; \
+             SELECT MEMBER_HOST FROM performance_schema.replication_group_members;"
+        }
+        Some(_) => {
+            "SELECT @@read_only, @@super_read_only; SHOW REPLICA STATUS; \
+             SELECT MEMBER_HOST, MEMBER_ROLE FROM performance_schema.replication_group_members;"
+        }
+        None => {
+            "SELECT @@read_only, @@super_read_only; SHOW REPLICA STATUS; \
+             SELECT MEMBER_HOST, MEMBER_ROLE FROM performance_schema.replication_group_members; \
+             -- before 8.0.22: SHOW SLAVE STATUS"
+        }
+    };
     vec![
         advise(
             "Point the clients, or Steadfast's backend.address, at the primary: by a name or an address that the failover \
              moves.",
         ),
         Step::Sql {
-            mariadb: "SELECT @@read_only; SHOW REPLICA STATUS;  -- where the primary is, if this one is its replica",
-            mysql: "SELECT @@read_only, @@super_read_only; SHOW REPLICA STATUS; \
-                    SELECT MEMBER_HOST, MEMBER_ROLE FROM performance_schema.replication_group_members;",
+            mariadb: "SELECT @@read_only; SHOW ALL SLAVES STATUS;  -- where the primary is, if this one is its replica",
+            mysql,
         },
         advise("If nobody meant it, and no other server takes writes: SET GLOBAL read_only = OFF."),
     ]
@@ -92,8 +109,27 @@ fn fix(_evidence: &Evidence) -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::Moment;
+    use crate::evidence::{Moment, Server};
     use crate::testing::{certain, mysql, of_server, wire};
+
+    #[test]
+    fn each_server_is_told_what_it_knows() {
+        for (version, status) in [
+            (50_744, "SHOW SLAVE STATUS"),
+            (80_021, "SHOW SLAVE STATUS"),
+            (80_022, "SHOW REPLICA STATUS"),
+            (0, "SHOW REPLICA STATUS"),
+        ] {
+            let evidence = Evidence {
+                server: Some(Server { version, ..mysql() }),
+                ..Evidence::default()
+            };
+            let steps = fix(&evidence);
+            let is_told =
+                |step: &Step| matches!(step, Step::Sql { mysql, .. } if mysql.contains(status));
+            assert!(steps.iter().any(is_told), "{version}: {steps:?}");
+        }
+    }
 
     #[test]
     fn it_says_that_it_is_read_only() {

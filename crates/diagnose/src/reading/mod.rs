@@ -92,8 +92,7 @@ enum FoundKind {
 impl Finding {
     /// What it comes to, in words for its server.
     pub fn told(&self) -> Told {
-        self.verdict
-            .told(self.evidence.server.map(|server| server.product))
+        self.verdict.told(self.evidence.server)
     }
 }
 

@@ -174,7 +174,7 @@ impl Incidents {
 
 /// What the evidence comes to, in words.
 pub(crate) fn why(evidence: &Evidence) -> Told {
-    diagnose(evidence).told(evidence.server.map(|server| server.product))
+    diagnose(evidence).told(evidence.server)
 }
 
 /// Writes an incident to the log.
