@@ -93,6 +93,16 @@ impl Evidence {
         (client.code == Some(wanted)).then(|| format!("the client was told {wanted}"))
     }
 
+    /// The text with which the server, or who speaks for it, gave the error with this number.
+    pub(crate) fn told_text(&self, wanted: u16) -> Option<&str> {
+        match self.wire.as_ref().map(|wire| &wire.end) {
+            Some(End::Said { code, message, .. }) if *code == wanted => return Some(message),
+            _ => {}
+        }
+        let client = self.client.as_ref()?;
+        (client.code == Some(wanted)).then_some(&client.text)
+    }
+
     /// The first of these that was told.
     pub(crate) fn told_any(&self, codes: &[u16]) -> Option<String> {
         codes.iter().find_map(|code| self.told(*code))

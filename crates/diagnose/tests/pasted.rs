@@ -105,6 +105,14 @@ fn every_shape_is_told_what_it_allows() {
             &["demoted"],
         ),
         (
+            "ERROR 1047 (08S01): WSREP has not yet prepared node for application use",
+            &["demoted"],
+        ),
+        (
+            "ERROR 1047 (08S01) at line 3: Unknown command",
+            &["protocol-misuse"],
+        ),
+        (
             "ERROR 1021 (HY000): Disk full (/tmp/#sql_15455_1.MAI); waiting for someone to free some space... (errno: 28 \"No space left on device\")",
             &["disk-full"],
         ),

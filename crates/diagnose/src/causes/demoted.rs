@@ -9,20 +9,28 @@ use crate::signs::{CLIENT_ENDED, LOST_IT, WORDLESS};
 /// Read-only by an option, by replication, by its group; a replica that takes no writes.
 pub(super) const CODES: &[u16] = &[1836, 3100, 4222];
 
+/// Unknown command: what a Galera node says to every statement while it takes no part in its cluster.
+pub(super) const NOT_PREPARED: u16 = 1047;
+
+/// Whether an error 1047 with this text is of such a node: `WSREP has not yet prepared node for application use` (MariaDB,
+/// Percona XtraDB Cluster).
+pub(super) fn is_outside_of_cluster(message: &str) -> bool {
+    let lower = message.to_ascii_lowercase();
+    lower.contains("wsrep") || lower.contains("prepared node")
+}
+
 /// As 1290 names the options.
 pub(super) const OPTIONS: &[&str] = &["read-only"];
 
 pub(super) const RULE: Rule = Rule {
     cause: Cause::Demoted,
-    meaning: "The server takes writes no more: a failover or a switch made another one the primary, and this one read-only.",
+    meaning: "The server takes writes no more: a failover or a switch made another one the primary, and this one read-only; or \
+              it is a node of a Galera cluster that takes no part in it.",
     proofs: &[
         Sign {
-            what: "the server said 1836 or 3100, or 1290 with --read-only or --super-read-only",
-            seen: |evidence| {
-                evidence
-                    .told_any(CODES)
-                    .or_else(|| read_only_1290(evidence))
-            },
+            what: "the server said 1836 or 3100, 1290 with --read-only or --super-read-only, or 1047 of a node that Galera has \
+                   not prepared",
+            seen: |evidence| it_said_so(evidence),
         },
         Sign {
             what: "the error log tells that the server was made read-only or left its group",
@@ -36,9 +44,7 @@ pub(super) const RULE: Rule = Rule {
         Sign {
             what: "the server said something else",
             seen: |evidence| match &evidence.wire.as_ref()?.end {
-                End::Said { code, message, .. }
-                    if !CODES.contains(code) && read_only_1290(evidence).is_none() =>
-                {
+                End::Said { code, message, .. } if it_said_so(evidence).is_none() => {
                     Some(format!("the server said {code}: {message}"))
                 }
                 _ => None,
@@ -48,7 +54,7 @@ pub(super) const RULE: Rule = Rule {
             what: "the server is not read-only, and did not say so",
             seen: |evidence| {
                 // It may have been so for a moment.
-                if evidence.told_any(CODES).is_some() || read_only_1290(evidence).is_some() {
+                if it_said_so(evidence).is_some() {
                     return None;
                 }
                 let read_only = evidence.variables.is_on("read_only")?;
@@ -70,14 +76,44 @@ pub(super) const RULE: Rule = Rule {
     fix,
 };
 
-fn read_only_1290(evidence: &Evidence) -> Option<String> {
-    evidence.told_option(OPTIONS)
+fn it_said_so(evidence: &Evidence) -> Option<String> {
+    evidence
+        .told_any(CODES)
+        .or_else(|| evidence.told_option(OPTIONS))
+        .or_else(|| outside_of_cluster(evidence))
+}
+
+fn outside_of_cluster(evidence: &Evidence) -> Option<String> {
+    let text = evidence.told_text(NOT_PREPARED)?;
+    let told = evidence.told(NOT_PREPARED)?;
+    is_outside_of_cluster(text).then(|| match evidence.wire {
+        Some(_) => told,
+        None => format!("{told}: {text}"),
+    })
 }
 
 /// The first MySQL that has SHOW REPLICA STATUS; 8.4 and later have nothing else.
 const HAS_REPLICA_STATUS: u32 = 80_022;
 
 fn fix(evidence: &Evidence) -> Vec<Step> {
+    if outside_of_cluster(evidence).is_some() {
+        return vec![
+            Step::Sql {
+                mariadb: "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_ready', 'wsrep_cluster_status', \
+                          'wsrep_local_state_comment');",
+                mysql: "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_ready', 'wsrep_cluster_status', \
+                        'wsrep_local_state_comment');",
+            },
+            advise(
+                "Initialized or non-Primary: the node has lost the others; mend its way to them, and see its error log. \
+                 Donor or Joining: it gives its data to another node, or gets them, and is back when that is done.",
+            ),
+            advise(
+                "Until then point the clients, or Steadfast's backend.address, at a node that is Synced, and let the load \
+                 balancer ask for wsrep_ready.",
+            ),
+        ];
+    }
     let mysql = match evidence.server.map(|server| server.version) {
         Some(1..HAS_REPLICA_STATUS) => {
             "SELECT @@read_only, @@super_read_only; SHOW SLAVE STATUS; \
@@ -145,5 +181,17 @@ mod tests {
         let variables = &mut evidence.variables.0;
         variables.insert("read_only".to_owned(), "OFF".to_owned());
         certain(&evidence, Cause::Demoted);
+    }
+
+    #[test]
+    fn a_galera_node_outside_of_its_cluster_refuses_every_statement() {
+        let said = End::Said {
+            code: 1047,
+            message: "WSREP has not yet prepared node for application use".to_owned(),
+            survives: true,
+        };
+        let evidence = of_server(crate::testing::mariadb(), wire(Moment::Waiting, said));
+        certain(&evidence, Cause::Demoted);
+        assert!(matches!(fix(&evidence)[0], Step::Sql { .. }));
     }
 }

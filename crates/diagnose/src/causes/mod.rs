@@ -80,6 +80,7 @@ pub fn tells_of_a_cause(code: u16, message: &str) -> bool {
                     .any(|option| message.contains(option))
                     || server_memory_limit::is_memory(message)
             }
+            demoted::NOT_PREPARED => demoted::is_outside_of_cluster(message),
             _ if disk_full::WRITING.contains(&code) => disk_full::is_space(message),
             _ => true,
         }
@@ -88,7 +89,7 @@ pub fn tells_of_a_cause(code: u16, message: &str) -> bool {
 /// Whether [`tells_of_a_cause`] looks at the message of errors with this number.
 pub fn may_tell_of_a_cause(code: u16) -> bool {
     [
-        &[1290],
+        &[1290, demoted::NOT_PREPARED],
         query_timeout::CODES,
         server_memory_limit::CODES,
         corruption::CODES,
@@ -110,6 +111,7 @@ mod tests {
             (1064, "You have an error in your SQL syntax"),
             (1062, "Duplicate entry '28' for key 'PRIMARY'"),
             (1290, "running with the --secure-file-priv option"),
+            (1047, "Unknown command"),
             (
                 1026,
                 "Error writing file '/x' (Errcode: 13 \"Permission denied\")",
@@ -126,6 +128,7 @@ mod tests {
                 "Error writing file '/x' (Errcode: 28 \"No space left on device\")",
             ),
             (1034, "Index for table 't' is corrupt"),
+            (1047, "WSREP has not yet prepared node for application use"),
             (1114, "The table 't' is full"),
         ] {
             assert!(tells_of_a_cause(code, message), "{code}");

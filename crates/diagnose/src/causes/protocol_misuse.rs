@@ -1,5 +1,6 @@
 //! Bytes that are not the protocol.
 
+use super::demoted;
 use crate::cause::Cause;
 use crate::evidence::{End, Evidence};
 use crate::log::Aborted;
@@ -7,7 +8,10 @@ use crate::rule::{Rule, Sign, Step, advise};
 use crate::signs::{FELL_SILENT, LEFT_OVER, SURVIVED, WORDLESS};
 
 /// Packets out of order, could not uncompress, and errors in reading them.
-const CODES: &[u16] = &[1156, 1157, 1047, 1835];
+const CODES: &[u16] = &[1156, 1157, 1835];
+
+/// An unknown command; also what a Galera node says that takes no part in its cluster.
+const UNKNOWN_COMMAND: u16 = 1047;
 
 pub(super) const RULE: Rule = Rule {
     cause: Cause::ProtocolMisuse,
@@ -15,8 +19,12 @@ pub(super) const RULE: Rule = Rule {
               same time; else a broken driver, or something on the way that changes bytes.",
     proofs: &[
         Sign {
-            what: "the server said 1156 (packets out of order), 1157, 1047 or 1835",
-            seen: |evidence| evidence.told_any(CODES),
+            what: "the server said 1156 (packets out of order), 1157 or 1835, or 1047 of an unknown command",
+            seen: |evidence| {
+                evidence
+                    .told_any(CODES)
+                    .or_else(|| unknown_command(evidence))
+            },
         },
         Sign {
             what: "the error log says that packets were out of order",
@@ -47,7 +55,9 @@ pub(super) const RULE: Rule = Rule {
         Sign {
             what: "the server said something else",
             seen: |evidence| match &evidence.wire.as_ref()?.end {
-                End::Said { code, message, .. } if !CODES.contains(code) => {
+                End::Said { code, message, .. }
+                    if !CODES.contains(code) && unknown_command(evidence).is_none() =>
+                {
                     Some(format!("the server said {code}: {message}"))
                 }
                 _ => None,
@@ -69,6 +79,18 @@ pub(super) const RULE: Rule = Rule {
                uWSGI without lazy-apps)?",
     fix,
 };
+
+/// What was told of a command that the server does not know. Of a client's message, which may be cut, the words must be
+/// there.
+fn unknown_command(evidence: &Evidence) -> Option<String> {
+    let text = evidence.told_text(UNKNOWN_COMMAND)?;
+    let is_it = if evidence.wire.is_some() {
+        !demoted::is_outside_of_cluster(text)
+    } else {
+        text.to_ascii_lowercase().contains("unknown command")
+    };
+    is_it.then(|| evidence.told(UNKNOWN_COMMAND))?
+}
 
 fn fix(_evidence: &Evidence) -> Vec<Step> {
     vec![
@@ -97,6 +119,19 @@ mod tests {
         };
         certain(
             &of_server(mariadb(), wire(Moment::Idle, said)),
+            Cause::ProtocolMisuse,
+        );
+    }
+
+    #[test]
+    fn an_unknown_command_is_misuse() {
+        let said = End::Said {
+            code: 1047,
+            message: "Unknown command".to_owned(),
+            survives: false,
+        };
+        certain(
+            &of_server(mariadb(), wire(Moment::Waiting, said)),
             Cause::ProtocolMisuse,
         );
     }
