@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use aho_corasick::AhoCorasick;
 use serde::{Deserialize, Serialize};
 
-use crate::log::{MAX_LINE, cut};
+use crate::log::{MAX_LINE, Time, cut, time_in};
 
 /// A line that tells something.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -30,6 +30,35 @@ impl KernelEvent {
                     .strip_prefix(&number)
                     .is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
             })
+    }
+
+    /// The process that was killed, or that failed, if the line names one.
+    pub(crate) fn process(&self) -> Option<u32> {
+        let lower = self.line.to_ascii_lowercase();
+        let number = |after: &str| {
+            let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            after[..digits].parse().ok()
+        };
+        let named = ["killed process ", "kill process ", ",pid="]
+            .iter()
+            .find_map(|before| number(lower.split_once(before)?.1));
+        // `mysqld[4711]: segfault`: the kernel's own lines may have a number in the same place before it.
+        let failed = || {
+            SERVERS
+                .iter()
+                .find_map(|name| number(lower.split_once(&format!("{name}["))?.1))
+        };
+        named.or_else(failed)
+    }
+
+    /// When the kernel said it, as it is written, where the line has a date.
+    pub(crate) fn at(&self) -> Option<String> {
+        Some(time_in(&self.line)?.to_owned())
+    }
+
+    /// When the kernel said it, where the line has a date.
+    pub(crate) fn time(&self) -> Option<Time> {
+        Time::read(time_in(&self.line)?)
     }
 
     /// Whoever knows the server's process knows better than the name in the line, which may be a loader's or a wrapper's.
@@ -188,6 +217,29 @@ fn between<'a>(text: &'a str, open: &str, close: &str) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_process_that_was_killed_is_named() {
+        for (line, process) in [
+            (
+                "Out of memory: Killed process 4711 (mysqld) total-vm:1kB",
+                Some(4711),
+            ),
+            (
+                "Out of memory: Kill process 12 (mysqld) score 901 or sacrifice child",
+                Some(12),
+            ),
+            (
+                "oom-kill:constraint=x,task=mariadbd,pid=47,uid=999",
+                Some(47),
+            ),
+            ("mysqld[99]: segfault at 18 ip 000055d", Some(99)),
+            ("nf_conntrack: table full", None),
+        ] {
+            let event = KernelEvent::read(line.as_bytes()).unwrap();
+            assert_eq!(event.process(), process, "{line}");
+        }
+    }
 
     #[test]
     fn kernels_of_all_ages_are_understood() {

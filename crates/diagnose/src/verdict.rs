@@ -93,14 +93,24 @@ pub fn diagnose(evidence: &Evidence) -> Verdict {
         .filter(|look| !brought(look))
         .max_by_key(|look| look.proofs.len());
     if let Some(answer) = answer {
+        let mut told = answer.proofs.clone();
+        let mut also: Vec<Cause> = proved
+            .iter()
+            .map(|look| look.rule.cause)
+            .filter(|cause| *cause != answer.rule.cause)
+            .collect();
+        if answer.rule.cause == Cause::Shutdown {
+            for (cause, line) in evidence.amiss_before_shutdown() {
+                told.push(line);
+                if !also.contains(&cause) {
+                    also.push(cause);
+                }
+            }
+        }
         return Verdict {
             answer: Answer::Cause(answer.rule.cause, Certainty::Proved),
-            evidence: answer.proofs.clone(),
-            also: proved
-                .iter()
-                .map(|look| look.rule.cause)
-                .filter(|cause| *cause != answer.rule.cause)
-                .collect(),
+            evidence: told,
+            also,
             candidates: Vec::new(),
             question: None,
             fix: (answer.rule.fix)(evidence),

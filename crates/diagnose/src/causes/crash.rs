@@ -2,7 +2,7 @@
 
 use crate::cause::Cause;
 use crate::evidence::Evidence;
-use crate::kernel::KernelKind;
+use crate::kernel::{KernelEvent, KernelKind};
 use crate::log::LogKind;
 use crate::rule::{Rule, Sign, Step, advise};
 use crate::signs::{CLIENT_ENDED, SAME_BOOT, SHUT_DOWN_IN_ORDER, SURVIVED};
@@ -21,11 +21,7 @@ pub(super) const RULE: Rule = Rule {
         Sign {
             what: "the kernel's log tells of a fault in the server's process",
             seen: |evidence| {
-                let kernel = evidence.kernel.as_ref()?;
-                let event = kernel
-                    .events
-                    .iter()
-                    .find(|event| event.kind == KernelKind::Fault)?;
+                let event = kernel_fault(evidence)?;
                 Some(format!("the kernel's log says: {}", event.line))
             },
         },
@@ -43,6 +39,9 @@ pub(super) const RULE: Rule = Rule {
             what: "the server began again, and its error log has no report of a crash before that",
             seen: |evidence| {
                 let again = evidence.began_again()?;
+                if kernel_fault(evidence).is_some() {
+                    return None;
+                }
                 evidence
                     .logged(|kind| matches!(kind, LogKind::Signal(_) | LogKind::Assertion))
                     .is_none()
@@ -55,6 +54,14 @@ pub(super) const RULE: Rule = Rule {
     question: "Does the server's error log have a line `got signal` or `Assertion failure` before it started again?",
     fix,
 };
+
+fn kernel_fault(evidence: &Evidence) -> Option<&KernelEvent> {
+    let kernel = evidence.kernel.as_ref()?;
+    kernel
+        .events
+        .iter()
+        .find(|event| event.kind == KernelKind::Fault)
+}
 
 fn fix(_evidence: &Evidence) -> Vec<Step> {
     vec![

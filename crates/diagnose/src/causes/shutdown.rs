@@ -68,12 +68,25 @@ pub(super) const RULE: Rule = Rule {
     fix,
 };
 
-fn fix(_evidence: &Evidence) -> Vec<Step> {
+fn fix(evidence: &Evidence) -> Vec<Step> {
+    let amiss: Vec<&str> = evidence
+        .amiss_before_shutdown()
+        .iter()
+        .map(|(cause, _)| cause.name())
+        .collect();
+    let first = if amiss.is_empty() {
+        "Nothing is broken. See who did it (journalctl -u mariadb -u mysql, the provider's event log); plan restarts for quiet \
+         hours."
+            .to_owned()
+    } else {
+        format!(
+            "Mend what was amiss before it ({}): that may be why somebody shut the server down (journalctl -u mariadb -u mysql, \
+             the provider's event log).",
+            amiss.join(", ")
+        )
+    };
     vec![
-        advise(
-            "Nothing is broken. See who did it (journalctl -u mariadb -u mysql, the provider's event log); plan restarts for \
-             quiet hours.",
-        ),
+        advise(first),
         advise(
             "Through Steadfast clients do not notice a restart that is shorter than timeouts.hold; raise it for servers that \
              take longer.",

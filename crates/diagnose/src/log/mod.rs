@@ -7,6 +7,7 @@
 mod phrases;
 #[cfg(test)]
 mod tests;
+mod time;
 
 use std::sync::LazyLock;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use self::phrases::PHRASES;
 use self::phrases::Tells::{self, Kind, Noise, OsError, Statement};
+pub(crate) use self::time::{Apart, Time};
 use LogKind as K;
 
 /// A line that tells something.
@@ -198,6 +200,11 @@ impl LogEvent {
 }
 
 impl LogEvent {
+    /// Its time, where it is one that can be read.
+    pub(crate) fn time(&self) -> Option<Time> {
+        Time::read(&self.at)
+    }
+
     /// The line without the connection's id, the level of a note or a warning, and MySQL's number of it: what people
     /// read.
     pub(crate) fn said(&self) -> &str {
@@ -282,6 +289,18 @@ pub(crate) fn has_time(line: &[u8]) -> bool {
     }
     let head = String::from_utf8_lossy(&line[..line.len().min(160)]);
     TIME.is_match(&head)
+}
+
+/// The time at the head of a line, behind what a collector put before it.
+pub(crate) fn time_in(line: &str) -> Option<&str> {
+    let found = TIME.find_iter(cut(line, 0, 160)).last()?;
+    let rest = &line[found.end()..];
+    // As dmesg -T has it.
+    let year = rest.len() >= 5
+        && rest.starts_with(' ')
+        && rest.as_bytes()[1..5].iter().all(u8::is_ascii_digit);
+    let end = found.end() + if year { 5 } else { 0 };
+    Some(&line[found.start()..end])
 }
 
 /// Whether a line, which tells nothing, is a server's all the same: the server's id of a connection and a level are in

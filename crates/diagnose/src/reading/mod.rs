@@ -4,12 +4,15 @@
 //! of logs that were wrapped, `paste.rs` gathers what a client said, `server.rs` finds out which server it was.
 
 mod gate;
+mod machine;
 mod paste;
 mod server;
 mod wrap;
 
+use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
+use self::machine::{End, Machine, Process};
 use self::paste::Paste;
 use self::server::Writer;
 use self::wrap::{Begun, Rest, Wrapped};
@@ -17,7 +20,7 @@ use crate::client::ClientMessage;
 use crate::dump::Dump;
 use crate::evidence::{Boot, Evidence, Kernel, Log, Variables};
 use crate::kernel::KernelEvent;
-use crate::log::{self, Aborted, LogEvent, LogKind};
+use crate::log::{self, Aborted, Apart, LogEvent, LogKind, Time};
 use crate::told::Told;
 use crate::verdict::{Verdict, diagnose};
 
@@ -27,8 +30,9 @@ const MAX_FINDINGS: usize = 1000;
 /// Lines of one end of a server that are kept.
 const MAX_EVENTS: usize = 32;
 
-/// Lines of the kernel's log that are kept.
-const MAX_KERNEL: usize = 256;
+/// What a server that lives said longer ago than this is not about what it says next. MySQL repeats every ten minutes that
+/// a disk is full.
+const TOGETHER: Duration = Duration::from_secs(15 * 60);
 
 /// Connections that the log has told of lately, and may tell of again in other words.
 const MAX_TOLD: usize = 64;
@@ -53,11 +57,16 @@ pub struct Finding {
 pub struct Reading {
     writer: Writer,
     variables: Variables,
-    kernel: Vec<KernelEvent>,
-    kernel_seen: bool,
+    machine: Machine,
     /// The server ran when the log was last heard of.
     runs: bool,
+    /// The server's process, where its log has said it.
+    process: Option<Process>,
     end: Vec<LogEvent>,
+    /// When the last line was written that is of this end.
+    end_told: Option<Time>,
+    /// The process that it is an end of.
+    end_process: Option<Process>,
     ended: bool,
     /// What the log said of a connection's packet, before it says that the connection was aborted.
     detail: Option<(u64, Aborted)>,
@@ -81,12 +90,41 @@ struct Found {
 
 #[derive(Debug)]
 enum FoundKind {
-    /// The server ended, or stood still.
-    End(Vec<LogEvent>),
+    /// The server ended, or something was amiss with it.
+    End(Vec<LogEvent>, Option<Process>),
+    /// The kernel tells of an end of a server, and no server's log does.
+    Machine(Vec<KernelEvent>),
     /// One connection ended.
     Aborted(LogEvent),
     /// A client said something.
     Client(ClientMessage),
+}
+
+impl Found {
+    /// The end of the server that it is, if it is one.
+    fn end(&self) -> Option<End<'_>> {
+        let FoundKind::End(events, process) = &self.kind else {
+            return None;
+        };
+        let last = events.iter().find(|event| ends_process(event.kind))?;
+        Some(End {
+            process: *process,
+            events,
+            at: last.time(),
+            explained: explains_itself(events),
+        })
+    }
+
+    /// What the kernel alone tells.
+    fn of_machine(lines: Vec<KernelEvent>) -> Self {
+        let at = |line: Option<&KernelEvent>| line.and_then(KernelEvent::at).unwrap_or_default();
+        Self {
+            first: at(lines.first()),
+            last: at(lines.last()),
+            count: machine::processes(&lines),
+            kind: FoundKind::Machine(lines),
+        }
+    }
 }
 
 impl Finding {
@@ -138,10 +176,7 @@ impl Reading {
     fn kernel_event(&mut self, event: KernelEvent) {
         self.no_log_goes_on();
         self.read_paste();
-        self.kernel_seen = true;
-        if self.kernel.len() < MAX_KERNEL {
-            self.kernel.push(event);
-        }
+        self.machine.line(event);
     }
 
     /// A line of none of the logs.
@@ -173,6 +208,7 @@ impl Reading {
         self.read_paste();
         self.close_end();
         self.runs = false;
+        self.process = None;
         self.told.clear();
     }
 
@@ -180,43 +216,40 @@ impl Reading {
     pub fn finish(mut self) -> (Vec<Finding>, u64) {
         self.end_of_file();
         let found = std::mem::take(&mut self.found);
-        let unexplained = found
-            .iter()
-            .filter(
-                |found| matches!(&found.kind, FoundKind::End(events) if !explains_itself(events)),
-            )
-            .count();
-        let findings = found
+        let ends: Vec<End<'_>> = found.iter().filter_map(Found::end).collect();
+        let told = self.machine.told(&ends);
+        let mut of_ends = told.of_ends.into_iter();
+        let mut findings: Vec<Finding> = found
             .into_iter()
-            .map(|found| self.finding(found, unexplained == 1))
+            .map(|found| {
+                let kernel = found.end().and_then(|_| of_ends.next());
+                self.finding(found, kernel.unwrap_or_default())
+            })
             .collect();
+        let others = told.others.into_iter().map(Found::of_machine);
+        findings.extend(others.map(|found| self.finding(found, Vec::new())));
         (findings, self.dropped)
     }
 
-    fn finding(&self, found: Found, only_end: bool) -> Finding {
+    /// A finding, with what the kernel says of it.
+    fn finding(&self, found: Found, kernel: Vec<KernelEvent>) -> Finding {
         let mut evidence = Evidence {
             server: self.writer.server(&self.variables),
             variables: self.variables.clone(),
+            kernel: of_kernel(kernel),
             ..Evidence::default()
         };
         match found.kind {
-            FoundKind::End(events) => {
-                let lives = !events.iter().any(|event| ends_process(event.kind));
-                if !lives {
+            FoundKind::End(events, _) => {
+                if !lives(&events) {
                     evidence.aside.boot = Some(Boot::Restarted(None));
-                }
-                // The kernel's log may be of another day: it is only taken for an end that nothing else explains.
-                if self.kernel_seen && only_end && !explains_itself(&events) {
-                    evidence.kernel = Some(Kernel {
-                        events: self.kernel.clone(),
-                        group_kills: None,
-                    });
                 }
                 evidence.log = Some(Log {
                     events,
                     thread: None,
                 });
             }
+            FoundKind::Machine(lines) => evidence.kernel = of_kernel(lines),
             FoundKind::Aborted(event) => {
                 let thread = match event.kind {
                     LogKind::Aborted { thread, .. } => Some(thread),
@@ -250,7 +283,9 @@ impl Reading {
             }
             LogKind::Started => {
                 self.writer.version(&event.line);
+                let process = process_of(&event);
                 self.started(event);
+                self.process = process;
             }
             LogKind::ShutDown => {
                 self.ended = true;
@@ -330,8 +365,23 @@ impl Reading {
         self.told.clear();
     }
 
-    /// Something that ends the server, or belongs to its end.
+    /// Something that ends the server, or belongs to its end, or is amiss with it.
     fn push_end(&mut self, event: LogEvent) {
+        let at = event.time();
+        let begins = self.end.iter().any(|known| known.kind == LogKind::Started);
+        if let (Some(told), Some(at)) = (self.end_told, at)
+            && !begins
+            && lives(&self.end)
+            && told.apart(at, TOGETHER) == Apart::Far
+        {
+            let ended = self.ended;
+            self.close_end();
+            self.ended = ended;
+        }
+        if self.end.is_empty() {
+            self.end_process = self.process;
+        }
+        self.end_told = at.or(self.end_told);
         let since = self
             .end
             .iter()
@@ -348,6 +398,8 @@ impl Reading {
     /// The server runs again, or the file ends: what was gathered about its end is a finding.
     fn close_end(&mut self) {
         let events = std::mem::take(&mut self.end);
+        let process = self.end_process.take();
+        self.end_told = None;
         self.ended = false;
         // A last word without anything before it is the rest of an older shutdown.
         if events
@@ -360,12 +412,22 @@ impl Reading {
             (Some(first), Some(last)) => (first.at.clone(), last.at.clone()),
             _ => return,
         };
-        self.keep(Found {
-            first,
-            last,
-            count: 1,
-            kind: FoundKind::End(events),
+        let again = self.found.iter_mut().find(|found| match &found.kind {
+            FoundKind::End(known, _) => lives(&events) && is_again(known, &events),
+            _ => false,
         });
+        match again {
+            Some(found) => {
+                found.count += 1;
+                found.last = last;
+            }
+            None => self.keep(Found {
+                first,
+                last,
+                count: 1,
+                kind: FoundKind::End(events, process),
+            }),
+        }
     }
 
     /// One more connection with this reason.
@@ -447,6 +509,37 @@ fn ends_process(kind: LogKind) -> bool {
     )
 }
 
+/// Whether a server that wrote this, and nothing more, has not ended.
+fn lives(events: &[LogEvent]) -> bool {
+    !events.iter().any(|event| ends_process(event.kind))
+}
+
+/// Whether lines tell the same.
+fn is_again(known: &[LogEvent], events: &[LogEvent]) -> bool {
+    known.len() == events.len()
+        && known
+            .iter()
+            .zip(events)
+            .all(|(known, event)| known.kind == event.kind)
+}
+
+/// The process that a server's first line names.
+fn process_of(started: &LogEvent) -> Option<Process> {
+    let (_, rest) = started.line.split_once("as process ")?;
+    let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    Some(Process {
+        id: rest[..digits].parse().ok()?,
+        since: started.time(),
+    })
+}
+
+fn of_kernel(events: Vec<KernelEvent>) -> Option<Kernel> {
+    (!events.is_empty()).then_some(Kernel {
+        events,
+        group_kills: None,
+    })
+}
+
 /// Whether the log tells why the server ended.
 fn explains_itself(events: &[LogEvent]) -> bool {
     events.iter().any(|event| {
@@ -514,7 +607,7 @@ mod tests {
         let with_windows_ends = log.replace('\n', "\r\n");
         assert_eq!(answers(&with_windows_ends), answers(log));
         let kernel =
-            format!("{log}[1.2] Out of memory: Killed process 3 (mariadbd) total-vm:1kB\n");
+            format!("{log}[1.2] Out of memory: Killed process 2 (mariadbd) total-vm:1kB\n");
         assert_eq!(answers(&kernel).last(), Some(&("out-of-memory", 1)));
     }
 
