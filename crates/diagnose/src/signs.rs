@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::cause::Cause;
-use crate::client::ClientMoment;
+use crate::client::{ClientMoment, is_steadfasts};
 use crate::evidence::{Aside, Boot, End, Evidence, Leftover, Moment, Product, Reach, Side, Wire};
 use crate::log::{Aborted, LogKind, said};
 use crate::rule::Sign;
@@ -90,7 +90,15 @@ impl Evidence {
             return Some(format!("the server said {code}: {message}"));
         }
         let client = self.client.as_ref()?;
-        (client.code == Some(wanted)).then(|| format!("the client was told {wanted}"))
+        (client.code == Some(wanted) && !is_steadfasts(&client.text))
+            .then(|| format!("the client was told {wanted}"))
+    }
+
+    /// The server's own error, as its client tells it.
+    pub(crate) fn client_was_told(&self) -> Option<String> {
+        let client = self.client.as_ref()?;
+        let code = client.servers_own()?;
+        Some(format!("the client was told {code}: {}", client.text))
     }
 
     /// The text with which the server, or who speaks for it, gave the error with this number.
@@ -100,7 +108,7 @@ impl Evidence {
             _ => {}
         }
         let client = self.client.as_ref()?;
-        (client.code == Some(wanted)).then_some(&client.text)
+        (client.code == Some(wanted) && !is_steadfasts(&client.text)).then_some(&client.text)
     }
 
     /// The first of these that was told.
@@ -478,9 +486,14 @@ pub(crate) const WORDLESS: Sign = Sign {
 /// Against what happens without a word.
 pub(crate) const SPOKE: Sign = Sign {
     what: "the server gave an error that says something else",
-    seen: |evidence| match evidence.server_end()? {
-        End::Said { code, message, .. } => Some(format!("the server said {code}: {message}")),
-        _ => None,
+    seen: |evidence| {
+        if evidence.wire.is_none() {
+            return evidence.client_was_told();
+        }
+        match evidence.server_end()? {
+            End::Said { code, message, .. } => Some(format!("the server said {code}: {message}")),
+            _ => None,
+        }
     },
 };
 

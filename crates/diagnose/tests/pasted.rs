@@ -116,6 +116,67 @@ fn every_shape_is_told_what_it_allows() {
             "ERROR 1021 (HY000): Disk full (/tmp/#sql_15455_1.MAI); waiting for someone to free some space... (errno: 28 \"No space left on device\")",
             &["disk-full"],
         ),
+        (
+            "ERROR 1213 (40001): Deadlock found when trying to get lock; try restarting transaction",
+            &[],
+        ),
+        ("ERROR 1317 (70100): Query execution was interrupted", &[]),
+        (
+            "ERROR 1290 (HY000): The MySQL server is running with the --secure-file-priv option so it cannot execute this statement",
+            &[],
+        ),
+        (
+            "ERROR 1226 (42000): User 'app' has exceeded the 'max_questions' resource (current value: 5)",
+            &[],
+        ),
+        (
+            "ERROR 1226 (42000): User 'app' has exceeded the 'max_user_connections' resource (current value: 5)",
+            &["too-many-connections"],
+        ),
+        (
+            "ERROR 1135 (HY000): Can't create a new thread (errno 11)",
+            &["unknown: out-of-memory"],
+        ),
+        (
+            "ERROR 1037 (HY001): Out of memory; restart server and try again (needed 65536 bytes)",
+            &["unknown: out-of-memory"],
+        ),
+        (
+            "ERROR 1041 (HY000): Out of memory",
+            &["unknown: out-of-memory"],
+        ),
+        (
+            "ERROR 1130 (HY000): Host '10.0.0.7' is not allowed to connect to this MySQL server",
+            &[],
+        ),
+        (
+            "ERROR 1114 (HY000): The table 't' is full",
+            &["unknown: disk-full"],
+        ),
+        (
+            "ERROR 1053 (08S01): Server shutdown in progress",
+            &["shutdown"],
+        ),
+        (
+            "ERROR 1053 (08S01): Steadfast: the server did not come back in time (steadfast why QQLKNC)",
+            &["unknown: idle-timeout"],
+        ),
+        (
+            "ERROR 1317 (70100): Steadfast: somebody killed it; it is not run again (steadfast why QQLKNC)",
+            &["unknown: idle-timeout"],
+        ),
+        (
+            "ERROR 3169 (HY000): Session was killed",
+            &["unknown: killed"],
+        ),
+        (
+            "ERROR 1877 (HY000): Operation cannot be performed. The table 't' is missing, corrupt or contains bad data",
+            &["corruption"],
+        ),
+        (
+            "ERROR 1159 (08S01): Got timeout reading communication packets",
+            &["unknown: idle-timeout"],
+        ),
         // Python.
         (
             "sqlalchemy.exc.OperationalError: (pymysql.err.OperationalError) (2013, 'Lost connection to MySQL server during query')\n[SQL: SELECT 1]\n(Background on this error at: https://sqlalche.me/e/20/e3q8)",

@@ -1,5 +1,6 @@
 //! `connect_timeout`: the login did not end in time.
 
+use super::raise;
 use crate::cause::Cause;
 use crate::client::ClientMoment;
 use crate::evidence::{End, Evidence, Leftover, Moment};
@@ -124,9 +125,13 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn fix(evidence: &Evidence) -> Vec<Step> {
-    let limit = evidence.variables.number("connect_timeout").unwrap_or(10);
     vec![
-        Setting::live("connect_timeout", limit.saturating_mul(3).clamp(30, 300)),
+        raise(
+            evidence,
+            "connect_timeout",
+            "three times what it is",
+            |limit| limit.saturating_mul(3).clamp(30, 300),
+        ),
         Setting::at_start("skip_name_resolve", "ON"),
         advise(
             "skip_name_resolve keeps slow name servers out of the login; first see that no account is named by a host name \

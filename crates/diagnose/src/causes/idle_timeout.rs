@@ -89,6 +89,9 @@ pub(super) const RULE: Rule = Rule {
         Sign {
             what: "the server said something other than 4031, or on MySQL 8.0.24 and later nothing",
             seen: |evidence| {
+                if evidence.wire.is_none() && evidence.told(4031).is_none() {
+                    return evidence.client_was_told();
+                }
                 let server = evidence.server?;
                 match evidence.server_end()? {
                     End::Said { code: 4031, .. } => None,

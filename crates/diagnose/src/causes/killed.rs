@@ -74,13 +74,19 @@ pub(super) const RULE: Rule = Rule {
             },
         },
     ],
-    hints: &[Sign {
-        what: "the server counted a KILL just then (Com_kill)",
-        seen: |evidence| {
-            kill_counted(evidence)?
-                .then(|| "the server counted a KILL just then (Com_kill)".to_owned())
+    hints: &[
+        Sign {
+            what: "the server counted a KILL just then (Com_kill)",
+            seen: |evidence| {
+                kill_counted(evidence)?
+                    .then(|| "the server counted a KILL just then (Com_kill)".to_owned())
+            },
         },
-    }],
+        Sign {
+            what: "the server said 3169 (session was killed)",
+            seen: |evidence| evidence.told(3169),
+        },
+    ],
     brings: &[],
     question: "Does the counter Com_kill move when it happens (SHOW GLOBAL STATUS LIKE 'Com_kill'), and does a tool such as \
                pt-kill run?",

@@ -30,7 +30,8 @@ mod stalled_upload;
 mod too_many_connections;
 
 use crate::cause::Cause;
-use crate::rule::Rule;
+use crate::evidence::Evidence;
+use crate::rule::{Rule, Setting, Step, advise};
 
 /// All rules, in the order of [`Cause::ALL`].
 pub(crate) static RULES: [Rule; Cause::ALL.len()] = [
@@ -86,6 +87,18 @@ pub fn tells_of_a_cause(code: u16, message: &str) -> bool {
         }
 }
 
+/// Whether an error of this number and text, told to a client, is another trouble than a lost or refused connection: somebody
+/// else's lock, a statement that was interrupted, an option that forbids it, an account's limit to statements, a host without
+/// an account.
+pub(crate) fn is_no_loss(code: u16, message: &str) -> bool {
+    match code {
+        1130 | 1205 | 1213 | 1317 => true,
+        1290 => !tells_of_a_cause(code, message),
+        1226 => !too_many_connections::is_of_connections(message),
+        _ => false,
+    }
+}
+
 /// Whether [`tells_of_a_cause`] looks at the message of errors with this number.
 pub fn may_tell_of_a_cause(code: u16) -> bool {
     [
@@ -99,6 +112,22 @@ pub fn may_tell_of_a_cause(code: u16) -> bool {
     ]
     .iter()
     .any(|codes| codes.contains(&code))
+}
+
+/// Raises a variable that both servers have: to what is wanted where it is known what it is, else in words, since any number
+/// may be a lower one.
+fn raise(
+    evidence: &Evidence,
+    name: &'static str,
+    in_words: &str,
+    wanted: impl FnOnce(u64) -> u64,
+) -> Step {
+    match evidence.variables.number(name) {
+        Some(now) => Setting::live(name, wanted(now).max(now)),
+        None => advise(format!(
+            "Raise {name} on the server to {in_words} (SHOW GLOBAL VARIABLES LIKE '{name}')."
+        )),
+    }
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ fn fix(evidence: &Evidence) -> Vec<Step> {
     vec![
         Setting::at_start(
             "open_files_limit",
-            limit.saturating_mul(4).clamp(65_535, 1_048_576),
+            limit.saturating_mul(4).clamp(65_535, 1_048_576).max(limit),
         ),
         advise(
             "With systemd the unit decides: systemctl edit mariadb (or mysql), LimitNOFILE=1048576; then restart.",

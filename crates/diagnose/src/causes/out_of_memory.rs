@@ -77,17 +77,27 @@ pub(super) const RULE: Rule = Rule {
             },
         },
     ],
-    hints: &[Sign {
-        what: "the kernel killed a process for memory at that time",
-        seen: |evidence| {
-            let kernel = evidence.kernel.as_ref()?;
-            let event = kernel
-                .events
-                .iter()
-                .find(|event| matches!(event.kind, KernelKind::OomKill { .. }))?;
-            Some(format!("the kernel's log says: {}", event.line))
+    hints: &[
+        Sign {
+            what: "the kernel killed a process for memory at that time",
+            seen: |evidence| {
+                let kernel = evidence.kernel.as_ref()?;
+                let event = kernel
+                    .events
+                    .iter()
+                    .find(|event| matches!(event.kind, KernelKind::OomKill { .. }))?;
+                Some(format!("the kernel's log says: {}", event.line))
+            },
         },
-    }],
+        Sign {
+            what: "the server was refused memory: its log says so, or it said 1037, 1041 or 1135",
+            seen: |evidence| {
+                evidence
+                    .logged(|kind| kind == LogKind::OutOfMemory)
+                    .or_else(|| evidence.told_any(&[1037, 1041, 1135]))
+            },
+        },
+    ],
     brings: &[Cause::ProcessKilled, Cause::Crash],
     question: "Does the kernel's log (dmesg -T, journalctl -k) or the container's state (OOMKilled, exit code 137) tell of a \
                process killed for memory at that time?",

@@ -1,14 +1,18 @@
 //! `max_allowed_packet`.
 
+use super::raise;
 use crate::cause::Cause;
 use crate::evidence::{End, Evidence, Moment};
 use crate::log::Aborted;
-use crate::rule::{Rule, Setting, Sign, Step, advise};
+use crate::rule::{Rule, Sign, Step, advise};
 use crate::signs::{CLIENT_ENDED, IDLE, LEFT_OVER, NOT_ABORTED};
 use crate::words::size;
 
 /// The most that both servers allow.
 const MOST: u64 = 1 << 30;
+
+/// The client library's own error, of a limit of its own.
+const CLIENTS_OWN: u16 = 2020;
 
 pub(super) const RULE: Rule = Rule {
     cause: Cause::PacketTooLarge,
@@ -17,7 +21,7 @@ pub(super) const RULE: Rule = Rule {
     proofs: &[
         Sign {
             what: "the server said 1153, or the client library 2020",
-            seen: |evidence| evidence.told_any(&[1153, 2020]),
+            seen: |evidence| evidence.told_any(&[1153, CLIENTS_OWN]),
         },
         Sign {
             what: "the client says that a packet was larger than max_allowed_packet",
@@ -84,11 +88,16 @@ pub(super) const RULE: Rule = Rule {
         },
         Sign {
             what: "the server said something else",
-            seen: |evidence| match evidence.server_end()? {
-                End::Said { code, message, .. } if *code != 1153 => {
-                    Some(format!("the server said {code}: {message}"))
+            seen: |evidence| {
+                if evidence.wire.is_none() && evidence.told(1153).is_none() {
+                    return evidence.client_was_told();
                 }
-                _ => None,
+                match evidence.server_end()? {
+                    End::Said { code, message, .. } if *code != 1153 => {
+                        Some(format!("the server said {code}: {message}"))
+                    }
+                    _ => None,
+                }
             },
         },
         Sign {
@@ -113,29 +122,43 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn fix(evidence: &Evidence) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let by_client = evidence
+        .client
+        .as_ref()
+        .is_some_and(|client| client.code == Some(CLIENTS_OWN));
     let limit = evidence.variables.number("max_allowed_packet");
     let needed = evidence.wire.as_ref().map_or(0, |wire| wire.sent);
-    let wanted = needed
-        .max(limit.unwrap_or(16 << 20))
-        .saturating_add(1)
-        .next_power_of_two()
-        .clamp(64 << 20, MOST);
-    vec![
-        Setting::live("max_allowed_packet", wanted),
-        advise(
+    if by_client {
+        steps.push(advise(
+            "The client refused it: give it more (--max-allowed-packet=1G of the mysql and mysqldump programs, \
+             MYSQL_OPT_MAX_ALLOWED_PACKET in C), and connect anew.",
+        ));
+    } else {
+        if limit.is_none_or(|limit| limit < MOST) {
+            let twice =
+                "twice what it is, or more than the largest statement or row; at most 1 GiB";
+            steps.push(raise(evidence, "max_allowed_packet", twice, |limit| {
+                let wanted = needed.max(limit).saturating_add(1);
+                wanted.next_power_of_two().clamp(64 << 20, MOST)
+            }));
+        }
+        steps.push(advise(
             "Give the client at least as much (--max-allowed-packet of the mysql and mysqldump programs, maxAllowedPacket \
              of Connector/J), and connect anew: a session keeps the limit that it began with. A replica needs it too.",
-        ),
-        advise(
-            "Or send less at once: fewer rows in one INSERT (--net-buffer-length of mysqldump), LOAD DATA, or large values \
-             in parts with mysql_stmt_send_long_data.",
-        ),
-    ]
+        ));
+    }
+    steps.push(advise(
+        "Or send less at once: fewer rows in one INSERT (--net-buffer-length of mysqldump), LOAD DATA, or large values \
+         in parts with mysql_stmt_send_long_data.",
+    ));
+    steps
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rule::Setting;
     use crate::testing::{certain, mariadb, mysql, of_server, wire};
 
     #[test]
@@ -152,6 +175,19 @@ mod tests {
             fix(&evidence)[0],
             Setting::live("max_allowed_packet", 64 << 20)
         );
+        // No number where the limit is not known, and none where it is the most.
+        for limit in [None, Some(MOST)] {
+            let variables = &mut evidence.variables.0;
+            variables.remove("max_allowed_packet");
+            if let Some(limit) = limit {
+                variables.insert("max_allowed_packet".to_owned(), limit.to_string());
+            }
+            let steps = fix(&evidence);
+            assert!(
+                steps.iter().all(|step| matches!(step, Step::Do(_))),
+                "{steps:?}"
+            );
+        }
     }
 
     #[test]

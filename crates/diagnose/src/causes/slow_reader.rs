@@ -1,9 +1,10 @@
 //! `net_write_timeout`: the client reads its result too slowly.
 
+use super::raise;
 use crate::cause::Cause;
 use crate::evidence::{End, Evidence, Moment, Product};
 use crate::log::Aborted;
-use crate::rule::{Rule, Setting, Sign, Step, advise};
+use crate::rule::{Rule, Sign, Step, advise};
 use crate::signs::{
     CLIENT_ENDED, EARLY, FELL_SILENT, IDLE, LEFT_OVER, NOT_ABORTED, NOT_LOGGED_IN, SPOKE, SURVIVED,
 };
@@ -94,15 +95,16 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn fix(evidence: &Evidence) -> Vec<Step> {
-    let limit = evidence.variables.number("net_write_timeout").unwrap_or(60);
     vec![
         advise(
             "Let the client read the whole result first and work on it then (a buffered result, fetchall), or read in \
              portions by key (WHERE id > … ORDER BY id LIMIT …).",
         ),
-        Setting::live(
+        raise(
+            evidence,
             "net_write_timeout",
-            limit.saturating_mul(10).clamp(600, 86_400),
+            "ten times what it is",
+            |limit| limit.saturating_mul(10).clamp(600, 86_400),
         ),
         advise(
             "For one session only: SET SESSION net_write_timeout = 600; mysqldump --quick pipes into something slow: write \

@@ -1,9 +1,10 @@
 //! A command that is begun and not sent to its end.
 
+use super::raise;
 use crate::cause::Cause;
 use crate::evidence::{End, Evidence, Moment};
 use crate::log::Aborted;
-use crate::rule::{Rule, Setting, Sign, Step, advise};
+use crate::rule::{Rule, Sign, Step, advise};
 use crate::signs::{
     CLIENT_ENDED, EARLY, FELL_SILENT, IDLE, LEFT_OVER, NOT_ABORTED, NOT_LOGGED_IN, SURVIVED,
 };
@@ -119,17 +120,23 @@ fn limit(evidence: &Evidence) -> Option<(&'static str, core::time::Duration)> {
 }
 
 fn fix(evidence: &Evidence) -> Vec<Step> {
-    let read = evidence.variables.number("net_read_timeout").unwrap_or(30);
     vec![
         advise(
             "Have the whole statement, or the file of LOAD DATA LOCAL, ready before the client begins to send it, and send it \
              without a pause.",
         ),
-        Setting::live(
+        raise(
+            evidence,
             "net_read_timeout",
-            read.saturating_mul(10).clamp(300, 86_400),
+            "ten times what it is",
+            |limit| limit.saturating_mul(10).clamp(300, 86_400),
         ),
-        Setting::live("wait_timeout", 28_800),
+        raise(
+            evidence,
+            "wait_timeout",
+            "no less than 28800 seconds",
+            |limit| limit.max(28_800),
+        ),
     ]
 }
 

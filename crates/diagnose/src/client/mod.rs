@@ -12,6 +12,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::phrases::{List, Said};
+use crate::causes::is_no_loss;
 use crate::log::MAX_LINE;
 
 /// What a client said.
@@ -60,6 +61,11 @@ pub enum ClientMoment {
     Reading,
 }
 
+/// Whether a message is Steadfast's own: its number tells the client what to do, not what the server said.
+pub(crate) fn is_steadfasts(text: &str) -> bool {
+    text.contains("Steadfast: ")
+}
+
 /// Bytes of a paste that are looked at.
 const MAX_PASTE: usize = 64 << 10;
 
@@ -76,6 +82,14 @@ impl ClientMessage {
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         (self.code, self.moment, self.timed_out, self.os_error)
             == (other.code, other.moment, other.timed_out, other.os_error)
+    }
+
+    /// The server's own error, where it got through: not what a server, or the network below it, says of any end of a
+    /// connection (1158 to 1161, 1184), nor what a proxy says.
+    pub(crate) fn servers_own(&self) -> Option<u16> {
+        let code = self.code?;
+        let is_own = !matches!(code, 1158..=1161 | 1184 | 2000..3000 | 9000..);
+        (is_own && !self.proxy && !is_steadfasts(&self.text)).then_some(code)
     }
 
     /// What a paste says of a lost or refused connection; `None`: nothing. The paste may hold other lines too, be cut or
@@ -105,7 +119,9 @@ impl ClientMessage {
             return None;
         }
         let code = numbers::code(&text, worded);
-        if code.is_none() && !worded {
+        // What Steadfast says, it says of a loss.
+        let no_loss = |code| is_no_loss(code, &text) && !is_steadfasts(&text);
+        if !worded && code.is_none_or(no_loss) {
             return None;
         }
         let lower = text.to_lowercase();
@@ -359,9 +375,25 @@ mod tests {
             "QueuePool limit of size 5 overflow 10 reached, connection timed out, timeout 30.00",
             "HikariPool-1 - Connection is not available, request timed out after 30000ms.",
             "all is well",
+            "ERROR 1213 (40001): Deadlock found when trying to get lock; try restarting transaction",
+            "ERROR 1205 (HY000) at line 3: Lock wait timeout exceeded",
+            "ERROR 1317 (70100): Query execution was interrupted",
+            "ERROR 1290 (HY000): The MySQL server is running with the --secure-file-priv option so it cannot execute this statement",
+            "SQLSTATE[40001]: Serialization failure: 1213 Deadlock found when trying to get lock",
         ] {
             assert_eq!(ClientMessage::read(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_no_loss_hides_none() {
+        let message = read(
+            "ERROR 1213 (40001): Deadlock found when trying to get lock\n\
+             ERROR 2013 (HY000): Lost connection to MySQL server during query",
+        );
+        assert_eq!(message.code, Some(2013));
+        let steadfasts = "ERROR 1317 (70100): Steadfast: somebody killed it; it is not run again (steadfast why QQLKNC)";
+        assert_eq!(read(steadfasts).code, Some(1317));
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::causes::is_no_loss;
+
 /// The numbers that are looked for where a message names its error.
 pub(super) const CODES: &[u16] = &[
     1021, 1037, 1040, 1041, 1047, 1053, 1114, 1129, 1130, 1135, 1153, 1156, 1157, 1158, 1159, 1160,
@@ -74,7 +76,7 @@ pub(super) const OS_WORDS: &[(&str, u32)] = &[
     ("network is unreachable", 101),
 ];
 
-/// The error's number: the server's own before the library's.
+/// The error's number: the server's own before the library's, and what is no loss last.
 pub(super) fn code(text: &str, worded: bool) -> Option<u16> {
     let in_brackets = worded.then(|| CODE_IN_BRACKETS.captures_iter(text));
     let found: Vec<u16> = CODE
@@ -85,11 +87,16 @@ pub(super) fn code(text: &str, worded: bool) -> Option<u16> {
         .filter_map(|found| found.get(1)?.as_str().parse().ok())
         .filter(|code| CODES.contains(code))
         .collect();
-    let servers_own = found
-        .iter()
-        .copied()
-        .find(|code| !(2000..3000).contains(code));
-    servers_own.or_else(|| found.first().copied())
+    let of_a_loss = || {
+        found
+            .iter()
+            .copied()
+            .filter(|code| !is_no_loss(*code, text))
+    };
+    of_a_loss()
+        .find(|code| !(2000..3000).contains(code))
+        .or_else(|| of_a_loss().next())
+        .or_else(|| found.first().copied())
 }
 
 /// The error's number, where only its words are there.
