@@ -6,7 +6,10 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     process::{Command, Output, Stdio},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
+
+use steadfast_proxy::{Incident, Store};
 
 fn steadfast(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast"));
@@ -318,7 +321,14 @@ fn why_without_an_incident_says_so() {
     let state = dir.path().to_str().unwrap();
     let got = output(&["why", "--state-dir", state]);
     assert_eq!(got.status.code(), Some(0));
-    assert_eq!(text(&got.stdout), "No connection to a server was lost.\n");
+    // Where Steadfast has never been, nobody knows of losses.
+    assert_eq!(
+        text(&got.stdout),
+        format!("Steadfast has kept no incidents in {state} (--state-dir).\n")
+    );
+    let got = output(&["why", "--json", "--state-dir", state]);
+    assert!(text(&got.stdout).contains("\"incidents\": []"));
+    assert!(text(&got.stderr).contains(state), "{}", text(&got.stderr));
     let got = output(&["why", "--state-dir", state, "bcdfgh"]);
     assert_eq!(got.status.code(), Some(1));
     let stderr = text(&got.stderr);
@@ -335,4 +345,57 @@ fn why_without_an_incident_says_so() {
     let got = output(&["why", "--state-dir", state]);
     assert_eq!(got.status.code(), Some(1));
     assert!(text(&got.stderr).contains("incidents.db"));
+}
+
+/// An incident of this id and time, in milliseconds since 1970.
+fn incident(id: &str, at_ms: u64) -> Incident {
+    serde_json::from_value(serde_json::json!({
+        "id": id, "at_ms": at_ms, "user": "app", "client": "127.0.0.1:1", "connection": 7, "phase": "idle",
+        "end": "the server closed the connection", "outcome": "the client saw nothing", "error": 0, "waited_ms": 0,
+        "why": { "answer": "killed", "meaning": "Somebody ended it.", "evidence": [], "fix": [] },
+        "story": [],
+    }))
+    .unwrap()
+}
+
+#[test]
+fn why_of_a_time_without_incidents_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().to_str().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let got = output(&["why", "--state-dir", state]);
+    assert_eq!(text(&got.stdout), "No connection to a server was lost.\n");
+    store.write(&[incident("BCDFGH", 1)]).unwrap();
+    let got = output(&["why", "--state-dir", state, "--since", "5m"]);
+    assert_eq!(
+        text(&got.stdout),
+        "No connection to a server was lost in that time.\n"
+    );
+    let got = output(&["why", "--state-dir", state]);
+    assert!(text(&got.stdout).contains("BCDFGH"));
+}
+
+#[test]
+fn why_follows_from_now_on_and_tells_nothing_of_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().to_str().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    store
+        .write(&[incident("BCDFGH", 1), incident("JKLMNP", 2)])
+        .unwrap();
+    let mut child = steadfast(&["why", "--follow", "--since", "5m", "--state-dir", state])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    // It has looked once by then, or begins with what is new.
+    std::thread::sleep(Duration::from_secs(2));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    store
+        .write(&[incident("QRSTVW", now.as_millis() as u64)])
+        .unwrap();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.contains("QRSTVW"), "{first}");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

@@ -22,9 +22,6 @@ struct Group<'a> {
 /// # Errors
 /// Those of `out`.
 pub(super) fn write(out: &mut impl Write, incidents: &[Stored]) -> io::Result<()> {
-    if incidents.is_empty() {
-        return writeln!(out, "No connection to a server was lost.");
-    }
     heading(out)?;
     for group in grouped(incidents) {
         row(

@@ -78,17 +78,36 @@ fn of_steadfast(args: &WhyArgs) -> anyhow::Result<()> {
     let since = args
         .since
         .map_or(0, |span| now_ms().saturating_sub(span.as_millis() as u64));
-    let found = match &store {
-        Some(store) => store.since(since, args.last)?,
-        None => Vec::new(),
+    let kept_none = || {
+        format!(
+            "Steadfast has kept no incidents in {} (--state-dir).",
+            state_dir.display()
+        )
     };
+    let (after, found) = match &store {
+        // In this order: none is passed over that is written between the two.
+        Some(store) => (store.last_changed()?, store.since(since, args.last)?),
+        None => (0, Vec::new()),
+    };
+    if store.is_none() && (args.json || args.follow) {
+        // What follows it on the standard output is for machines, or is yet to come.
+        eprintln!("{}", kept_none());
+    }
     if args.follow {
-        return follow(&mut out, args, store, &state_dir, found);
+        return follow(&mut out, args, store, &state_dir, found, after);
     }
     if args.json {
         let incidents = found.iter().map(|stored| &stored.incident).collect();
         serde_json::to_writer_pretty(&mut out, &Answer { incidents })?;
         writeln!(out)?;
+    } else if store.is_none() {
+        writeln!(out, "{}", kept_none())?;
+    } else if found.is_empty() {
+        let when = match args.since {
+            Some(_) => " in that time",
+            None => "",
+        };
+        writeln!(out, "No connection to a server was lost{when}.")?;
     } else {
         list::write(&mut out, &found)?;
     }
@@ -105,16 +124,15 @@ fn one(out: &mut impl Write, incident: &Incident, json: bool) -> anyhow::Result<
     Ok(())
 }
 
-/// Writes each as it comes.
+/// Writes those that were found, and each that is written, or comes to something else, after this [`Stored::changed`].
 fn follow(
     out: &mut impl Write,
     args: &WhyArgs,
     mut store: Option<Store>,
     state_dir: &std::path::Path,
-    found: Vec<Stored>,
+    mut found: Vec<Stored>,
+    mut after: i64,
 ) -> anyhow::Result<()> {
-    let mut after = 0;
-    let mut found = found;
     loop {
         for stored in &found {
             after = after.max(stored.changed);
