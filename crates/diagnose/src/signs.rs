@@ -230,34 +230,6 @@ impl Evidence {
         Some(format!("the server's error log says: {}", event.said()))
     }
 
-    /// What was amiss before the shutdown of which the error log tells, and may be why somebody asked for it.
-    pub(crate) fn amiss_before_shutdown(&self) -> Vec<(Cause, String)> {
-        let Some(log) = self.log.as_ref() else {
-            return Vec::new();
-        };
-        let before = log
-            .events
-            .iter()
-            .take_while(|event| !matches!(event.kind, LogKind::ShutdownAsked | LogKind::ShutDown));
-        let mut amiss: Vec<(Cause, String)> = Vec::new();
-        for event in before {
-            let cause = match event.kind {
-                LogKind::DiskFull => Cause::DiskFull,
-                LogKind::Corruption => Cause::Corruption,
-                LogKind::Demoted => Cause::Demoted,
-                LogKind::OpenFiles => Cause::OpenFilesLimit,
-                _ => continue,
-            };
-            if amiss.iter().all(|(known, _)| *known != cause) {
-                amiss.push((
-                    cause,
-                    format!("the server's error log says before that: {}", event.said()),
-                ));
-            }
-        }
-        amiss
-    }
-
     /// An error 1290 with this option in its text, that the server or the client told.
     pub(crate) fn told_option(&self, option: &[&str]) -> Option<String> {
         let is_it = |text: &str| option.iter().any(|option| text.contains(option));

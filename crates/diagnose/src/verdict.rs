@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cause::{Cause, Class};
-use crate::causes::RULES;
+use crate::causes::{RULES, amiss_before_shutdown};
 use crate::evidence::{Boot, End, Evidence, Reach};
 use crate::log::{Aborted, said};
 use crate::rule::{Rule, Step};
@@ -100,7 +100,7 @@ pub fn diagnose(evidence: &Evidence) -> Verdict {
             .filter(|cause| *cause != answer.rule.cause)
             .collect();
         if answer.rule.cause == Cause::Shutdown {
-            for (cause, line) in evidence.amiss_before_shutdown() {
+            for (cause, line) in amiss_before_shutdown(evidence) {
                 told.push(line);
                 if !also.contains(&cause) {
                     also.push(cause);

@@ -223,6 +223,16 @@ fn the_kernels_log_proves_only_what_is_of_that_time_or_process() {
     }
 }
 
+/// Of a log of another day, or that was cut, it proves nothing that it tells of no killed process.
+#[test]
+fn a_kernels_log_without_a_killed_process_is_no_proof() {
+    let other = "[64377.4] blk_update_request: I/O error, dev sdb, sector 12\n";
+    assert_eq!(
+        answers(&format!("{READY}{WORDLESS}{other}")),
+        [("killed-from-outside", 1)]
+    );
+}
+
 #[test]
 fn of_several_ends_each_has_its_own_line_of_the_kernel() {
     let log = format!(

@@ -33,6 +33,8 @@ use crate::cause::Cause;
 use crate::evidence::Evidence;
 use crate::rule::{Rule, Setting, Step, advise};
 
+pub(crate) use self::shutdown::amiss_before as amiss_before_shutdown;
+
 /// All rules, in the order of [`Cause::ALL`].
 pub(crate) static RULES: [Rule; Cause::ALL.len()] = [
     idle_timeout::RULE,

@@ -68,9 +68,34 @@ pub(super) const RULE: Rule = Rule {
     fix,
 };
 
+/// What was amiss before the shutdown of which the error log tells, and may be why somebody asked for it; with the line.
+pub(crate) fn amiss_before(evidence: &Evidence) -> Vec<(Cause, String)> {
+    let Some(log) = evidence.log.as_ref() else {
+        return Vec::new();
+    };
+    let before = log
+        .events
+        .iter()
+        .take_while(|event| !matches!(event.kind, LogKind::ShutdownAsked | LogKind::ShutDown));
+    let mut amiss: Vec<(Cause, String)> = Vec::new();
+    for event in before {
+        let cause = match event.kind {
+            LogKind::DiskFull => Cause::DiskFull,
+            LogKind::Corruption => Cause::Corruption,
+            LogKind::Demoted => Cause::Demoted,
+            LogKind::OpenFiles => Cause::OpenFilesLimit,
+            _ => continue,
+        };
+        if amiss.iter().all(|(known, _)| *known != cause) {
+            let line = format!("the server's error log says before that: {}", event.said());
+            amiss.push((cause, line));
+        }
+    }
+    amiss
+}
+
 fn fix(evidence: &Evidence) -> Vec<Step> {
-    let amiss: Vec<&str> = evidence
-        .amiss_before_shutdown()
+    let amiss: Vec<&str> = amiss_before(evidence)
         .iter()
         .map(|(cause, _)| cause.name())
         .collect();

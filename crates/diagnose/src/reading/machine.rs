@@ -63,8 +63,12 @@ pub(super) struct Told {
 }
 
 impl Machine {
-    /// Takes a line.
+    /// Takes a line. Only those count that tell of a process's end: from others one would conclude that none was killed, and the log
+    /// may be cut, or of another day.
     pub(super) fn line(&mut self, event: KernelEvent) {
+        if !matches!(event.kind, KernelKind::OomKill { .. } | KernelKind::Fault) {
+            return;
+        }
         let same = self.lines.iter().filter(|line| line.kind == event.kind);
         if same.count() < MAX_OF_A_KIND {
             self.lines.push(event);
@@ -84,9 +88,10 @@ impl Machine {
             _ => None,
         };
         for line in &self.lines {
-            let about: Vec<About> = ends.iter().map(|end| about(line, end)).collect();
+            let (at, process) = (line.time(), line.process());
+            let about: Vec<About> = ends.iter().map(|end| about(at, process, end)).collect();
             if !decides(line.kind) {
-                // It proves nothing of an end, and may speak for a reason.
+                // Another program was killed: memory was short.
                 if let Some(only) = only.filter(|only| about[*only] != About::Other) {
                     told.of_ends[only].push(line.clone());
                 }
@@ -146,9 +151,9 @@ fn says_the_same(kind: KernelKind, events: &[LogEvent]) -> bool {
     })
 }
 
-fn about(line: &KernelEvent, end: &End<'_>) -> About {
-    let at = line.time();
-    if let (Some(process), Some(named)) = (end.process, line.process())
+/// Whether a line of that time, which names that process, is about an end.
+fn about(at: Option<Time>, named: Option<u32>, end: &End<'_>) -> About {
+    if let (Some(process), Some(named)) = (end.process, named)
         && process.id == named
     {
         let before = at

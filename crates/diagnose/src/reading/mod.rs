@@ -1,8 +1,10 @@
 //! Files that people have: error logs, kernel logs, dumps and clients' messages, in any mixture, as findings.
 //!
 //! Lines are taken one by one, and what they take of memory is bounded, however long the files are. `wrap.rs` joins lines
-//! of logs that were wrapped, `paste.rs` gathers what a client said, `server.rs` finds out which server it was.
+//! of logs that were wrapped, `paste.rs` gathers what a client said, `server.rs` finds out which server it was, `machine.rs`
+//! which end of the server a line of the kernel is about.
 
+mod found;
 mod gate;
 mod machine;
 mod paste;
@@ -12,6 +14,7 @@ mod wrap;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
+use self::found::{Found, FoundKind, ends_process, is_again, lives, same_reason};
 use self::machine::{End, Machine, Process};
 use self::paste::Paste;
 use self::server::Writer;
@@ -77,54 +80,6 @@ pub struct Reading {
     dump: Dump,
     wrapped: Wrapped,
     paste: Paste,
-}
-
-/// A finding in the making.
-#[derive(Debug)]
-struct Found {
-    first: String,
-    last: String,
-    count: u64,
-    kind: FoundKind,
-}
-
-#[derive(Debug)]
-enum FoundKind {
-    /// The server ended, or something was amiss with it.
-    End(Vec<LogEvent>, Option<Process>),
-    /// The kernel tells of an end of a server, and no server's log does.
-    Machine(Vec<KernelEvent>),
-    /// One connection ended.
-    Aborted(LogEvent),
-    /// A client said something.
-    Client(ClientMessage),
-}
-
-impl Found {
-    /// The end of the server that it is, if it is one.
-    fn end(&self) -> Option<End<'_>> {
-        let FoundKind::End(events, process) = &self.kind else {
-            return None;
-        };
-        let last = events.iter().find(|event| ends_process(event.kind))?;
-        Some(End {
-            process: *process,
-            events,
-            at: last.time(),
-            explained: explains_itself(events),
-        })
-    }
-
-    /// What the kernel alone tells.
-    fn of_machine(lines: Vec<KernelEvent>) -> Self {
-        let at = |line: Option<&KernelEvent>| line.and_then(KernelEvent::at).unwrap_or_default();
-        Self {
-            first: at(lines.first()),
-            last: at(lines.last()),
-            count: machine::processes(&lines),
-            kind: FoundKind::Machine(lines),
-        }
-    }
 }
 
 impl Finding {
@@ -487,42 +442,6 @@ impl Reading {
     }
 }
 
-/// Whether lines of the log are about the same reason.
-fn same_reason(one: LogKind, other: LogKind) -> bool {
-    match (one, other) {
-        (LogKind::Aborted { why, .. }, LogKind::Aborted { why: other, .. }) => why == other,
-        _ => one == other,
-    }
-}
-
-/// Whether a server that writes this is at its end, or has been.
-fn ends_process(kind: LogKind) -> bool {
-    matches!(
-        kind,
-        LogKind::ShutdownAsked
-            | LogKind::ShutDown
-            | LogKind::Signal(_)
-            | LogKind::Assertion
-            | LogKind::Recovers
-            | LogKind::KilledBySignal9
-            | LogKind::OomKilled
-    )
-}
-
-/// Whether a server that wrote this, and nothing more, has not ended.
-fn lives(events: &[LogEvent]) -> bool {
-    !events.iter().any(|event| ends_process(event.kind))
-}
-
-/// Whether lines tell the same.
-fn is_again(known: &[LogEvent], events: &[LogEvent]) -> bool {
-    known.len() == events.len()
-        && known
-            .iter()
-            .zip(events)
-            .all(|(known, event)| known.kind == event.kind)
-}
-
 /// The process that a server's first line names.
 fn process_of(started: &LogEvent) -> Option<Process> {
     let (_, rest) = started.line.split_once("as process ")?;
@@ -537,16 +456,6 @@ fn of_kernel(events: Vec<KernelEvent>) -> Option<Kernel> {
     (!events.is_empty()).then_some(Kernel {
         events,
         group_kills: None,
-    })
-}
-
-/// Whether the log tells why the server ended.
-fn explains_itself(events: &[LogEvent]) -> bool {
-    events.iter().any(|event| {
-        !matches!(
-            event.kind,
-            LogKind::Recovers | LogKind::Started | LogKind::ShutDown | LogKind::KilledBySignal9
-        )
     })
 }
 
