@@ -60,13 +60,6 @@ impl KernelEvent {
     pub(crate) fn time(&self) -> Option<Time> {
         Time::read(time_in(&self.line)?)
     }
-
-    /// Whoever knows the server's process knows better than the name in the line, which may be a loader's or a wrapper's.
-    pub fn is_of_the_server(&mut self) {
-        if let KernelKind::OomKill { server } = &mut self.kind {
-            *server = true;
-        }
-    }
 }
 
 /// What a line of the kernel's log tells.
