@@ -113,7 +113,10 @@ on_both_servers! {
             assert_eq!(case.rows(), Vec::<String>::new());
         }
         assert_eq!(case.steadfast.metric("failures_total{kind=\"rolled-back\",reason=\"part-mismatch\"}"), 2.0);
-        assert!(case.steadfast.log().contains("the client's connection had to be closed"), "{}", case.steadfast.log());
+        // A loss is told when it has been looked into.
+        case.wait("it is told", std::time::Duration::from_secs(10), || {
+            case.steadfast.log().contains("the client's connection had to be closed")
+        });
         assert_eq!(client.line("SELECT 1"), "1");
     }
 }
