@@ -1,31 +1,18 @@
 //! The server that is struck: its account for clients, its settings, and what of its machine can be used.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use steadfast_sandbox::{Cut, Kind, Link, Server};
 
 use super::collected::Logging;
 use super::front::Front;
+use super::here::{NotHere, OTHER_HOST, PASSWORD, USER, millis};
 use super::path;
 use super::session::Door;
-
-pub(crate) const USER: &str = "accuracy";
-pub(crate) const PASSWORD: &str = "Accuracy-Password-1";
-
-/// Something that this machine does not let be injected.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct NotHere(pub(crate) String);
-
-/// Where the server sees its clients, in a network namespace of this command's own: connections from this machine to itself
-/// never block a host. 198.18.0.0/15 is for tests of networks: RFC 2544.
-pub(crate) const OTHER_HOST: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
 
 /// A server, and the link to it.
 pub(crate) struct Bench {
@@ -351,9 +338,4 @@ pub(crate) async fn system(program: &'static str, arguments: Vec<String>) -> Res
         );
     }
     Ok(())
-}
-
-/// A moment.
-pub(crate) async fn millis(millis: u64) {
-    tokio::time::sleep(Duration::from_millis(millis)).await;
 }

@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::bench::{Bench, PASSWORD};
+use super::bench::Bench;
+use super::here::PASSWORD;
 use super::session::Door;
 use crate::rng::Rng;
 

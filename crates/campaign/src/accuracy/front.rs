@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use steadfast_diagnose::Evidence;
 use tokio::process::Command;
 
-use super::bench::{PASSWORD, USER, millis};
+use super::here::{PASSWORD, USER, millis};
 use super::session::Door;
 use crate::proxy::{Proxy, Run};
 

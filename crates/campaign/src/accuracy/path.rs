@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::bench::{NotHere, OTHER_HOST};
+use super::here::{NotHere, OTHER_HOST};
 
 /// Tells the command that it runs in a namespace of its own.
 const INSIDE: &str = "STEADFAST_ACCURACY_INSIDE";

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
-use super::bench::{Bench, kernel_log, millis};
+use super::bench::{Bench, kernel_log};
 use super::bystanders::Bystanders;
 use super::collected::{Collected, Listed, Logging, Met, Through};
 use super::front::{Front, Incident};
+use super::here::millis;
 use super::session::{Door, Saw, Session};
 use crate::rng::Rng;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tokio::time::timeout;
 
-use crate::accuracy::bench::millis;
+use crate::accuracy::here::millis;
 use crate::accuracy::session::{Saw, header, query_packet};
 use crate::accuracy::stage::Stage;
 

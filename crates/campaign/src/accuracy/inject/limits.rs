@@ -7,7 +7,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::accuracy::bench::{NotHere, OTHER_HOST, PASSWORD, millis, system};
+use crate::accuracy::bench::system;
+use crate::accuracy::here::{NotHere, OTHER_HOST, PASSWORD, millis};
 use crate::accuracy::path;
 use crate::accuracy::session::{Saw, Session, query_packet};
 use crate::accuracy::stage::Stage;

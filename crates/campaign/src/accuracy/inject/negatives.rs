@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::timeouts::LARGE_RESULT;
-use crate::accuracy::bench::millis;
+use crate::accuracy::here::millis;
 use crate::accuracy::session::query_packet;
 use crate::accuracy::stage::Stage;
 

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use steadfast_sandbox::{Cut, Direction, Verdict, free_port};
 use tokio::time::timeout;
 
-use crate::accuracy::bench::{PASSWORD, USER, millis};
 use crate::accuracy::front::Front;
+use crate::accuracy::here::{PASSWORD, USER, millis};
 use crate::accuracy::path::{Fate, Rules};
 use crate::accuracy::session::{Door, Saw, Session};
 use crate::accuracy::stage::Stage;

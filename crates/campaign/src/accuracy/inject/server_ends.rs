@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::timeouts::LARGE_RESULT;
-use crate::accuracy::bench::{NotHere, millis, system};
+use crate::accuracy::bench::system;
+use crate::accuracy::here::{NotHere, millis};
 use crate::accuracy::session::{Saw, Session};
 use crate::accuracy::stage::Stage;
 

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::accuracy::bench::{NotHere, millis, system};
+use crate::accuracy::bench::system;
+use crate::accuracy::here::{NotHere, millis};
 use crate::accuracy::session::Saw;
 use crate::accuracy::stage::Stage;
 

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::accuracy::bench::millis;
+use crate::accuracy::here::millis;
 use crate::accuracy::session::{Saw, header, query_packet};
 use crate::accuracy::stage::Stage;
 
