@@ -18,11 +18,19 @@ pub(crate) struct Traffic {
     received: u64,
     /// Since when the client takes nothing of what has come for it.
     blocked: Option<Instant>,
-    /// When something came last that had been waited for: nothing else was on its way by then.
-    fresh: Instant,
-    /// The connection's end was read behind other bytes, which had come since then.
-    behind: Option<Instant>,
+    /// Since when it is the server that is waited for.
+    free: Instant,
+    /// When the last [`PART`] of the response that has come whole was begun, and the one that comes.
+    parts: [Instant; 2],
+    /// Bytes of that one.
+    part: usize,
 }
+
+/// What may be on its way between the server and here, in all buffers of both machines and of what is between them.
+const PART: usize = 8 << 20;
+
+/// Where nothing has come for so long while it was waited for, nothing was on its way.
+const GAP: Duration = Duration::from_secs(1);
 
 impl Traffic {
     /// Of a connection that has just been made.
@@ -35,8 +43,9 @@ impl Traffic {
             sent: 0,
             received: 0,
             blocked: None,
-            fresh: now,
-            behind: None,
+            free: now,
+            parts: [now; 2],
+            part: 0,
         }
     }
 
@@ -50,8 +59,9 @@ impl Traffic {
             sent: 0,
             received: 0,
             blocked: None,
-            fresh: now,
-            behind: None,
+            free: now,
+            parts: [now; 2],
+            part: 0,
         };
     }
 
@@ -60,18 +70,21 @@ impl Traffic {
         self.sent += bytes as u64;
     }
 
-    /// So many bytes of the response have come; they had been `waited` for, or had been there already.
-    pub(crate) fn received(&mut self, bytes: usize, waited: bool) {
-        self.last = Instant::now();
-        self.received += bytes as u64;
-        if waited {
-            self.fresh = self.last;
+    /// So many bytes of the response have come.
+    pub(crate) fn received(&mut self, bytes: usize) {
+        let now = Instant::now();
+        if self.received == 0 || now.saturating_duration_since(self.free) >= GAP {
+            self.parts = [now; 2];
+            self.part = 0;
         }
-    }
-
-    /// The connection's end was read; it had been `waited` for, or had been there already.
-    pub(crate) fn ended(&mut self, waited: bool) {
-        self.behind = (!waited).then_some(self.fresh);
+        self.last = now;
+        self.free = now;
+        self.received += bytes as u64;
+        self.part += bytes;
+        if self.part >= PART {
+            self.parts = [self.parts[1], now];
+            self.part = 0;
+        }
     }
 
     /// The client is about to be given what has come: until [`Traffic::taken`] it may not take it.
@@ -81,14 +94,19 @@ impl Traffic {
 
     /// It has taken it.
     pub(crate) fn taken(&mut self) {
-        self.blocked = None;
+        if self.blocked.take().is_some() {
+            self.free = Instant::now();
+        }
     }
 
-    /// Since when the server's connection may have ended that is seen to end now: what had come before is read first,
+    /// Since when the server's connection may have ended that is seen to end now: what had been sent before comes first,
     /// however long that takes.
     pub(crate) fn may_have_ended(&self, now: Instant) -> Instant {
-        let unread = self.blocked.map(|_| self.fresh);
-        self.behind.or(unread).unwrap_or(now).min(now)
+        let waited = now.saturating_duration_since(self.free) >= GAP && self.blocked.is_none();
+        if self.received == 0 || waited {
+            return now;
+        }
+        self.parts[0].min(now)
     }
 
     /// What was seen until `now`.
@@ -179,7 +197,7 @@ mod tests {
         let unused = seen.unused();
         assert_eq!(unused.quiet, Duration::from_secs(352));
         assert_eq!(unused.quiet_before, Duration::ZERO);
-        traffic.received(100, true);
+        traffic.received(100);
         traffic.give();
         advance(Duration::from_secs(60)).await;
         let seen = traffic.seen(Instant::now());
@@ -196,24 +214,39 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_end_behind_other_bytes_may_be_as_old_as_they_are() {
+        let ends = |traffic: &Traffic| traffic.may_have_ended(Instant::now());
         let mut traffic = Traffic::new();
         traffic.begin();
         advance(Duration::from_secs(5)).await;
-        traffic.received(100, true);
-        let fresh = Instant::now();
-        // A reader that is slower than the server, without ever standing still.
-        for _ in 0..30 {
+        // While nothing has come, an end would come at once.
+        assert_eq!(ends(&traffic), Instant::now());
+        let first = Instant::now();
+        traffic.received(100);
+        advance(Duration::from_millis(500)).await;
+        traffic.received(65_536);
+        assert_eq!(ends(&traffic), first);
+        // As long as all may have been on its way at once.
+        for _ in 0..40 {
             advance(Duration::from_millis(100)).await;
-            traffic.received(65_536, false);
+            traffic.received(1 << 20);
         }
-        assert_eq!(traffic.may_have_ended(Instant::now()), Instant::now());
-        traffic.ended(false);
-        assert_eq!(traffic.may_have_ended(Instant::now()), fresh);
-        // Had all been read before, it would have come just now.
-        traffic.ended(true);
-        assert_eq!(traffic.may_have_ended(Instant::now()), Instant::now());
-        // A client that takes nothing.
+        let behind = Instant::now() - ends(&traffic);
+        let expected = Duration::from_millis(800)..Duration::from_millis(1_700);
+        assert!(expected.contains(&behind), "{behind:?}");
+        // The client takes nothing: what comes then has been there.
+        let before = ends(&traffic);
         traffic.give();
-        assert_eq!(traffic.may_have_ended(Instant::now()), fresh);
+        advance(Duration::from_secs(60)).await;
+        assert_eq!(ends(&traffic), before);
+        traffic.taken();
+        traffic.received(1_000);
+        assert_eq!(ends(&traffic), before);
+        // The server had nothing to send.
+        advance(Duration::from_secs(2)).await;
+        assert_eq!(ends(&traffic), Instant::now());
+        traffic.received(1_000);
+        assert_eq!(ends(&traffic), Instant::now());
+        traffic.begin();
+        assert_eq!(ends(&traffic), Instant::now());
     }
 }

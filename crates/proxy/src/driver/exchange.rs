@@ -1,9 +1,7 @@
 //! One command to the server and its response to the client.
 
-use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::task::Poll;
 
 use steadfast_session::{
     End, Event, Flight, Handle, Recording, Response, Sent, SessionState, Status,
@@ -443,26 +441,13 @@ impl Driver {
             }
             connection.inbound.reserve(READ);
             let ahead = self.client.buffered() < AHEAD;
-            // Looked at only when there is nothing to read.
-            let mut waited = false;
-            let waits = poll_fn(|_| {
-                waited = true;
-                Poll::<()>::Pending
-            });
             tokio::select! {
                 biased;
                 read = connection.stream.read_buf(&mut connection.inbound) => match read {
-                    Ok(0) => {
-                        link.traffic.ended(waited);
-                        break End::Fin;
-                    }
-                    Ok(count) => link.traffic.received(count, waited),
-                    Err(error) => {
-                        link.traffic.ended(waited);
-                        break end_of_io(&error);
-                    }
+                    Ok(0) => break End::Fin,
+                    Ok(count) => link.traffic.received(count),
+                    Err(error) => break end_of_io(&error),
                 },
-                () = waits => {}
                 read = self.client.fill(), if ahead => match read {
                     Ok(0) => return Err(Exit::ClientGone(io::ErrorKind::UnexpectedEof.into())),
                     Ok(_) => {}
