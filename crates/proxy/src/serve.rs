@@ -100,7 +100,8 @@ pub async fn serve(config: Config, ready: oneshot::Sender<Listening>) -> Result<
         ));
     }
     tokio::spawn(health::watch(Arc::clone(&shared)));
-    let desk = match shared.incidents.open_desk() {
+    let dropped = shared.metrics.incidents_dropped.clone();
+    let desk = match shared.incidents.open_desk(dropped) {
         Some(reports) => Some(look_into(
             Arc::clone(&shared),
             reports,

@@ -27,9 +27,6 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 /// How often it is looked whether the server has told it.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The same, of losses that have been judged without the server because it could not be asked.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
-
 /// For how long such a loss may be judged again.
 const AGAIN: Duration = Duration::from_secs(600);
 
@@ -160,8 +157,6 @@ impl Desk {
     fn rest(&self) -> Duration {
         if !self.waiting.is_empty() {
             LOOK
-        } else if !self.again.is_empty() {
-            LOOK_AGAIN
         } else {
             LISTEN
         }
@@ -184,7 +179,8 @@ impl Desk {
             known.end(report);
         } else if let Some(mut known) = self.again.remove(&id) {
             known.end(report);
-            self.judge_again(known, true);
+            // The next look listens first to what the server's machine has told meanwhile.
+            self.waiting.insert(id, (Instant::now(), known));
         } else {
             self.waiting.insert(id, (Instant::now() + PATIENCE, report));
         }
@@ -218,23 +214,16 @@ impl Desk {
             self.write(report.incident.clone());
             self.keep(report);
         }
-        for report in back.into_values() {
-            self.judge_again(report, false);
+        for mut report in back.into_values() {
+            let before = report.incident.why.answer.clone();
+            judge(&self.shared, &self.host, &mut report);
+            let Incident { id, why, .. } = &report.incident;
+            if why.answer != before {
+                tracing::info!(incident = %id, cause = why.answer, "the server has told its side");
+            }
+            self.write(report.incident.clone());
+            self.keep(report);
         }
-    }
-
-    /// `ended`: it is known now what became of it; otherwise the server has told its side.
-    fn judge_again(&mut self, mut report: Report, ended: bool) {
-        let before = report.incident.why.answer.clone();
-        judge(&self.shared, &self.host, &mut report);
-        let Incident { id, why, .. } = &report.incident;
-        if ended {
-            log(&report.incident);
-        } else if why.answer != before {
-            tracing::info!(incident = %id, cause = why.answer, "the server has told its side");
-        }
-        self.write(report.incident.clone());
-        self.keep(report);
     }
 
     /// Those about which there is more to come.

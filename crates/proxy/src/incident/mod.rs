@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use prometheus_client::metrics::counter::Counter;
 use serde::{Deserialize, Serialize};
 use steadfast_diagnose::{Evidence, Told, Variables, diagnose};
 use steadfast_session::{End, Failure};
@@ -115,7 +116,15 @@ pub(crate) struct Incidents {
     /// Of those without a lost connection.
     pub(crate) limit: Limit,
     next: AtomicU32,
-    desk: OnceLock<mpsc::Sender<Report>>,
+    desk: OnceLock<Desk>,
+}
+
+/// Where losses are handed in to be looked into.
+#[derive(Debug)]
+struct Desk {
+    reports: mpsc::Sender<Report>,
+    /// Those for which it has no place.
+    dropped: Counter,
 }
 
 /// Losses that may wait to be looked into.
@@ -146,20 +155,24 @@ impl Incidents {
         IncidentId(self.next.fetch_add(1, Ordering::Relaxed) & 0x00ff_ffff)
     }
 
-    /// From now on incidents come to this receiver, to be looked into; at once or never. `None`: they do already.
-    pub(crate) fn open_desk(&self) -> Option<mpsc::Receiver<Report>> {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        self.desk.set(sender).ok()?;
+    /// From now on incidents come to this receiver, to be looked into; at once or never, and what is not written down
+    /// for that is counted. `None`: they do already.
+    pub(crate) fn open_desk(&self, dropped: Counter) -> Option<mpsc::Receiver<Report>> {
+        let (reports, receiver) = mpsc::channel(WAITING);
+        self.desk.set(Desk { reports, dropped }).ok()?;
         Some(receiver)
     }
 
     /// Has a loss looked into, or, where nobody does that, judges by what is known and writes it to the log.
     pub(crate) fn record(&self, report: Report) {
         let report = match self.desk.get() {
-            Some(desk) => match desk.try_send(report) {
+            Some(desk) => match desk.reports.try_send(report) {
                 Ok(()) => return,
                 // More at once than can be looked into.
-                Err(TrySendError::Full(report) | TrySendError::Closed(report)) => report,
+                Err(TrySendError::Full(report) | TrySendError::Closed(report)) => {
+                    desk.dropped.inc();
+                    report
+                }
             },
             None => report,
         };
@@ -304,5 +317,26 @@ mod tests {
     fn an_incident_is_named_by_six_letters() {
         assert_eq!(IncidentId(0x00ff_ffff).to_string(), "TTTTTT");
         assert_eq!(IncidentId(0x0020_1301).to_string(), "DBCFBC");
+    }
+
+    #[test]
+    fn what_is_too_much_at_once_is_counted() {
+        let dropped = Counter::default();
+        let incidents = Incidents::default();
+        let mut reports = incidents.open_desk(dropped.clone()).unwrap();
+        let report = || Report {
+            incident: Incident::example(),
+            lost: Instant::now(),
+            since: Instant::now(),
+            in_force: Variables::default(),
+            made: None,
+        };
+        for _ in 0..WAITING + 3 {
+            incidents.record(report());
+        }
+        assert_eq!(dropped.get(), 3);
+        reports.try_recv().unwrap();
+        incidents.record(report());
+        assert_eq!(dropped.get(), 3, "there is a place again");
     }
 }
