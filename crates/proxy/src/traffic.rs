@@ -1,5 +1,6 @@
 //! What passes on a session's server connection: as much as is needed to say later why it was lost.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use steadfast_diagnose::{End, Moment, Side, Wire};
@@ -20,14 +21,25 @@ pub(crate) struct Traffic {
     blocked: Option<Instant>,
     /// Since when it is the server that is waited for.
     free: Instant,
-    /// When the last [`PART`] of the response that has come whole was begun, and the one that comes.
+    /// What may be on its way between the server and here.
+    on_its_way: usize,
+    /// When the last such part of the response that has come whole was begun, and the one that comes.
     parts: [Instant; 2],
     /// Bytes of that one.
     part: usize,
 }
 
-/// What may be on its way between the server and here, in all buffers of both machines and of what is between them.
-const PART: usize = 8 << 20;
+/// What may be on its way between the server and here, in bytes: what the kernels of this machine and of one with a proxy
+/// between keep for a connection, each 32 MiB at most by default since Linux 6.16 (tcp_rmem in tcp(7)) and 4 MiB of what is
+/// to be sent (tcp_wmem), and the server's.
+static ON_ITS_WAY: LazyLock<usize> = LazyLock::new(|| {
+    let received = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_rmem");
+    let most = received
+        .ok()
+        .and_then(|sizes| sizes.split_whitespace().nth(2)?.parse().ok())
+        .unwrap_or(32 << 20);
+    2 * most + (8 << 20)
+});
 
 /// Where nothing has come for so long while it was waited for, nothing was on its way.
 const GAP: Duration = Duration::from_secs(1);
@@ -44,6 +56,7 @@ impl Traffic {
             received: 0,
             blocked: None,
             free: now,
+            on_its_way: *ON_ITS_WAY,
             parts: [now; 2],
             part: 0,
         }
@@ -60,6 +73,7 @@ impl Traffic {
             received: 0,
             blocked: None,
             free: now,
+            on_its_way: self.on_its_way,
             parts: [now; 2],
             part: 0,
         };
@@ -81,7 +95,7 @@ impl Traffic {
         self.free = now;
         self.received += bytes as u64;
         self.part += bytes;
-        if self.part >= PART {
+        if self.part >= self.on_its_way {
             self.parts = [self.parts[1], now];
             self.part = 0;
         }
@@ -215,7 +229,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_end_behind_other_bytes_may_be_as_old_as_they_are() {
         let ends = |traffic: &Traffic| traffic.may_have_ended(Instant::now());
-        let mut traffic = Traffic::new();
+        let mut traffic = Traffic {
+            on_its_way: 8 << 20,
+            ..Traffic::new()
+        };
         traffic.begin();
         advance(Duration::from_secs(5)).await;
         // While nothing has come, an end would come at once.

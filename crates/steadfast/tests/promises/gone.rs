@@ -1,9 +1,10 @@
 //! Clients that vanish, and KILL.
 
+use std::sync::mpsc::channel;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use steadfast_sandbox::{Cut, Kind, Side};
+use steadfast_sandbox::{Cut, Direction, Kind, Side, Verdict};
 
 use crate::case::{At, Case, on_both_servers};
 
@@ -124,6 +125,38 @@ on_both_servers! {
         client.answer().fails(KILLED);
         case.wait("the statement ends", SOON, || case.running("SELECT SLEEP(20), \\'by hand") == 0);
         assert_eq!(client.line("SELECT 2"), "2", "the client connection stays");
+    }
+
+    fn a_result_killed_with_its_connection_is_not_asked_for_again(case) {
+        let mut client = case.client();
+        assert_eq!(client.line("SELECT 1"), "1");
+        sleep(SAMPLES);
+        let (on_its_way, paused) = channel();
+        let mut passed = 0;
+        case.link.set_tap(move |direction, _, bytes| {
+            let before = passed;
+            if direction == Direction::ToClient {
+                passed += bytes.len();
+            }
+            if before < 40 << 20 && passed >= 40 << 20 {
+                // What the server sends meanwhile is kept by the kernels, and comes before the connection's end.
+                sleep(Duration::from_millis(200));
+                let _ = on_its_way.send(());
+                sleep(Duration::from_millis(700));
+            }
+            Verdict::Pass
+        });
+        let (mut witness, kill) = (case.witness(), format!("KILL {}", client.id));
+        let killer = std::thread::spawn(move || {
+            paused.recv_timeout(LONG).unwrap();
+            witness.run(&[&kill]);
+        });
+        let result = "SELECT REPEAT('x', 4000) FROM information_schema.COLLATIONS a, information_schema.COLLATIONS b LIMIT 30000";
+        // Not shown where it is not as it should be: it has 120 MB.
+        let error = client.query(result).error();
+        assert_eq!(error, KILLED);
+        killer.join().unwrap();
+        assert_eq!(client.line("SELECT 2"), "2");
     }
 
     fn a_read_killed_by_another_client_of_steadfast_is_not_run_again(case) {
