@@ -5,6 +5,7 @@ mod cli;
 mod demo;
 mod doctor;
 mod ledger;
+mod open_files;
 mod serve;
 mod why;
 mod wrap;

@@ -10,7 +10,7 @@ use steadfast_proxy::{
 };
 use tokio::sync::oneshot;
 
-use crate::{FAILED, USAGE, cli::ServeArgs};
+use crate::{FAILED, USAGE, cli::ServeArgs, open_files};
 
 /// Runs the command. Errors are one line on the standard error stream.
 pub(crate) fn run(args: ServeArgs) -> ExitCode {
@@ -37,6 +37,7 @@ pub(crate) fn run(args: ServeArgs) -> ExitCode {
 
 fn serve(config: Config) -> anyhow::Result<()> {
     logging::init(config.log).context("the log cannot be opened")?;
+    open_files::raise(config.limits.clients.get());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -169,6 +169,42 @@ fn serve_prints_the_bound_addresses_and_ends_with_0_on_sigterm() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn serve_opens_as_many_files_as_the_system_lets_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", "ulimit -S -n 100 && exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_steadfast"))
+        .args([
+            "serve",
+            "--backend",
+            "127.0.0.1:1",
+            "--listen",
+            "127.0.0.1:0",
+        ])
+        .args(["--admin", "off", "--state-dir"])
+        .arg(dir.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    lines
+        .find(|line| line.as_ref().unwrap().starts_with("listening on "))
+        .unwrap()
+        .unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let files = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .unwrap();
+    let mut files = files.split_whitespace();
+    let (soft, hard) = (files.next().unwrap(), files.next().unwrap());
+    assert_eq!(soft, hard);
+}
+
+#[test]
 fn an_address_in_use_is_1_with_the_cure() {
     let dir = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
