@@ -3,10 +3,11 @@
 //!
 //! `survive` runs twelve clients through rounds of each fault and checks that nobody noticed
 //! and that nothing was lost or doubled; `peers` does the same to other proxies, to compare; `cost` measures what the
-//! commit ledger takes; `accuracy` asks how often the cause of a loss is found; `big-result` cuts a 100 MB result in the
+//! commit ledger takes; `bench` what all of Steadfast does, beside other proxies; `accuracy` asks how often the cause of a loss is found; `big-result` cuts a 100 MB result in the
 //! middle; `plant` shows that the checker finds what is wrong when something is.
 
 mod accuracy;
+mod bench;
 mod big_result;
 mod check;
 mod client;
@@ -26,7 +27,9 @@ mod schedule;
 mod schema;
 mod snapshot;
 mod state;
+mod statistics;
 mod survive;
+mod way;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,6 +70,8 @@ enum Sub {
     Peers(PeersArgs),
     /// How often the cause of a lost connection is found: each cause injected, and diagnosed.
     Accuracy(AccuracyArgs),
+    /// Measure what the proxies cost, direct, through Steadfast and through others in turn.
+    Bench(BenchArgs),
     /// Plant wrong states and show that the checker names each.
     Plant(PlantArgs),
     /// List the workload.
@@ -232,15 +237,10 @@ struct CostArgs {
     json: Option<PathBuf>,
 }
 
+/// The proxies that are compared.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "A proxy that is not installed is fetched from the system's own packages, without root; \
-                        ProxySQL is in none."
-)]
-struct PeersArgs {
-    /// The kind of server.
-    #[arg(long, value_enum)]
-    server: ServerKind,
+#[group(skip)]
+struct ProgramArgs {
     /// The steadfast binary.
     #[arg(long, value_name = "PATH")]
     serve: PathBuf,
@@ -253,9 +253,33 @@ struct PeersArgs {
     /// ProxySQL, if not the one in PATH.
     #[arg(long, value_name = "PATH")]
     proxysql: Option<PathBuf>,
+}
+
+impl ProgramArgs {
+    fn programs(self) -> way::Programs {
+        way::Programs {
+            steadfast: self.serve,
+            haproxy: self.haproxy,
+            mysql_router: self.mysqlrouter,
+            proxysql: self.proxysql,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A proxy that is not installed is fetched from the system's own packages, without root; \
+                        ProxySQL is in none."
+)]
+struct PeersArgs {
+    /// The kind of server.
+    #[arg(long, value_enum)]
+    server: ServerKind,
+    #[command(flatten)]
+    programs: ProgramArgs,
     /// Only these ways to the server.
     #[arg(long, value_enum, value_delimiter = ',')]
-    ways: Vec<peers::Way>,
+    ways: Vec<way::Way>,
     /// Rounds of each fault through each way.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -281,12 +305,7 @@ impl PeersArgs {
         peers::Plan {
             kind: self.server.kind(),
             server: self.server.name(),
-            programs: peers::Programs {
-                steadfast: self.serve,
-                haproxy: self.haproxy,
-                mysql_router: self.mysqlrouter,
-                proxysql: self.proxysql,
-            },
+            programs: self.programs.programs(),
             ways: self.ways,
             faults: self.faults,
             rounds: self.rounds,
@@ -294,6 +313,70 @@ impl PeersArgs {
             seconds_per_round: self.seconds_per_round,
             seed: self.seed,
             json: self.json,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The work is sysbench's and that of own clients. A program that is not installed is fetched from the \
+                        system's own packages, without root; ProxySQL is in none. Build the campaign with --release: \
+                        its clients share the machine with what is measured."
+)]
+struct BenchArgs {
+    /// The kind of server.
+    #[arg(long, value_enum)]
+    server: ServerKind,
+    #[command(flatten)]
+    programs: ProgramArgs,
+    /// sysbench, if not the one in PATH or from packages.
+    #[arg(long, value_name = "PATH")]
+    sysbench: Option<PathBuf>,
+    /// Only these ways to the server.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    ways: Vec<way::Way>,
+    /// Only these kinds of work.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    works: Vec<bench::Work>,
+    /// Clients of sysbench at the same time, one number for each run.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 256], value_parser = clap::value_parser!(u32).range(1..=1000))]
+    clients: Vec<u32>,
+    /// Clients that connect at the same time, one number for each run.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 8], value_parser = clap::value_parser!(u32).range(1..=100))]
+    connecting: Vec<u32>,
+    /// Idle clients; fewer where this process may not open files enough for a proxy with as many.
+    #[arg(long, default_value_t = 10_000)]
+    idle: u32,
+    /// Rounds in which every work is done through every way.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Seconds of one work through one way.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..))]
+    seconds: u32,
+    /// Append a JSON line per measurement; what the file already has is not measured again.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the page bench.md, of all servers in --json FILE, and its pictures into this directory.
+    #[arg(long, value_name = "DIRECTORY")]
+    docs: Option<PathBuf>,
+}
+
+impl BenchArgs {
+    fn plan(self) -> bench::Plan {
+        bench::Plan {
+            kind: self.server.kind(),
+            server: self.server.name(),
+            programs: self.programs.programs(),
+            sysbench: self.sysbench,
+            ways: self.ways,
+            works: self.works,
+            clients: self.clients,
+            connecting: self.connecting,
+            idle: self.idle,
+            rounds: self.rounds,
+            seconds: self.seconds,
+            json: self.json,
+            docs: self.docs,
         }
     }
 }
@@ -397,6 +480,7 @@ async fn run(command: Sub) -> Result<bool> {
             cost::run(&plan).await
         }
         Sub::Peers(args) => peers::run(&args.plan()).await,
+        Sub::Bench(args) => bench::run(&args.plan()).await,
         Sub::Accuracy(args) => {
             let plan = accuracy::Plan {
                 kind: args.server.kind(),

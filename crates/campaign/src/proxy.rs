@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use mysql_async::{Conn, Opts};
 use steadfast_sandbox::{PeerProgram, free_port};
 
-use crate::peers::configuration::{self, Place};
+use crate::peers::configuration::{self, Certificate, Place, Purpose};
 
 /// How long a server may be silent before the proxy gives its connection up, where a fault needs to outlast it: less
 /// than the default, for the pace of the campaign.
@@ -52,10 +52,26 @@ impl Run {
     }
 }
 
-/// Neither leg is encrypted, and all else is the default.
-pub(crate) const PLAIN: &str = "[backend]\ntls = \"disabled\"\n";
-/// The same, and the ledger is not used.
-pub(crate) const WITHOUT_LEDGER: &str = "[backend]\ntls = \"disabled\"\n[ledger]\nmode = \"off\"\n";
+/// Steadfast's configuration for a comparison: both legs are encrypted, and clients are shown this certificate, or neither
+/// is; whether the ledger is used; all else is the default.
+pub(crate) fn configuration(certificate: Option<&Certificate>, ledger: bool) -> String {
+    let mut text = String::new();
+    text.push_str(match certificate {
+        Some(_) => "[backend]\ntls = \"required\"\n",
+        None => "[backend]\ntls = \"disabled\"\n",
+    });
+    if let Some(Certificate { chain, key }) = certificate {
+        text.push_str(&format!(
+            "[tls]\ncertificate = \"{}\"\nkey = \"{}\"\n",
+            chain.display(),
+            key.display()
+        ));
+    }
+    if !ledger {
+        text.push_str("[ledger]\nmode = \"off\"\n");
+    }
+    text
+}
 
 /// The configuration with which the link sees what is said: no TLS to the server, and [`DEAD_AFTER`].
 pub(crate) fn visible() -> String {
@@ -133,19 +149,14 @@ impl Proxy {
     }
 
     /// Another proxy, with a configuration for this server.
-    pub(crate) fn start_peer(
-        program: &PeerProgram,
-        backend: SocketAddr,
-        server_version: &str,
-    ) -> Result<Self> {
+    pub(crate) fn start_peer(program: &PeerProgram, purpose: &Purpose) -> Result<Self> {
         let directory = directory()?;
         let place = Place {
             listen: local()?,
             admin: local()?,
-            backend,
             directory: directory.path(),
             plugins: program.plugin_directory(),
-            server_version,
+            purpose,
         };
         let file = directory.path().join("peer.conf");
         std::fs::write(&file, configuration::text(program.peer(), &place))?;
@@ -190,6 +201,11 @@ impl Proxy {
 
     pub(crate) fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.child().id()
     }
 
     /// Where Steadfast keeps its files.
@@ -247,8 +263,7 @@ impl Proxy {
 
     /// Its peak resident memory in KiB since it was last started, where the system tells.
     pub(crate) fn peak_kib(&self) -> Option<u64> {
-        let id = self.child.child().id();
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
         let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
         line.split_whitespace().nth(1)?.parse().ok()
     }

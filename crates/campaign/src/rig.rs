@@ -9,11 +9,14 @@ use mysql_async::{Conn, Opts, OptsBuilder, prelude::Queryable};
 use steadfast_sandbox::{Cut, Kind, Link, PeerProgram, Server};
 
 use crate::faults::Fault;
+use crate::peers::configuration::Purpose;
 use crate::proxy::Proxy;
 pub(crate) use crate::proxy::{DEAD_AFTER, Killer, Run};
 
 pub(crate) const USER: &str = "campaign";
 pub(crate) const PASSWORD: &str = "Campaign-Password-1";
+/// To the server at the same time, at most.
+const CONNECTIONS: u32 = 300;
 /// ER_NO_SUCH_THREAD.
 const NO_SUCH_THREAD: u16 = 1094;
 
@@ -76,7 +79,9 @@ impl Rig {
             return Self::external(through, direct).await;
         }
         let server = tokio::task::spawn_blocking(move || {
-            Server::of(kind).option("max_connections=300").start()
+            Server::of(kind)
+                .option(format!("max_connections={CONNECTIONS}"))
+                .start()
         })
         .await??;
         server.sql(&format!(
@@ -105,7 +110,13 @@ impl Rig {
                 Some(Proxy::start(run.clone(), link.addr())?)
             }
             Front::Peer(program) => {
-                Some(Proxy::start_peer(program, link.addr(), &server.version())?)
+                let purpose = Purpose {
+                    backend: link.addr(),
+                    server_version: server.version(),
+                    clients: CONNECTIONS,
+                    certificate: None,
+                };
+                Some(Proxy::start_peer(program, &purpose)?)
             }
         };
         if let Some(mut proxy) = proxy {

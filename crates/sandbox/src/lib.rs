@@ -8,7 +8,7 @@
 //! A [`Link`] is a TCP forwarder to put between a client and a server that loses connections
 //! on demand.
 //!
-//! A [`Peer`] is another proxy, to compare with.
+//! A [`Peer`] is another proxy, to compare with; [`Sysbench`] gives them work.
 //!
 //! The programs come from the machine where it has them, else from the packages of its own
 //! distribution, fetched once without root into `$STEADFAST_CACHE`, by default
@@ -33,6 +33,7 @@ mod error;
 mod fetch;
 mod kind;
 mod link;
+mod other;
 mod peer;
 mod plan;
 mod port;
@@ -41,6 +42,7 @@ mod programs;
 mod progress;
 mod server;
 mod sources;
+mod sysbench;
 mod template;
 mod unpacked;
 mod watchdog;
@@ -53,3 +55,4 @@ pub use port::free_port;
 pub use product::Product;
 pub use programs::{Programs, client, programs};
 pub use server::{Builder, Server};
+pub use sysbench::Sysbench;

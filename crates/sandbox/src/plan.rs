@@ -31,7 +31,7 @@ pub(crate) fn cache_name(product: Product) -> String {
 }
 
 /// No system's packages have it.
-pub(crate) fn unpackaged(product: Product) -> Error {
+fn unpackaged(product: Product) -> Error {
     Error::Unavailable {
         product,
         reason: "no distribution packages it".to_owned(),
@@ -125,6 +125,7 @@ impl Plan {
                 &[],
             ),
             Product::Peer(Peer::ProxySql) => return Err(unpackaged(product)),
+            Product::Sysbench => (vec![own.as_they_are(components)], &["sysbench"], &[]),
         };
         Ok(Plan {
             product,

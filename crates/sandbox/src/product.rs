@@ -1,4 +1,4 @@
-//! What can be had as packages: servers, and the proxies that a campaign compares.
+//! What can be had as packages: servers, the proxies that a campaign compares, and what gives them work.
 
 use std::fmt;
 
@@ -12,6 +12,8 @@ pub enum Product {
     Server(Kind),
     /// A proxy.
     Peer(Peer),
+    /// sysbench.
+    Sysbench,
 }
 
 impl Product {
@@ -20,6 +22,7 @@ impl Product {
         match self {
             Self::Server(kind) => kind.by_hand(),
             Self::Peer(peer) => peer.by_hand(),
+            Self::Sysbench => "install sysbench so that `sysbench` is in PATH",
         }
     }
 
@@ -28,6 +31,7 @@ impl Product {
         match self {
             Self::Server(kind) => kind.slug(),
             Self::Peer(peer) => peer.program_name(),
+            Self::Sysbench => "sysbench",
         }
     }
 }
@@ -37,6 +41,7 @@ impl fmt::Display for Product {
         match self {
             Self::Server(kind) => kind.fmt(f),
             Self::Peer(peer) => peer.fmt(f),
+            Self::Sysbench => f.write_str("sysbench"),
         }
     }
 }

@@ -243,6 +243,19 @@ impl Server {
         }
     }
 
+    /// The server's TLS certificate and its private key, in PEM.
+    pub fn certificate(&self) -> (PathBuf, PathBuf) {
+        let directory = match self.kind() {
+            Kind::MariaDb => self.directory.clone(),
+            Kind::MySql => self.data_dir(),
+        };
+        // MySQL gives its own the same names.
+        (
+            directory.join(certificates::CERTIFICATE),
+            directory.join(certificates::KEY),
+        )
+    }
+
     /// The process id, or `None` after [`Server::kill`] and [`Server::stop`].
     pub fn pid(&self) -> Option<u32> {
         self.process().pid

@@ -13,7 +13,7 @@ use mysql_async::{Conn, prelude::Queryable};
 use serde::{Deserialize, Serialize};
 use steadfast_sandbox::{Kind, Server};
 
-use crate::proxy::{PLAIN, Proxy, Run, WITHOUT_LEDGER};
+use crate::proxy::{Proxy, Run, configuration};
 use crate::rig::{PASSWORD, USER, options};
 use report::{Sample, Size};
 use work::{Load, Work};
@@ -166,14 +166,14 @@ impl Bench {
         }
         work::create(&mut setup, plan.clients).await?;
         setup.disconnect().await?;
-        let run = |ledger, configuration: &str| Run {
+        let run = |ledger| Run {
             binary: plan.binary.clone(),
             arguments: Vec::new(),
             ledger,
-            configuration: Some(configuration.to_owned()),
+            // Neither leg of a proxy is encrypted: the direct one is not either.
+            configuration: Some(configuration(None, ledger)),
         };
-        // Neither leg of a proxy is encrypted: the direct one is not either.
-        let (with, without) = (run(true, PLAIN), run(false, WITHOUT_LEDGER));
+        let (with, without) = (run(true), run(false));
         with.install_ledger(&server.url())?;
         let mut loads = Vec::new();
         let mut proxies = Vec::new();

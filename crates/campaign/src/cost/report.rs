@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::work::Work;
 use super::{Front, Logs, Plan};
 use crate::report::{align, append_line, read_lines, style};
+use crate::statistics::Rounds;
 
 /// One work through one front in one round.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -108,48 +109,27 @@ fn is_of(sample: &Sample, plan: &Plan) -> bool {
 /// Rounds of one work on one server, by front: commits a second and fsyncs a commit.
 #[derive(Debug, Default)]
 struct Cell {
-    rates: BTreeMap<Front, BTreeMap<u32, f64>>,
-    fsyncs: BTreeMap<Front, BTreeMap<u32, f64>>,
+    rates: BTreeMap<Front, Rounds>,
+    fsyncs: BTreeMap<Front, Rounds>,
 }
 
 impl Cell {
     fn rate(&self, front: Front) -> f64 {
-        median(values(self.rates.get(&front)))
+        median(self.rates.get(&front))
     }
 
-    /// The ratio of the medians, and the least and most of the rounds' ratios.
     fn ratio(&self, front: Front, to: Front) -> String {
-        let (Some(ours), Some(theirs)) = (self.rates.get(&front), self.rates.get(&to)) else {
-            return "-".to_owned();
-        };
-        let rounds: Vec<f64> = ours
-            .iter()
-            .filter_map(|(round, rate)| theirs.get(round).map(|other| rate / other))
-            .collect();
-        let least = rounds.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = rounds.iter().copied().fold(0.0, f64::max);
-        format!(
-            "{:.2} ({least:.2}-{most:.2})",
-            self.rate(front) / self.rate(to)
-        )
+        let ratio = self
+            .rates
+            .get(&front)
+            .zip(self.rates.get(&to))
+            .and_then(|(ours, theirs)| ours.ratio(theirs));
+        ratio.map_or_else(|| "-".to_owned(), |ratio| ratio.to_string())
     }
 }
 
-fn values(rounds: Option<&BTreeMap<u32, f64>>) -> Vec<f64> {
-    rounds
-        .map(|rounds| rounds.values().copied().collect())
-        .unwrap_or_default()
-}
-
-/// The middle one, or the mean of the two in the middle; 0 of none.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.get(middle) {
-        None => 0.0,
-        Some(upper) if values.len() % 2 == 1 => *upper,
-        Some(upper) => (upper + values.get(middle.saturating_sub(1)).unwrap_or(upper)) / 2.0,
-    }
+fn median(rounds: Option<&Rounds>) -> f64 {
+    rounds.map(Rounds::median).unwrap_or_default()
 }
 
 /// The tables: throughput and ratios, fsyncs, and the ledger's size.
@@ -194,7 +174,7 @@ pub(super) fn tables(measured: &Measured, plan: &Plan) -> String {
         let rounds = cell
             .rates
             .values()
-            .map(BTreeMap::len)
+            .map(Rounds::count)
             .min()
             .unwrap_or_default();
         let mut row = vec![
@@ -209,7 +189,7 @@ pub(super) fn tables(measured: &Measured, plan: &Plan) -> String {
         row.push(cell.ratio(Front::WithoutLedger, Front::Direct));
         row.push(cell.ratio(Front::WithLedger, Front::Direct));
         row.push(cell.ratio(Front::WithLedger, Front::WithoutLedger));
-        row.extend(fronts.map(|front| format!("{:.2}", median(values(cell.fsyncs.get(&front))))));
+        row.extend(fronts.map(|front| format!("{:.2}", median(cell.fsyncs.get(&front)))));
         if cell.rates.contains_key(&Front::OwnGtids) {
             row.push(format!("{:.0}", cell.rate(Front::OwnGtids)));
             row.push(cell.ratio(Front::OwnGtids, Front::Direct));
@@ -237,13 +217,6 @@ pub(super) fn tables(measured: &Measured, plan: &Plan) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_median_is_the_middle() {
-        assert_eq!(median(vec![]), 0.0);
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-    }
 
     fn sample(work: Work, front: Front, round: u32) -> Sample {
         Sample {

@@ -1,5 +1,5 @@
-//! The configurations of other proxies: one server, no encryption on either leg, timeouts that do not end a session by
-//! themselves, and else each one's defaults.
+//! The configurations of other proxies: one server, encryption on both legs or on neither, timeouts that do not end a
+//! session by themselves, and else each one's defaults.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -9,6 +9,26 @@ use steadfast_sandbox::Peer;
 
 use crate::rig::{PASSWORD, USER};
 
+/// What a proxy is for.
+#[derive(Debug, Clone)]
+pub(crate) struct Purpose {
+    /// Where the server answers.
+    pub(crate) backend: SocketAddr,
+    /// As the server gives it.
+    pub(crate) server_version: String,
+    /// So many clients come at the same time, at most.
+    pub(crate) clients: u32,
+    /// What clients are shown by a proxy that ends their TLS. `None`: no TLS, on either leg.
+    pub(crate) certificate: Option<Certificate>,
+}
+
+/// PEM files of a certificate and its private key.
+#[derive(Debug, Clone)]
+pub(crate) struct Certificate {
+    pub(crate) chain: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
 /// What a configuration is written for.
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
@@ -16,14 +36,11 @@ pub(crate) struct Place<'a> {
     pub(crate) listen: SocketAddr,
     /// For the proxy's own administration, where it cannot do without.
     pub(crate) admin: SocketAddr,
-    /// Where the server answers.
-    pub(crate) backend: SocketAddr,
     /// For files of the proxy's own.
     pub(crate) directory: &'a Path,
     /// Where MySQL Router's plugins are, if it does not know.
     pub(crate) plugins: Option<PathBuf>,
-    /// As the server gives it.
-    pub(crate) server_version: &'a str,
+    pub(crate) purpose: &'a Purpose,
 }
 
 /// The configuration file.
@@ -54,15 +71,18 @@ pub(crate) fn arguments(peer: Peer, place: &Place<'_>, file: &Path) -> Vec<OsStr
     }
 }
 
-/// TCP mode. The timeouts would cut a session that is idle or waits for a long statement: an hour, which no session of
-/// the workload reaches.
+/// TCP mode: TLS passes through. The timeouts would cut a session that is idle or waits for a long statement: an hour,
+/// which no session of the workload reaches.
 fn haproxy(place: &Place<'_>) -> String {
     let Place {
-        listen, backend, ..
+        listen, purpose, ..
     } = place;
+    let Purpose {
+        backend, clients, ..
+    } = purpose;
     format!(
         "global
-    maxconn 2000
+    maxconn {clients}
 defaults
     mode tcp
     option clitcpka
@@ -82,10 +102,21 @@ listen mysql
 fn mysql_router(place: &Place<'_>) -> String {
     let Place {
         listen,
-        backend,
         directory,
+        purpose,
         ..
     } = place;
+    let Purpose {
+        backend, clients, ..
+    } = purpose;
+    let tls = match &purpose.certificate {
+        None => "client_ssl_mode = DISABLED\nserver_ssl_mode = DISABLED\n".to_owned(),
+        Some(Certificate { chain, key }) => format!(
+            "client_ssl_mode = REQUIRED\nclient_ssl_cert = {}\nclient_ssl_key = {}\nserver_ssl_mode = REQUIRED\n",
+            chain.display(),
+            key.display()
+        ),
+    };
     let directory = directory.display();
     let plugins = place
         .plugins
@@ -106,9 +137,7 @@ bind_port = {}
 destinations = {backend}
 routing_strategy = first-available
 protocol = classic
-client_ssl_mode = DISABLED
-server_ssl_mode = DISABLED
-max_connections = 1000
+{tls}max_connections = {clients}
 max_connect_errors = 1000000
 ",
         listen.ip(),
@@ -122,12 +151,20 @@ fn proxysql(place: &Place<'_>) -> String {
     let Place {
         listen,
         admin,
-        backend,
         directory,
-        server_version,
+        purpose,
         ..
     } = place;
+    let Purpose {
+        backend,
+        server_version,
+        clients,
+        certificate,
+    } = purpose;
     let directory = directory.display();
+    // It makes a certificate of its own.
+    let tls = certificate.is_some();
+    let use_ssl = u8::from(tls);
     format!(
         "datadir = \"{directory}\"
 errorlog = \"{directory}/proxysql.log\"
@@ -144,15 +181,15 @@ pgsql_variables =
 mysql_variables =
 {{
     threads = 2
-    max_connections = 2000
+    max_connections = {clients}
     interfaces = \"{listen}\"
     server_version = \"{server_version}\"
     monitor_enabled = false
-    have_ssl = false
+    have_ssl = {tls}
 }}
 mysql_servers =
 (
-    {{ address = \"{}\", port = {}, hostgroup = 0, max_connections = 200, use_ssl = 0 }}
+    {{ address = \"{}\", port = {}, hostgroup = 0, max_connections = {clients}, use_ssl = {use_ssl} }}
 )
 mysql_users =
 (
@@ -168,20 +205,29 @@ mysql_users =
 mod tests {
     use super::*;
 
-    fn place(plugins: Option<PathBuf>) -> Place<'static> {
+    fn purpose() -> Purpose {
+        Purpose {
+            backend: "127.0.0.1:10003".parse().unwrap(),
+            server_version: "9.7.4".to_owned(),
+            clients: 123,
+            certificate: None,
+        }
+    }
+
+    fn place(purpose: &Purpose, plugins: Option<PathBuf>) -> Place<'_> {
         Place {
             listen: "127.0.0.1:10001".parse().unwrap(),
             admin: "127.0.0.1:10002".parse().unwrap(),
-            backend: "127.0.0.1:10003".parse().unwrap(),
             directory: Path::new("/scratch"),
             plugins,
-            server_version: "9.7.4",
+            purpose,
         }
     }
 
     #[test]
     fn each_listens_where_clients_connect_and_has_the_one_server_behind_it() {
-        let place = place(None);
+        let purpose = purpose();
+        let place = place(&purpose, None);
         let has = |peer, parts: &[&str]| {
             let text = text(peer, &place);
             for part in parts {
@@ -192,6 +238,7 @@ mod tests {
             Peer::HaProxy,
             &[
                 "mode tcp",
+                "maxconn 123\n",
                 "bind 127.0.0.1:10001\n",
                 "db 127.0.0.1:10003 check",
             ],
@@ -213,7 +260,8 @@ mod tests {
 
     #[test]
     fn the_link_behind_each_sees_what_is_said() {
-        let place = place(None);
+        let purpose = purpose();
+        let place = place(&purpose, None);
         let router = text(Peer::MySqlRouter, &place);
         assert!(router.contains("server_ssl_mode = DISABLED"));
         assert!(router.contains("client_ssl_mode = DISABLED"));
@@ -222,15 +270,33 @@ mod tests {
     }
 
     #[test]
+    fn with_a_certificate_both_legs_are_encrypted() {
+        let mut purpose = purpose();
+        purpose.certificate = Some(Certificate {
+            chain: "/tls/cert.pem".into(),
+            key: "/tls/key.pem".into(),
+        });
+        let place = place(&purpose, None);
+        let router = text(Peer::MySqlRouter, &place);
+        assert!(router.contains("server_ssl_mode = REQUIRED"));
+        assert!(router.contains("client_ssl_mode = REQUIRED\nclient_ssl_cert = /tls/cert.pem\n"));
+        let proxysql = text(Peer::ProxySql, &place);
+        assert!(proxysql.contains("use_ssl = 1") && proxysql.contains("have_ssl = true"));
+    }
+
+    #[test]
     fn a_fetched_router_is_told_where_its_plugins_are() {
-        let told = text(Peer::MySqlRouter, &place(Some("/unpacked/plugin".into())));
+        let purpose = purpose();
+        let plugins = Some("/unpacked/plugin".into());
+        let told = text(Peer::MySqlRouter, &place(&purpose, plugins));
         assert!(told.contains("plugin_folder = /unpacked/plugin\n"));
-        assert!(!text(Peer::MySqlRouter, &place(None)).contains("plugin_folder"));
+        assert!(!text(Peer::MySqlRouter, &place(&purpose, None)).contains("plugin_folder"));
     }
 
     #[test]
     fn all_stay_in_the_foreground_with_their_file() {
-        let place = place(None);
+        let purpose = purpose();
+        let place = place(&purpose, None);
         for peer in Peer::ALL {
             let arguments = arguments(peer, &place, Path::new("/scratch/peer.conf"));
             assert!(arguments.contains(&"/scratch/peer.conf".into()), "{peer}");

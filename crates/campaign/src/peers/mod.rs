@@ -9,17 +9,17 @@ mod table;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use steadfast_sandbox::{Kind, Peer};
+use steadfast_sandbox::Kind;
 
 use crate::check;
 use crate::client::Terms;
 use crate::faults::Fault;
 use crate::profiles::Profile;
-use crate::proxy::{PLAIN, Run, WITHOUT_LEDGER};
 use crate::report::{self, LegReport};
-use crate::rig::{Account, Front, Rig};
+use crate::rig::{Account, Rig};
 use crate::schedule::Schedule;
 use crate::survive;
+use crate::way::{Programs, Way};
 
 /// The faults where none are named. The first is the control: what fails there is not a fault's doing. All of them are
 /// over in seconds by themselves, because nothing but Steadfast gives a silent connection up.
@@ -39,115 +39,6 @@ const FAULTS: &[Fault] = &[
     Fault::CommitHalf,
     Fault::CommitKill,
 ];
-
-/// A way from the clients to the link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Way {
-    /// No proxy.
-    Direct,
-    /// HAProxy in TCP mode.
-    Haproxy,
-    /// MySQL Router.
-    MysqlRouter,
-    /// ProxySQL.
-    Proxysql,
-    /// Steadfast without the commit ledger.
-    Steadfast,
-    /// Steadfast with it.
-    SteadfastLedger,
-}
-
-impl Way {
-    pub(crate) const ALL: [Way; 6] = [
-        Way::Direct,
-        Way::Haproxy,
-        Way::MysqlRouter,
-        Way::Proxysql,
-        Way::Steadfast,
-        Way::SteadfastLedger,
-    ];
-
-    /// The name in reports.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::Haproxy => "haproxy",
-            Self::MysqlRouter => "mysql-router",
-            Self::Proxysql => "proxysql",
-            Self::Steadfast => "steadfast-no-ledger",
-            Self::SteadfastLedger => "steadfast-ledger",
-        }
-    }
-
-    /// The name in tables.
-    fn title(self) -> &'static str {
-        match self {
-            Self::Direct => "no proxy",
-            Self::Haproxy => "HAProxy",
-            Self::MysqlRouter => "MySQL Router",
-            Self::Proxysql => "ProxySQL",
-            Self::Steadfast => "Steadfast, no ledger",
-            Self::SteadfastLedger => "Steadfast, ledger",
-        }
-    }
-
-    fn peer(self) -> Option<Peer> {
-        match self {
-            Self::Haproxy => Some(Peer::HaProxy),
-            Self::MysqlRouter => Some(Peer::MySqlRouter),
-            Self::Proxysql => Some(Peer::ProxySql),
-            Self::Direct | Self::Steadfast | Self::SteadfastLedger => None,
-        }
-    }
-
-    fn is_steadfast(self) -> bool {
-        matches!(self, Self::Steadfast | Self::SteadfastLedger)
-    }
-}
-
-/// Where the proxies are.
-#[derive(Debug)]
-pub(crate) struct Programs {
-    pub(crate) steadfast: PathBuf,
-    /// `None`: one that is installed, else one from packages.
-    pub(crate) haproxy: Option<PathBuf>,
-    pub(crate) mysql_router: Option<PathBuf>,
-    pub(crate) proxysql: Option<PathBuf>,
-}
-
-impl Programs {
-    fn given(&self, peer: Peer) -> Option<&PathBuf> {
-        match peer {
-            Peer::HaProxy => self.haproxy.as_ref(),
-            Peer::MySqlRouter => self.mysql_router.as_ref(),
-            Peer::ProxySql => self.proxysql.as_ref(),
-        }
-    }
-
-    /// The front, and its version where it is another proxy.
-    async fn front(&self, way: Way) -> Result<(Front, Option<String>)> {
-        if let Some(peer) = way.peer() {
-            let given = self.given(peer).cloned();
-            let program =
-                tokio::task::spawn_blocking(move || peer.program(given.as_deref())).await??;
-            let version = program.version().to_owned();
-            return Ok((Front::Peer(program), Some(version)));
-        }
-        let steadfast = |ledger, configuration: &str| {
-            Front::Steadfast(Run {
-                binary: self.steadfast.clone(),
-                arguments: Vec::new(),
-                ledger,
-                configuration: Some(configuration.to_owned()),
-            })
-        };
-        Ok(match way {
-            Way::Steadfast => (steadfast(false, WITHOUT_LEDGER), None),
-            Way::SteadfastLedger => (steadfast(true, PLAIN), None),
-            _ => (Front::Direct, None),
-        })
-    }
-}
 
 /// What is to be compared.
 #[derive(Debug)]
@@ -210,7 +101,7 @@ async fn measure(plan: &Plan, way: Way, legs: &mut Vec<LegReport>) -> Result<()>
     if schedule.next().is_none() {
         return Ok(());
     }
-    let (front, version) = plan.programs.front(way).await?;
+    let (front, version) = plan.programs.front(way, None).await?;
     let mut rig = Rig::start(plan.kind, &front, Account::Default).await?;
     while let Some((fault, rounds)) = schedule.next() {
         let work = survive::Plan {
