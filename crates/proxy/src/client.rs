@@ -10,15 +10,16 @@ use steadfast_wire::{Error, Peer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::metrics::Bytes as ByteCounters;
+use crate::scratch;
 
-/// Bytes that are read from a client at a time, at least.
-const READ: usize = 16 << 10;
+/// A packet of which more bytes than these are missing is read into its own place.
+const LONG: usize = 64 << 10;
 
-/// A packet up to this many bytes is copied out of the read buffer.
-const SMALL: usize = 4 << 10;
-
-/// And at most, once as many have come of the same packet.
+/// At most so many at a time, once as many have come of the same packet.
 const LONG_READ: usize = 1 << 20;
+
+/// Bytes of room that a client without commands keeps.
+const IDLE: usize = 1 << 10;
 
 /// A whole packet of the client.
 #[derive(Clone, Debug)]
@@ -90,17 +91,20 @@ impl ClientLeg {
     /// # Errors
     /// What the stream says.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
-        // An idle client keeps no buffer.
-        if self.inbound.is_empty() && self.inbound.capacity() > 4 * READ {
-            self.inbound = BytesMut::new();
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let inbound = &mut self.inbound;
+        if inbound.is_empty() && inbound.capacity() > IDLE {
+            *inbound = BytesMut::new();
         }
         // A long packet is read in larger steps, of what its header claims, but never for the claim alone.
-        let claimed = Header::peek(&self.inbound).map_or(0, |header| header.len as usize);
-        let missing = (claimed + HEADER_LEN).saturating_sub(self.inbound.len());
-        self.inbound
-            .reserve(missing.clamp(READ, LONG_READ.min(READ.max(self.inbound.len()))));
-        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        let read = stream.read_buf(&mut self.inbound).await?;
+        let claimed = Header::peek(inbound).map_or(0, |header| header.len as usize);
+        let missing = (claimed + HEADER_LEN).saturating_sub(inbound.len());
+        let read = if missing.min(inbound.len()) < LONG {
+            scratch::read(stream, |bytes| inbound.extend_from_slice(bytes)).await?
+        } else {
+            inbound.reserve(missing.min(LONG_READ).min(inbound.len()));
+            stream.read_buf(inbound).await?
+        };
         if let Some(counters) = &self.counters {
             counters.client_received.inc_by(read as u64);
         }
@@ -168,14 +172,8 @@ impl ClientLeg {
                 break;
             }
         }
-        let whole = if at <= SMALL {
-            // A command that is kept must not keep the whole read buffer.
-            let copy = Bytes::copy_from_slice(self.inbound.get(..at).unwrap_or_default());
-            self.inbound.advance(at);
-            copy
-        } else {
-            self.inbound.split_to(at).freeze()
-        };
+        // Not copied: the room is used again when the commands in it are not kept any more.
+        let whole = self.inbound.split_to(at).freeze();
         Ok(Some(Packet {
             payload: payload(whole),
             sequence: first.seq,
@@ -201,7 +199,15 @@ impl ClientLeg {
 
     /// Queues a packet; gives the sequence id that is due next.
     pub(crate) fn queue(&mut self, sequence: u8, payload: impl FnOnce(&mut Vec<u8>)) -> u8 {
-        frame::write_with(&mut self.outbound, sequence, payload)
+        frame::write_with(self.room(), sequence, payload)
+    }
+
+    /// Where to put what is to be written.
+    pub(crate) fn room(&mut self) -> &mut Vec<u8> {
+        if self.outbound.capacity() == 0 {
+            self.outbound = scratch::take();
+        }
+        &mut self.outbound
     }
 
     /// Writes what is queued.
@@ -215,10 +221,7 @@ impl ClientLeg {
             if let Some(counters) = &self.counters {
                 counters.client_sent.inc_by(self.outbound.len() as u64);
             }
-            self.outbound.clear();
-            if self.outbound.capacity() > 4 * READ {
-                self.outbound = Vec::new();
-            }
+            scratch::give_back(std::mem::take(&mut self.outbound));
         }
         self.stream()?.flush().await
     }

@@ -35,6 +35,15 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
+    /// Lets go of all that takes memory.
+    pub(crate) fn empty(&mut self) {
+        self.payload = Bytes::new();
+        self.prepared = None;
+        self.long_data = Vec::new();
+        self.types = None;
+        self.added_rows = None;
+    }
+
     /// Bytes that keeping it costs.
     pub(crate) fn size(&self) -> u64 {
         let long: usize = self.long_data.iter().map(Bytes::len).sum();

@@ -3,6 +3,7 @@
 mod accept;
 pub mod admin;
 mod around;
+mod bell;
 mod catalogue;
 mod client;
 mod clock;
@@ -27,6 +28,7 @@ mod registry;
 mod relay;
 mod relayed;
 mod resolve;
+mod scratch;
 mod serve;
 mod shared;
 #[cfg(feature = "simulation")]

@@ -1,9 +1,30 @@
 //! What the sessions of one thread share.
 
 use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use steadfast_session::ledger::{Lane, Lanes, Moment};
 use steadfast_sql::ClassCache;
+
+use crate::bell::Bell;
+use crate::shared::Shared;
+
+/// Rings the bell of this thread, as long as it is not dropped.
+pub(crate) async fn ring_the_bell(shared: Arc<Shared>, local: Rc<Local>) {
+    let mut draining = shared.draining.subscribe();
+    let mut silences = shared.health.silences();
+    loop {
+        tokio::select! {
+            biased;
+            changed = draining.changed() => if changed.is_err() {
+                return;
+            },
+            () = silences.changed() => {}
+        }
+        local.bell.ring();
+    }
+}
 
 /// Gives 64 random bits.
 pub(crate) type RandomBits = Box<dyn Fn() -> Result<u64, getrandom::Error>>;
@@ -12,6 +33,8 @@ pub(crate) type RandomBits = Box<dyn Fn() -> Result<u64, getrandom::Error>>;
 pub(crate) struct Local {
     /// Classes of texts.
     pub(crate) classes: RefCell<ClassCache>,
+    /// Rings when the server was found silent, and when the process drains.
+    pub(crate) bell: Bell,
     lanes: RefCell<Lanes>,
     random: RandomBits,
 }
@@ -27,6 +50,7 @@ impl Local {
     pub(crate) fn drawing_from(random: RandomBits) -> Self {
         Self {
             classes: RefCell::default(),
+            bell: Bell::default(),
             lanes: RefCell::default(),
             random,
         }

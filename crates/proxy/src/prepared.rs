@@ -168,7 +168,7 @@ impl Prepared {
         Ok(known.clone())
     }
 
-    /// The payload for the server: its statement id, and the parameter types where this connection does not have
+    /// Writes the payload for the server: its statement id, and the parameter types where this connection does not have
     /// them.
     ///
     /// # Errors
@@ -176,34 +176,32 @@ impl Prepared {
     pub(crate) fn rewrite(
         &self,
         payload: &[u8],
-        types: &Rc<[u8]>,
+        types: Option<&Rc<[u8]>>,
         there: There,
         capabilities: Capabilities,
-    ) -> Result<Vec<u8>, Error> {
-        let mut out = Vec::with_capacity(payload.len() + types.len());
-        let known = (!types.is_empty()).then_some(ParameterTypes { raw: types });
-        let seen = self
-            .types_there
-            .borrow()
-            .as_ref()
-            .is_some_and(|there| there == types);
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let types = types.filter(|types| !types.is_empty());
+        let known = types.map(|types| ParameterTypes { raw: types });
+        let seen = types.is_some() && self.types_there.borrow().as_ref() == types;
         match payload.first() {
             Some(&code::STMT_EXECUTE) if !seen && known.is_some() => {
                 let execute = Execute::parse(payload)?;
                 let parameters = execute.parameters(self.parameters, capabilities)?;
-                execute.write_after_prepare(&mut out, there.id, &parameters, known)?;
+                execute.write_after_prepare(out, there.id, &parameters, known)?;
             }
             Some(&code::STMT_BULK_EXECUTE) if known.is_some() => {
-                BulkExecute::parse(payload)?.write_after_prepare(&mut out, there.id, known)?;
+                BulkExecute::parse(payload)?.write_after_prepare(out, there.id, known)?;
             }
             _ => {
+                let begin = out.len();
                 out.extend_from_slice(payload);
-                put_id(&mut out, there.id);
-                return Ok(out);
+                put_id(out.get_mut(begin..).unwrap_or_default(), there.id);
+                return Ok(());
             }
         }
-        self.types_there.replace(Some(types.clone()));
-        Ok(out)
+        self.types_there.replace(types.cloned());
+        Ok(())
     }
 }
 

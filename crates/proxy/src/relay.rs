@@ -72,7 +72,10 @@ pub(crate) struct Relay {
     verified: bool,
     /// Parameter definitions of COM_STMT_PREPARE that are still to come.
     parameters_left: u16,
+    /// Session state that the client is told of.
     scratch: Vec<u8>,
+    /// The payload that was made last.
+    written: Vec<u8>,
 }
 
 /// Errors with which a server says that it ends the connection, or did: 1053 server shutdown, 1927 connection
@@ -115,6 +118,7 @@ impl Relay {
             verified: false,
             parameters_left: 0,
             scratch: Vec::new(),
+            written: Vec::new(),
         }
     }
 
@@ -498,7 +502,9 @@ impl Relay {
         } else {
             OkPacket::parse(payload, capabilities)?
         };
-        self.changes.extend_from_slice(ok.session_state);
+        if !only_counts(&ok) {
+            self.changes.extend_from_slice(ok.session_state);
+        }
         self.last_status = ok.status;
         self.digest.update(b"ok");
         self.digest.update(&ok.affected_rows.to_le_bytes());
@@ -608,10 +614,13 @@ impl Relay {
     }
 
     fn write(&mut self, out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>, Capabilities)) {
-        let mut bytes = Vec::new();
+        // Kept from packet to packet, so that none needs memory of its own.
+        let mut bytes = std::mem::take(&mut self.written);
+        bytes.clear();
         payload(&mut bytes, self.client);
         self.head(bytes.len() as u32, out);
         self.emit(&bytes, out);
+        self.written = bytes;
     }
 
     fn head(&mut self, len: u32, out: &mut Vec<u8>) {
@@ -682,6 +691,15 @@ fn tells_of_transaction(change: &SessionStateChange<'_>) -> bool {
         change,
         SessionStateChange::TransactionState(_) | SessionStateChange::TransactionCharacteristics(_)
     )
+}
+
+/// Whether all that is told of the session is the number of the statement, as MySQL 9 does behind each: that is nothing
+/// that a session has.
+fn only_counts(ok: &OkPacket<'_>) -> bool {
+    let mut changes = ok.session_state();
+    let first = changes.next();
+    let counts = |change| matches!(change, Ok(SessionStateChange::SystemVariable { name, .. }) if name == b"statement_id");
+    first.is_some_and(counts) && changes.next().is_none()
 }
 
 #[derive(Clone, Copy)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ledger::Ledger;
-use crate::local::Local;
+use crate::local::{Local, ring_the_bell};
 use steadfast_net::{Address, Listener, SocketOptions, Target, tls};
 use steadfast_session::Limits;
 use steadfast_wire::auth::{Password, RsaKeyPair};
@@ -229,6 +229,10 @@ impl Workers {
                     let local = LocalSet::new();
                     local.block_on(&runtime, async move {
                         let here = Rc::new(Local::default());
+                        tokio::task::spawn_local(ring_the_bell(
+                            Arc::clone(&shared),
+                            Rc::clone(&here),
+                        ));
                         for address in addresses {
                             let listener = Listener::bind_shared(&address).await;
                             let failed = listener.is_err();
@@ -306,7 +310,7 @@ pub(crate) async fn accept(shared: Arc<Shared>, listener: Listener, local: Rc<Lo
 /// No new clients; idle sessions end, open transactions may finish for `at_most`, then they are closed.
 async fn drain(shared: &Shared, at_most: Duration) {
     shared.readiness.draining();
-    shared.draining.send_replace(true);
+    shared.drain();
     tracing::info!(
         sessions = shared.registry.len(),
         "draining: open transactions may finish within {at_most:?}"

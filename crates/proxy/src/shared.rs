@@ -80,6 +80,7 @@ pub(crate) struct Shared {
     pub(crate) incidents: Incidents,
     /// True once the process is told to end.
     pub(crate) draining: watch::Sender<bool>,
+    drains: AtomicBool,
     /// KILL statements that Steadfast has sent or relayed.
     pub(crate) own_kills: OwnKills,
     /// The number of the next session or attachment.
@@ -158,12 +159,25 @@ impl Shared {
             around: Around::default(),
             incidents: Incidents::default(),
             draining: watch::Sender::new(false),
+            drains: AtomicBool::new(false),
             own_kills: OwnKills::default(),
             next_number: AtomicU64::new(1),
             is_mariadb: AtomicBool::new(false),
             ledger: parts.ledger,
             tables: Mutex::default(),
         }
+    }
+
+    /// The process is told to end.
+    pub(crate) fn drain(&self) {
+        // Before those hear of it who look.
+        self.drains.store(true, Ordering::SeqCst);
+        self.draining.send_replace(true);
+    }
+
+    /// Whether it is.
+    pub(crate) fn drains(&self) -> bool {
+        self.drains.load(Ordering::Relaxed)
     }
 
     /// A number that nothing else has.

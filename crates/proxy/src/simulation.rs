@@ -13,7 +13,7 @@ use steadfast_wire::auth::{Password, RsaKeyPair};
 use crate::config::Config;
 use crate::health;
 use crate::incident::Incidents;
-use crate::local::Local;
+use crate::local::{Local, ring_the_bell};
 use crate::serve::{ServeError, accept, shared};
 
 /// Gives 64 random bits.
@@ -58,6 +58,7 @@ pub async fn run(parts: Parts) -> Result<(), ServeError> {
     shared.readiness.accepting();
     tokio::task::spawn_local(health::watch(Arc::clone(&shared)));
     let local = Rc::new(Local::drawing_from(parts.random));
+    tokio::task::spawn_local(ring_the_bell(Arc::clone(&shared), Rc::clone(&local)));
     accept(shared, parts.listener, local).await;
     Ok(())
 }

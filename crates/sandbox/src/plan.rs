@@ -125,6 +125,7 @@ impl Plan {
                 &[],
             ),
             Product::Peer(Peer::ProxySql) => return Err(unpackaged(product)),
+            Product::Strace => (vec![own.as_they_are(components)], &["strace"], &[]),
             Product::Sysbench => (vec![own.as_they_are(components)], &["sysbench"], &[]),
         };
         Ok(Plan {

@@ -1,4 +1,5 @@
-//! What can be had as packages: servers, the proxies that a campaign compares, and what gives them work.
+//! What can be had as packages: servers, the proxies that a campaign compares, what gives them work, and what tells their
+//! system calls.
 
 use std::fmt;
 
@@ -14,6 +15,8 @@ pub enum Product {
     Peer(Peer),
     /// sysbench.
     Sysbench,
+    /// strace.
+    Strace,
 }
 
 impl Product {
@@ -23,6 +26,7 @@ impl Product {
             Self::Server(kind) => kind.by_hand(),
             Self::Peer(peer) => peer.by_hand(),
             Self::Sysbench => "install sysbench so that `sysbench` is in PATH",
+            Self::Strace => "install strace so that `strace` is in PATH",
         }
     }
 
@@ -32,6 +36,7 @@ impl Product {
             Self::Server(kind) => kind.slug(),
             Self::Peer(peer) => peer.program_name(),
             Self::Sysbench => "sysbench",
+            Self::Strace => "strace",
         }
     }
 }
@@ -42,6 +47,7 @@ impl fmt::Display for Product {
             Self::Server(kind) => kind.fmt(f),
             Self::Peer(peer) => peer.fmt(f),
             Self::Sysbench => f.write_str("sysbench"),
+            Self::Strace => f.write_str("strace"),
         }
     }
 }

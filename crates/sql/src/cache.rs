@@ -4,11 +4,12 @@ use crate::{Class, Dialect, Server, classify};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// A bounded cache of classes. A hit needs the same text, byte for byte, and the same
-/// [`Dialect`]; a hash alone never decides. A hit does not allocate.
+/// [`Dialect`]; a hash alone never decides. A hit does not allocate, and a miss only where the
+/// text that makes way is shorter.
 #[derive(Debug)]
 pub struct ClassCache {
     slots: Box<[Option<Entry>]>,
-    /// Bytes of the texts that are kept.
+    /// Bytes of room for texts.
     kept: usize,
     /// Limit of `kept`.
     texts: usize,
@@ -18,7 +19,7 @@ pub struct ClassCache {
 
 #[derive(Debug)]
 struct Entry {
-    text: Box<[u8]>,
+    text: Vec<u8>,
     dialect: Dialect,
     class: Class,
     /// Hit since the hand went by.
@@ -64,7 +65,7 @@ impl ClassCache {
         for place in places {
             if let Some(Some(entry)) = self.slots.get_mut(place)
                 && entry.dialect == dialect
-                && *entry.text == *text
+                && entry.text == text
             {
                 entry.hot = true;
                 return entry.class;
@@ -97,21 +98,25 @@ impl ClassCache {
             (Some(Some(held)), Some(Some(other))) if held.hot && !other.hot => second,
             _ => first,
         };
-        self.drop_entry(place);
+        // Its room is used again.
+        let mut room = self.take(place).unwrap_or_default();
+        room.clear();
+        room.reserve_exact(text.len());
+        room.extend_from_slice(text);
         if let Some(Some(other)) = self.slots.get_mut(place ^ 1) {
             other.hot = false;
         }
-        while self.kept + text.len() > self.texts {
+        while self.kept > 0 && self.kept + room.capacity() > self.texts {
             self.evict();
         }
         if let Some(slot) = self.slots.get_mut(place) {
+            self.kept += room.capacity();
             *slot = Some(Entry {
-                text: text.into(),
+                text: room,
                 dialect,
                 class,
                 hot: false,
             });
-            self.kept += text.len();
         }
     }
 
@@ -122,16 +127,20 @@ impl ClassCache {
             self.hand = (self.hand + 1) % self.slots.len();
             match self.slots.get_mut(at) {
                 Some(Some(entry)) if entry.hot => entry.hot = false,
-                Some(Some(_)) => return self.drop_entry(at),
+                Some(Some(_)) => {
+                    self.take(at);
+                    return;
+                }
                 _ if self.kept == 0 => return,
                 _ => {}
             }
         }
     }
 
-    fn drop_entry(&mut self, place: usize) {
-        if let Some(entry) = self.slots.get_mut(place).and_then(Option::take) {
-            self.kept -= entry.text.len();
-        }
+    /// Empties a slot, and gives the room of its text.
+    fn take(&mut self, place: usize) -> Option<Vec<u8>> {
+        let entry = self.slots.get_mut(place)?.take()?;
+        self.kept -= entry.text.capacity();
+        Some(entry.text)
     }
 }

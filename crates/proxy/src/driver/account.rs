@@ -119,7 +119,7 @@ impl Driver {
 
     /// The text of the command in flight, without its literals unless they are asked for; `None`: it has none.
     pub(super) fn statement_in_flight(&self) -> Option<String> {
-        let stored = self.store.get(&self.next_handle.checked_sub(1)?)?;
+        let stored = self.store.get(self.next_handle.checked_sub(1)?)?;
         let mut out = String::new();
         let (text, dialect) = match &stored.prepared {
             Some(prepared) => (&prepared.text()[..], prepared.dialect()),

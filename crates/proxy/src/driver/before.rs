@@ -13,6 +13,7 @@ use tokio::io::AsyncWriteExt;
 use super::{Driver, Exit, end_of, end_of_io};
 use crate::command::Stored;
 use crate::prepared::{Prepared, There};
+use crate::scratch;
 
 /// A failure before the command was sent.
 pub(super) enum Before {
@@ -46,7 +47,7 @@ impl From<QueryError> for Before {
 
 impl Driver {
     /// Everything that goes before the command itself: deferred work, pins, the guard, the statement on this
-    /// connection, its long data. Gives the payload for the server.
+    /// connection, its long data. Gives the payload for the server, to be given back to [`scratch`].
     pub(super) async fn prepare_to_send(
         &mut self,
         stored: &Stored,
@@ -71,7 +72,9 @@ impl Driver {
             return Err(Before::Lost(End::Fin));
         };
         let (Some(prepared), Some(there)) = (&stored.prepared, there) else {
-            return Ok(stored.payload.to_vec());
+            let mut payload = scratch::take();
+            payload.extend_from_slice(&stored.payload);
+            return Ok(payload);
         };
         for data in &stored.long_data {
             let mut payload = data.to_vec();
@@ -86,18 +89,23 @@ impl Driver {
             let counter = &self.shared.metrics.bytes.server_sent;
             counter.inc_by(bytes.len() as u64);
         }
-        let types = stored
-            .types
-            .clone()
-            .unwrap_or_else(|| std::rc::Rc::from([]));
+        let mut payload = scratch::take();
+        let types = stored.types.as_ref();
         prepared
-            .rewrite(&stored.payload, &types, there, self.capabilities)
+            .rewrite(
+                &stored.payload,
+                types,
+                there,
+                self.capabilities,
+                &mut payload,
+            )
             .map_err(|error| {
                 Before::Exit(Exit::ClientGone(io::Error::new(
                     io::ErrorKind::InvalidData,
                     error,
                 )))
-            })
+            })?;
+        Ok(payload)
     }
 
     /// A cursor lives on the connection that opened it: elsewhere there is nothing to fetch from.

@@ -182,6 +182,10 @@ impl Driver {
         if let Some(stored) = answered {
             self.close_answered(&stored).await;
         }
+        if done.is_ok() {
+            // Of one whose client has left the incident tells.
+            self.forget_answered();
+        }
         if self.long_data.is_empty() {
             self.memory.release();
         }

@@ -134,7 +134,7 @@ impl Driver {
         if flight.recording != Recording::Commit {
             // What the transaction was to be like is used up.
             self.note_late_changes(&changes);
-        } else if let Some(stored) = self.store.get(&flight.handle.0).cloned() {
+        } else if let Some(stored) = self.store.get(flight.handle.0).cloned() {
             self.completed(flight.handle, &stored, ended, &changes);
             self.tell_killed(0);
             self.succeeded = true;

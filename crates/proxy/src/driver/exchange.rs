@@ -20,6 +20,7 @@ use super::{AHEAD, Driver, Exit, end_of, end_of_io, silence};
 use crate::command::Stored;
 use crate::registry::Control;
 use crate::relay::{Ended, Fed, Order, is_goodbye};
+use crate::scratch;
 
 /// A command up to this many bytes is written without looking at what the server says meanwhile: it can have nothing
 /// to say before it has it all.
@@ -27,9 +28,6 @@ const WRITE_AT_ONCE: usize = 64 << 10;
 
 /// Goes before a write that is to be recorded.
 const BEGIN: &[u8] = b"START TRANSACTION";
-
-/// Bytes asked of the server's socket at once.
-const READ: usize = 64 << 10;
 
 /// What became of an exchange.
 pub(super) enum Exchanged {
@@ -91,7 +89,7 @@ fn begun(inbound: &mut Vec<u8>) -> Begun {
 impl Driver {
     /// Runs the command in flight for the client.
     pub(super) async fn send(&mut self, flight: Flight) -> Result<Event, Exit> {
-        let Some(stored) = self.store.get(&flight.handle.0).cloned() else {
+        let Some(stored) = self.store.get(flight.handle.0).cloned() else {
             // The driver keeps every command until its answer: this cannot be, and must not go on if it is.
             return Err(Exit::Closed);
         };
@@ -276,7 +274,9 @@ impl Driver {
         if let Some(link) = &mut self.link {
             link.relay.add_warnings(warnings);
         }
-        self.converse(&payload, order).await
+        let exchanged = self.converse(&payload, order).await;
+        scratch::give_back(payload);
+        exchanged
     }
 
     /// The response to a command gets the rows that the server no longer has.
@@ -309,7 +309,7 @@ impl Driver {
         payload: &[u8],
         order: Order,
     ) -> Result<Exchanged, Exit> {
-        let mut silences = self.shared.health.silences();
+        let silences = self.shared.health.silences_counted();
         let status = self.status;
         if order.within || !status.contains(StatusFlags::IN_TRANS) {
             self.began = self.local.moment();
@@ -322,8 +322,8 @@ impl Driver {
         let Some(link) = &mut self.link else {
             return Ok(Exchanged::Lost(End::Fin, Sent::Nothing));
         };
-        let mut bytes =
-            Vec::with_capacity(payload.len() + payload.len() / MAX_FRAME * 4 + 8 + BEGIN.len() * 2);
+        let mut bytes = scratch::take();
+        bytes.reserve(payload.len() + payload.len() / MAX_FRAME * 4 + 8 + BEGIN.len() * 2);
         if order.within && !begun_apart {
             // In one write, so that it costs no round trip.
             let capabilities = link.connection.capabilities;
@@ -349,7 +349,10 @@ impl Driver {
         // done (MariaDB). The answer's status tells.
         let mut alone = false;
         link.traffic.begin();
-        let written = match self.write(&bytes).await? {
+        let written = self.write(&bytes).await?;
+        let all = bytes.len();
+        scratch::give_back(bytes);
+        let written = match written {
             Ok(written) => written,
             Err(end) => return Ok(Exchanged::Lost(end, Sent::Nothing)),
         };
@@ -380,11 +383,9 @@ impl Driver {
                 }
             }
             if !begins && !connection.inbound.is_empty() {
-                let fed = link.relay.feed(
-                    &connection.inbound,
-                    &mut self.client.outbound,
-                    &self.tracking,
-                );
+                let fed = link
+                    .relay
+                    .feed(&connection.inbound, self.client.room(), &self.tracking);
                 let (taken, fed) = match fed {
                     Ok(fed) => fed,
                     Err(error) => {
@@ -393,6 +394,9 @@ impl Driver {
                     }
                 };
                 connection.inbound.drain(..taken);
+                if connection.inbound.is_empty() {
+                    scratch::give_back(std::mem::take(&mut connection.inbound));
+                }
                 self.shared
                     .metrics
                     .bytes
@@ -439,11 +443,15 @@ impl Driver {
                     continue;
                 }
             }
-            connection.inbound.reserve(READ);
             let ahead = self.client.buffered() < AHEAD;
+            let health = &self.shared.health;
+            let inbound = &mut connection.inbound;
+            if inbound.capacity() == 0 {
+                *inbound = scratch::take();
+            }
             tokio::select! {
                 biased;
-                read = connection.stream.read_buf(&mut connection.inbound) => match read {
+                read = scratch::read(&mut connection.stream, |bytes| inbound.extend_from_slice(bytes)) => match read {
                     Ok(0) => break End::Fin,
                     Ok(count) => link.traffic.received(count),
                     Err(error) => break end_of_io(&error),
@@ -467,7 +475,7 @@ impl Driver {
                     }
                     Some(word) => self.note_kill(word),
                 },
-                _ = silences.changed() => break End::Silence,
+                () = self.ear.hears(|| health.silences_counted() != silences) => break End::Silence,
             }
         };
         if alone {
@@ -475,7 +483,7 @@ impl Driver {
         }
         let sent = if written == 0 {
             Sent::Nothing
-        } else if written < bytes.len() {
+        } else if written < all {
             Sent::Part
         } else {
             Sent::All
@@ -639,14 +647,18 @@ impl Driver {
         }
     }
 
+    /// Commands of the open transaction stay; any other has had its answer.
+    pub(super) fn forget_answered(&mut self) {
+        if !self.core.transaction().is_open() {
+            self.store.clear();
+        }
+    }
+
     /// The handle of the next command.
     pub(super) fn store(&mut self, stored: Stored) -> Handle {
         let handle = self.next_handle;
         self.next_handle += 1;
-        // Commands of the open transaction stay; any other has had its answer.
-        if !self.core.transaction().is_open() {
-            self.store.clear();
-        }
+        self.forget_answered();
         self.store.insert(handle, stored);
         Handle(handle)
     }

@@ -34,10 +34,11 @@ mod locks;
 mod noted;
 mod outage;
 mod recover;
+mod store;
 mod track;
 mod user_variables;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -50,7 +51,6 @@ use steadfast_sql::Dialect;
 use steadfast_wire::handshake::NONCE_LEN;
 use steadfast_wire::response::{ErrPacket, OkPacket};
 use steadfast_wire::{Capabilities, StatusFlags};
-use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
 use self::account::Account;
@@ -60,8 +60,9 @@ use self::insert_id::{Arrival, Drawn};
 use self::kill::{Killed, Killing};
 use self::locks::UserLocks;
 use self::outage::{Outage, Stage};
+use self::store::Store;
+use crate::bell::Ear;
 use crate::client::{ClientLeg, Packet};
-use crate::command::Stored;
 use crate::gate::Turn;
 use crate::link::{Identity, Link, OwnSettings};
 use crate::local::Local;
@@ -71,6 +72,7 @@ use crate::prepared::Prepared;
 use crate::registry::{Claim, Control, Words};
 use crate::relay::{Mark, Tracking};
 use crate::resolve::Doubt;
+use crate::scratch;
 use crate::shared::Shared;
 use crate::zombie::Zombie;
 
@@ -159,6 +161,7 @@ pub(crate) struct Driver {
     nonce: [u8; NONCE_LEN],
     claim: Claim,
     control: Words,
+    ear: Ear,
     local: Rc<Local>,
     number: u64,
     core: Session,
@@ -169,7 +172,7 @@ pub(crate) struct Driver {
     state: Rc<SessionState>,
     before: Rc<SessionState>,
     at_start: Rc<SessionState>,
-    store: BTreeMap<u64, Stored>,
+    store: Store,
     next_handle: u64,
     /// Bytes of commands in the journal, as counted in the metric.
     journal_bytes: i64,
@@ -264,13 +267,14 @@ impl Driver {
             nonce: start.nonce,
             claim: start.claim,
             control: Words::new(start.control),
+            ear: start.local.bell.ear(),
             local: start.local,
             number,
             core: Session::new(limits, status),
             before: Rc::clone(&state),
             at_start: Rc::clone(&state),
             state,
-            store: BTreeMap::new(),
+            store: Store::default(),
             next_handle: 0,
             journal_bytes: 0,
             last_outage: None,
@@ -346,18 +350,18 @@ impl Driver {
             })? {
                 return Ok(Next::Command(packet));
             }
-            let mut draining = self.shared.draining.subscribe();
-            if *draining.borrow_and_update()
-                && !self.core.transaction().is_open()
-                && self.client.buffered() == 0
-            {
+            let drains = self.shared.drains();
+            if drains && !self.core.transaction().is_open() && self.client.buffered() == 0 {
                 return Err(Exit::Closed);
             }
+            let shared = &self.shared;
             let server = async {
                 match &mut self.link {
                     Some(link) => {
                         let connection = &mut link.connection;
-                        connection.stream.read_buf(&mut connection.inbound).await
+                        let inbound = &mut connection.inbound;
+                        let keep = |bytes: &[u8]| inbound.extend_from_slice(bytes);
+                        scratch::read(&mut connection.stream, keep).await
                     }
                     None => std::future::pending().await,
                 }
@@ -392,7 +396,7 @@ impl Driver {
                     Some(Control::Kill) => {}
                     Some(word) => self.note_kill(word),
                 },
-                _ = draining.changed() => {}
+                () = self.ear.hears(|| shared.drains() != drains) => {}
             }
         }
     }
@@ -505,7 +509,7 @@ impl Driver {
     }
 
     fn keep(&mut self, handle: Handle) {
-        if let Some(stored) = self.store.get(&handle.0) {
+        if let Some(stored) = self.store.get(handle.0) {
             let size = stored.size() as i64;
             self.journal_bytes += size;
             self.shared.metrics.journal_bytes.inc_by(size);
@@ -522,7 +526,7 @@ impl Driver {
         self.shared.metrics.journal_bytes.dec_by(self.journal_bytes);
         self.journal_bytes = 0;
         let running = self.next_handle.saturating_sub(1);
-        self.store.retain(|handle, _| *handle == running);
+        self.store.keep_only(running);
     }
 
     async fn answer_error(

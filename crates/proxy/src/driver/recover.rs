@@ -89,7 +89,7 @@ impl Driver {
         }
         let resets = self
             .store
-            .get(&self.next_handle.saturating_sub(1))
+            .get(self.next_handle.saturating_sub(1))
             .is_some_and(|stored| !self.core.is_idle() && Self::is_reset(stored));
         let state = match attachment.target {
             // What is about to be reset need not be restored.
@@ -191,7 +191,7 @@ impl Driver {
             };
         };
         let reaches = |handle: u64| {
-            let Some(stored) = self.store.get(&handle) else {
+            let Some(stored) = self.store.get(handle) else {
                 return true;
             };
             let Some(class) = stored.class else {
@@ -299,7 +299,7 @@ impl Driver {
         }) {
             return Ok(Event::ReplayTimeout);
         }
-        let Some(stored) = self.store.get(&entry.command.0).cloned() else {
+        let Some(stored) = self.store.get(entry.command.0).cloned() else {
             return Ok(Event::ReplayTimeout);
         };
         match self.replays_insert_id(&entry).await {
@@ -409,7 +409,9 @@ impl Driver {
     ) -> Result<Ended, Before> {
         let payload = self.prepare_to_send(stored, pins, false).await?;
         self.add_rows(stored);
-        self.converse_hidden(&payload, stored.expect).await
+        let ended = self.converse_hidden(&payload, stored.expect).await;
+        crate::scratch::give_back(payload);
+        ended
     }
 
     /// The journal has been replayed: others may go on.

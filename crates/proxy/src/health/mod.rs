@@ -161,6 +161,11 @@ impl Health {
         }
     }
 
+    /// How often it has been found silent so far.
+    pub(crate) fn silences_counted(&self) -> u64 {
+        self.silences.count.load(Ordering::SeqCst)
+    }
+
     /// Changes whenever somebody, through Steadfast or not, may have renamed a table, altered one or dropped a trigger;
     /// 0 while that is not known.
     pub(crate) fn definitions(&self) -> u64 {

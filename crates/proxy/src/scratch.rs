@@ -1,0 +1,94 @@
+//! Buffers that the sessions of a thread share: a session needs them while bytes pass, and an idle one has none.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Poll, ready};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// Bytes that are read at once, at most.
+const AT_ONCE: usize = 64 << 10;
+
+/// Buffers that are kept for the next session that needs one, and the most bytes of one.
+const KEPT: usize = 16;
+const LONGEST: usize = 256 << 10;
+
+thread_local! {
+    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; AT_ONCE].into());
+    static FREE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An empty buffer.
+pub(crate) fn take() -> Vec<u8> {
+    FREE.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// One that is not needed any more, with whatever is in it.
+pub(crate) fn give_back(mut buffer: Vec<u8>) {
+    if buffer.capacity() == 0 || buffer.capacity() > LONGEST {
+        return;
+    }
+    buffer.clear();
+    FREE.with_borrow_mut(|free| {
+        if free.len() < KEPT {
+            free.push(buffer);
+        }
+    });
+}
+
+/// Reads what there is, and gives it to `keep`; 0: the other side has closed. Cancel-safe.
+///
+/// # Errors
+/// What the stream says.
+pub(crate) async fn read<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    mut keep: impl FnMut(&[u8]),
+) -> io::Result<usize> {
+    poll_fn(|context| {
+        READ.with_borrow_mut(|place| {
+            let mut bytes = ReadBuf::new(place);
+            ready!(Pin::new(&mut *stream).poll_read(context, &mut bytes))?;
+            keep(bytes.filled());
+            Poll::Ready(Ok(bytes.filled().len()))
+        })
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_used_again_and_a_large_one_is_not_kept() {
+        let mut buffer = take();
+        buffer.extend_from_slice(b"secret");
+        let place = buffer.as_ptr();
+        give_back(buffer);
+        let again = take();
+        assert_eq!(again.as_ptr(), place);
+        assert!(again.is_empty());
+        give_back(Vec::with_capacity(LONGEST + 1));
+        assert_eq!(take().capacity(), 0);
+        for _ in 0..2 * KEPT {
+            give_back(Vec::with_capacity(10));
+        }
+        assert_eq!(FREE.with_borrow(Vec::len), KEPT);
+    }
+
+    #[tokio::test]
+    async fn what_is_there_is_read_and_then_the_end() {
+        let mut stream = &b"bytes"[..];
+        let mut kept = Vec::new();
+        assert_eq!(
+            read(&mut stream, |bytes| kept.extend_from_slice(bytes))
+                .await
+                .unwrap(),
+            5
+        );
+        assert_eq!(kept, b"bytes");
+        assert_eq!(read(&mut stream, |_| {}).await.unwrap(), 0);
+    }
+}
