@@ -215,8 +215,14 @@ pub(crate) async fn run(plan: &Plan) -> Result<bool> {
                 let turn = round as usize % open.len();
                 open.rotate_left(turn);
                 for way in open {
-                    let Some(sample) = stage.sample(plan, work, clients, way, round).await? else {
-                        continue;
+                    let sample = match stage.sample(plan, work, clients, way, round).await {
+                        Ok(Some(sample)) => sample,
+                        Ok(None) => continue,
+                        Err(error) if way.peer().is_some() => {
+                            notes.insert(format!("{error:#}"));
+                            continue;
+                        }
+                        Err(error) => return Err(error),
                     };
                     if let Some(path) = &plan.json {
                         lines::append_line(path, &sample)?;

@@ -129,6 +129,7 @@ fn mysql_router(place: &Place<'_>) -> String {
 runtime_folder = {directory}
 data_folder = {directory}
 config_folder = {directory}
+max_total_connections = {clients}
 [logger]
 level = WARNING
 [routing:read_write]
