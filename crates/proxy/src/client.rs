@@ -12,6 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::metrics::Bytes as ByteCounters;
 use crate::scratch;
 
+/// A packet up to this many bytes does not keep a large buffer.
+const SMALL: usize = 4 << 10;
+
 /// A packet of which more bytes than these are missing is read into its own place.
 const LONG: usize = 64 << 10;
 
@@ -39,6 +42,8 @@ pub(crate) struct ClientLeg {
     stream: Option<Stream>,
     secure: bool,
     inbound: BytesMut,
+    /// The most bytes that have been in that buffer: it is at least as large, whatever is left of it.
+    most: usize,
     /// What is to be written, see [`ClientLeg::flush`].
     pub(crate) outbound: Vec<u8>,
     /// Payload bytes of the largest packet that is taken.
@@ -54,6 +59,7 @@ impl ClientLeg {
             secure: stream.is_secure(),
             stream: Some(stream),
             inbound: BytesMut::new(),
+            most: 0,
             outbound: Vec::new(),
             limit,
             counters: None,
@@ -93,8 +99,9 @@ impl ClientLeg {
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         let inbound = &mut self.inbound;
-        if inbound.is_empty() && inbound.capacity() > IDLE {
+        if inbound.is_empty() && self.most > IDLE {
             *inbound = BytesMut::new();
+            self.most = 0;
         }
         // A long packet is read in larger steps, of what its header claims, but never for the claim alone.
         let claimed = Header::peek(inbound).map_or(0, |header| header.len as usize);
@@ -105,6 +112,7 @@ impl ClientLeg {
             inbound.reserve(missing.min(LONG_READ).min(inbound.len()));
             stream.read_buf(inbound).await?
         };
+        self.most = self.most.max(inbound.len());
         if let Some(counters) = &self.counters {
             counters.client_received.inc_by(read as u64);
         }
@@ -172,8 +180,15 @@ impl ClientLeg {
                 break;
             }
         }
-        // Not copied: the room is used again when the commands in it are not kept any more.
-        let whole = self.inbound.split_to(at).freeze();
+        let whole = if at <= SMALL && self.most > IDLE {
+            // A command that is kept must not keep all that was sent with it.
+            let copy = Bytes::copy_from_slice(self.inbound.get(..at).unwrap_or_default());
+            self.inbound.advance(at);
+            copy
+        } else {
+            // The room is used again when the commands in it are not kept any more.
+            self.inbound.split_to(at).freeze()
+        };
         Ok(Some(Packet {
             payload: payload(whole),
             sequence: first.seq,
@@ -251,4 +266,41 @@ fn payload(mut whole: Bytes) -> Bytes {
         payload.extend_from_slice(&whole.split_to((header.len as usize).min(whole.len())));
     }
     payload.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_small_command_keeps_no_more_than_itself() {
+        let (mut far, near) = UnixStream::pair().unwrap();
+        let mut leg = ClientLeg::new(near.into(), 1 << 20);
+        let command = |text: &[u8]| {
+            let mut bytes = Vec::new();
+            frame::write(&mut bytes, 0, text);
+            bytes
+        };
+        // Alone, among many, and behind them.
+        let mut kept = Vec::new();
+        for sent in [1, 2_000, 1] {
+            far.write_all(&command(b"\x03SELECT 1").repeat(sent))
+                .await
+                .unwrap();
+            for number in 0..sent {
+                let packet = leg.packet().await.unwrap();
+                if number == 0 {
+                    kept.push(packet.payload);
+                }
+            }
+        }
+        drop(leg);
+        for payload in kept {
+            assert_eq!(&payload[..], b"\x03SELECT 1");
+            let room = payload.try_into_mut().unwrap().capacity();
+            assert!(room <= 2 * IDLE, "{room}");
+        }
+    }
 }
