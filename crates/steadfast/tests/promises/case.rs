@@ -159,6 +159,19 @@ impl Steadfast {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
+    /// The same once it has started: it listens before its threads have all that they begin with.
+    pub(crate) fn resident_when_started(&self) -> u64 {
+        let mut before = 0;
+        loop {
+            let now = self.resident();
+            if now < before + 256 {
+                return now;
+            }
+            before = now;
+            std::thread::sleep(Duration::from_millis(400));
+        }
+    }
+
     /// The metric's value now, by its name without `steadfast_` and with its labels; 0 while it has none.
     #[track_caller]
     pub(crate) fn metric(&self, name: &str) -> f64 {
