@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 use crate::address::resolve;
-use crate::{Address, Peer, Stream};
+use crate::{Address, Peer, SocketOptions, Stream};
 
 /// Connections that may wait to be accepted; the system's `net.core.somaxconn` caps it.
 const BACKLOG: u32 = 1024;
@@ -85,7 +85,23 @@ impl Listener {
         }
     }
 
-    /// The next connection. Its socket has the system's options: see [`Stream::apply`].
+    /// Sets the options of all TCP sockets that it accepts from now on: each takes them over from the listening one.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn apply(&self, options: &SocketOptions) -> io::Result<()> {
+        match &self.0 {
+            Kind::Tcp(listener) => options.set(listener.into()),
+            Kind::Unix { .. } => Ok(()),
+            #[cfg(feature = "simulation")]
+            Kind::Simulated(arriving) => {
+                arriving.apply(options);
+                Ok(())
+            }
+        }
+    }
+
+    /// The next connection. Its socket has the system's options, but for those of [`apply`](Self::apply).
     ///
     /// # Errors
     /// The system's. All but a closed listener are passing (too many open files, a client that is gone already):

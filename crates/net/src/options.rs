@@ -37,8 +37,7 @@ impl Default for SocketOptions {
 }
 
 impl SocketOptions {
-    pub(crate) fn set(&self, stream: &tokio::net::TcpStream) -> std::io::Result<()> {
-        let socket = socket2::SockRef::from(stream);
+    pub(crate) fn set(&self, socket: socket2::SockRef<'_>) -> std::io::Result<()> {
         socket.set_tcp_nodelay(self.nodelay)?;
         let keepalive = socket2::TcpKeepalive::new()
             .with_time(self.keepalive_idle)

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Mutex, mpsc};
@@ -52,12 +52,20 @@ pub type Arrivals = mpsc::UnboundedSender<Box<dyn Carrier>>;
 pub(crate) struct Arriving {
     address: SocketAddr,
     connections: Mutex<mpsc::UnboundedReceiver<Box<dyn Carrier>>>,
+    options: OnceLock<SocketOptions>,
 }
 
 impl Arriving {
+    pub(crate) fn apply(&self, options: &SocketOptions) {
+        self.options.get_or_init(|| options.clone());
+    }
+
     pub(crate) async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self.connections.lock().await.recv().await {
             Some(carrier) => {
+                if let Some(options) = self.options.get() {
+                    carrier.apply(options);
+                }
                 let peer = Peer::Tcp(carrier.peer_addr());
                 Ok((Stream::Simulated(carrier), peer))
             }
@@ -78,6 +86,7 @@ impl Listener {
         let arriving = Arriving {
             address,
             connections: Mutex::new(receiver),
+            options: OnceLock::new(),
         };
         (Listener::of(arriving), sender)
     }

@@ -79,7 +79,7 @@ impl Stream {
             carrier.apply(options);
         }
         match self.tcp() {
-            Some(stream) => options.set(stream),
+            Some(stream) => options.set(stream.into()),
             None => Ok(()),
         }
     }

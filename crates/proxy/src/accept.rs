@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use steadfast_diagnose::Reach;
 use steadfast_net::{
-    Greeted, LoginError, Peer, QueryError, ServerConnection, ServerError, Stream, greet,
+    Greeted, Login, LoginError, OwnedGreeting, Peer, QueryError, ServerConnection, ServerError,
+    Stream, greet,
 };
 use steadfast_wire::auth::{Password, Plugin};
 use steadfast_wire::handshake::{ClientHello, Greeting, HandshakeResponse};
@@ -28,7 +29,6 @@ use crate::metrics::LoginRefusal;
 use crate::registry::{Claim, Control};
 use crate::relayed::{self, RelayFailed};
 use crate::shared::Shared;
-use crate::vault::Vault;
 
 /// Payload bytes of the largest packet before the login is done: a client without a password must not cost memory.
 const LOGIN_PACKET: u64 = 64 << 10;
@@ -112,7 +112,7 @@ pub(crate) async fn serve_client(
         shared.metrics.clients_connected.dec();
         return;
     };
-    let login = log_in(&shared, &mut client, &peer, &mut sequence);
+    let login = log_in(&shared, &local, &mut client, &peer, &mut sequence);
     match login.await {
         Ok(logged_in) => {
             drop(pending);
@@ -238,31 +238,52 @@ impl Hello {
     }
 }
 
+/// The server connection that a client is greeted for.
+enum Met {
+    /// A new one.
+    New(Box<Greeted>),
+    /// One whose client has left.
+    Pooled(Box<Link>),
+}
+
+impl Met {
+    /// No login comes of it.
+    async fn leave(self, shared: &Shared, local: &Local) {
+        match self {
+            // A broken handshake would count against Steadfast's address.
+            Self::New(greeted) => greeted.abandon().await,
+            Self::Pooled(link) => {
+                if let Some(link) = local.pool.keep(shared, link) {
+                    link.connection.quit().await;
+                }
+            }
+        }
+    }
+}
+
 async fn log_in(
     shared: &Shared,
+    local: &Local,
     client: &mut ClientLeg,
     peer: &Peer,
     sequence: &mut u8,
 ) -> Result<LoggedIn, Failed> {
     let (control_sender, control) = mpsc::channel(CONTROLS);
-    let (greeted, claim) = greeted(shared, &control_sender).await?;
-    shared
-        .is_mariadb
-        .store(greeted.greeting.is_mariadb(), Ordering::Relaxed);
+    let from = address(peer);
+    let (met, greeting, claim) = meet(shared, local, from, &control_sender).await?;
     let shown = timeout(
         shared.timeouts.handshake,
-        introduce(shared, client, peer, &greeted, sequence),
+        introduce(shared, client, peer, &greeting, sequence),
     )
     .await;
     let (hello, shown) = match shown {
         Ok(Ok(shown)) => shown,
         Ok(Err(failed)) => {
-            // A broken handshake would count against Steadfast's address.
-            greeted.abandon().await;
+            met.leave(shared, local).await;
             return Err(failed);
         }
         Err(_) => {
-            greeted.abandon().await;
+            met.leave(shared, local).await;
             return Err(Failed::Told(
                 LoginRefusal::Timeout,
                 own_error(
@@ -276,8 +297,7 @@ async fn log_in(
             ));
         }
     };
-    let nonce = greeted.greeting.scramble;
-    let offered = offered(&greeted.greeting, shared);
+    let offered = offered(&greeting, shared);
     let capabilities = hello.capabilities & offered;
     let mut identity = Identity {
         user: hello.user.clone(),
@@ -290,31 +310,69 @@ async fn log_in(
         believed_id: claim.id(),
         reset: false,
     };
-    let link = match shown {
+    let nobody = Password::default();
+    let wanted = identity
+        .login(&nobody, None)
+        .session_capabilities(greeting.capabilities);
+    let relayed = matches!(shown, Shown::Answer { .. });
+    local.pool.called(from, wanted, relayed);
+    let met = match met {
+        // The guess was wrong.
+        Met::Pooled(link) if link.connection.session_capabilities() != wanted => {
+            Met::Pooled(link).leave(shared, local).await;
+            None
+        }
+        met => Some(met),
+    };
+    let database = hello.database.as_deref();
+    let made = match shown {
         Shown::Password {
             password,
             sequence: next,
         } => {
             *sequence = next;
-            let database = hello.database.as_deref();
-            let link = by_password(
-                shared,
-                greeted,
-                &identity,
-                capabilities,
-                &password,
-                database,
-            )
-            .await?;
+            let greeted = match met {
+                Some(Met::Pooled(link)) => {
+                    let login = identity.login(&password, database);
+                    match again(shared, link, &login).await? {
+                        Some(link) => Ok(link),
+                        None => Err(None),
+                    }
+                }
+                Some(Met::New(greeted)) => Err(Some(*greeted)),
+                None => Err(None),
+            };
+            let made = match greeted {
+                Ok(link) => Made::Again(link),
+                Err(greeted) => {
+                    let link = by_password(
+                        shared,
+                        greeted,
+                        &identity,
+                        capabilities,
+                        &password,
+                        database,
+                    );
+                    Made::New(Box::new(link.await?))
+                }
+            };
             shared.vault.learn(&identity.user, &password);
             identity.password = Some(password);
-            link
+            made
         }
         Shown::Answer { sequence: next } => {
             *sequence = next;
+            let greeted = match met {
+                Some(Met::New(greeted)) => Some(*greeted),
+                Some(pooled) => {
+                    pooled.leave(shared, local).await;
+                    None
+                }
+                None => None,
+            };
             let (connection, password) = timeout(
                 shared.timeouts.handshake,
-                by_relay(client, greeted, &identity, &hello, sequence, &shared.vault),
+                by_relay(shared, client, greeted, &identity, &hello, sequence),
             )
             .await
             .map_err(|_| Failed::Gone(LoginRefusal::Timeout, io::ErrorKind::TimedOut.into()))??;
@@ -331,15 +389,15 @@ async fn log_in(
                      use TLS, or name the password in the users file"
                 );
             }
-            link::set_up(shared, connection, &identity.user, capabilities)
+            let link = link::set_up(shared, connection, &identity.user, capabilities)
                 .await
-                .map_err(|error| login_lost(shared, &error))?
+                .map_err(|error| login_lost(shared, &error))?;
+            Made::New(Box::new(link))
         }
     };
     claim.set_user(&identity.user);
-    let ok = link.connection.login_ok.clone();
+    let ok = made.connection().login_ok.clone();
     let status = ok.status;
-    claim.set_server_id(Some(link.id()));
     shared.readiness.server_reached();
     *sequence = client.queue(*sequence, |out| {
         OkPacket {
@@ -352,18 +410,139 @@ async fn log_in(
         .write(out, capabilities);
     });
     client.flush().await?;
+    let link = match made {
+        Made::New(link) => *link,
+        Made::Again(link) => {
+            shared.metrics.logins_pooled.inc();
+            // While the client makes its first command.
+            match begin_again(shared, link, &identity, capabilities, database).await {
+                Ok(link) => link,
+                Err(failed) => {
+                    // It is logged in, and is told in answer to its first command.
+                    *sequence = client.packet().await?.next_sequence;
+                    return Err(failed);
+                }
+            }
+        }
+    };
+    claim.set_server_id(Some(link.id()));
     // Counted down by the session, which begins now.
     shared.metrics.server_connections.inc();
     Ok(LoggedIn {
         capabilities,
         identity,
-        nonce,
+        nonce: greeting.scramble,
         link,
         status,
         schema: hello.database,
         claim,
         control,
     })
+}
+
+/// A server connection that has logged in.
+enum Made {
+    /// Ready for the session.
+    New(Box<Link>),
+    /// By COM_CHANGE_USER; to be set up.
+    Again(Box<Link>),
+}
+
+impl Made {
+    fn connection(&self) -> &ServerConnection {
+        match self {
+            Self::New(link) => &link.connection,
+            Self::Again(link) => &link.connection,
+        }
+    }
+}
+
+/// The connection for a client from this address, what it is greeted with, and its claim to the connection's id.
+async fn meet(
+    shared: &Shared,
+    local: &Local,
+    from: Option<IpAddr>,
+    control: &mpsc::Sender<Control>,
+) -> Result<(Met, OwnedGreeting, Claim), Failed> {
+    while let Some(mut link) = local.pool.take(shared, from) {
+        if !link.connection.is_quiet().await {
+            // The server has ended it: a restart, a KILL.
+            continue;
+        }
+        let claim = shared.registry.claim(link.id(), control.clone());
+        let (Some(claim), Some(nonce)) = (claim, local.nonce()) else {
+            link.connection.quit().await;
+            continue;
+        };
+        let greeting = OwnedGreeting {
+            scramble: nonce,
+            ..link.connection.greeting.clone()
+        };
+        return Ok((Met::Pooled(link), greeting, claim));
+    }
+    let (greeted, claim) = greeted(shared, control).await?;
+    shared
+        .is_mariadb
+        .store(greeted.greeting.is_mariadb(), Ordering::Relaxed);
+    let greeting = greeted.greeting.clone();
+    Ok((Met::New(Box::new(greeted)), greeting, claim))
+}
+
+/// Logs in on a connection whose client has left; `None`: it was lost, or the server has no room for a login on it.
+async fn again(
+    shared: &Shared,
+    link: Box<Link>,
+    login: &Login<'_>,
+) -> Result<Option<Box<Link>>, Failed> {
+    let mut link = link;
+    let mut silences = shared.health.silences();
+    let login = Login {
+        first_plugin: Some(Plugin::from_name(link.connection.plugin.as_bytes())),
+        ..login.clone()
+    };
+    let changing = timeout(
+        shared.timeouts.handshake,
+        link.connection.change_user(&login),
+    );
+    let changed = tokio::select! {
+        biased;
+        changed = changing => changed,
+        () = silences.changed() => return Ok(None),
+    };
+    match changed {
+        Ok(Ok(())) => Ok(Some(link)),
+        Ok(Err(LoginError::Refused(error))) if !link::is_passing(&error) => {
+            let error = LoginError::Refused(error);
+            Err(Failed::Told(reason(&error), refusal(error)))
+        }
+        // What it is that cannot be done, a new connection tells.
+        Ok(Err(error)) => {
+            tracing::debug!("a connection that was kept is of no use: {error}");
+            Ok(None)
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+/// Sets up a connection that has changed its user; where that fails, another takes its place.
+async fn begin_again(
+    shared: &Shared,
+    link: Box<Link>,
+    identity: &Identity,
+    client: Capabilities,
+    database: Option<&[u8]>,
+) -> Result<Link, Failed> {
+    let limit = 2 * shared.timeouts.dead_after;
+    let setting_up = link::set_up_again(shared, *link, &identity.user, client);
+    let why = match timeout(limit, setting_up).await {
+        Ok(Ok(link)) => return Ok(link),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer in {limit:?}"),
+    };
+    tracing::debug!("a connection that was kept is of no use: {why}");
+    let nobody = Password::default();
+    let password = identity.password.as_ref().unwrap_or(&nobody);
+    by_password(shared, None, identity, client, password, database).await
 }
 
 /// A server's greeting whose connection id no other client believes to be its own. Waits for a server up to `hold`.
@@ -401,6 +580,10 @@ async fn reached(shared: &Shared, deadline: Instant) -> Result<Greeted, Failed> 
             Ok(greeted) => return Ok(greeted),
             // The server's own words: too many connections, host blocked, host not allowed.
             Err(steadfast_net::ConnectError::Refused(error)) => {
+                if shared.pooled.make_room(error.code) {
+                    sleep(pause).await;
+                    continue;
+                }
                 return Err(Failed::Told(LoginRefusal::Server, error));
             }
             Err(steadfast_net::ConnectError::Nonsense(text)) => {
@@ -434,7 +617,7 @@ fn no_server(text: String) -> Failed {
     Failed::Told(LoginRefusal::NoServer, own_error(1053, b"08S01", text))
 }
 
-fn offered(greeting: &steadfast_net::OwnedGreeting, shared: &Shared) -> Capabilities {
+fn offered(greeting: &OwnedGreeting, shared: &Shared) -> Capabilities {
     let mut offered = greeting.capabilities - NOT_OFFERED;
     offered.set(Capabilities::SSL, shared.acceptor.is_some());
     offered
@@ -445,10 +628,9 @@ async fn introduce(
     shared: &Shared,
     client: &mut ClientLeg,
     peer: &Peer,
-    greeted: &Greeted,
+    greeting: &OwnedGreeting,
     sequence: &mut u8,
 ) -> Result<(Hello, Shown), Failed> {
-    let greeting = &greeted.greeting;
     let offered = offered(greeting, shared);
     *sequence = client.queue(*sequence, |out| {
         Greeting {
@@ -537,10 +719,11 @@ async fn start_tls(
 }
 
 /// Logs in to the server with the password that the client has shown, which the server judges, and makes the
-/// connection a session's. One that is lost on the way is followed by another, until `hold` is over.
+/// connection a session's. One that is lost on the way is followed by another, until `hold` is over; `None`: another it
+/// is from the beginning.
 async fn by_password(
     shared: &Shared,
-    greeted: Greeted,
+    greeted: Option<Greeted>,
     identity: &Identity,
     client: Capabilities,
     password: &Password,
@@ -551,10 +734,15 @@ async fn by_password(
     let mut pause = MIN_PAUSE;
     let mut greeted = greeted;
     loop {
+        let met = match greeted.take() {
+            Some(met) => met,
+            None => another(shared, identity, deadline).await?,
+        };
         let attempt = async {
-            let connection = greeted.login(&login).await.map_err(|error| {
-                let lost = is_lost(&error);
-                (lost, Failed::Told(reason(&error), refusal(error)))
+            let connection = met.login(&login).await.map_err(|error| {
+                let room = matches!(&error, LoginError::Refused(error) if shared.pooled.make_room(error.code));
+                let again = room || is_lost(&error);
+                (again, Failed::Told(reason(&error), refusal(error)))
             })?;
             let link = link::set_up(shared, connection, login.user, client).await;
             link.map_err(|error| {
@@ -563,24 +751,33 @@ async fn by_password(
             })
         };
         let unanswered = "the server did not answer the login; try again later";
-        let (lost, failed) = match timeout(shared.timeouts.handshake, attempt).await {
+        let (again, failed) = match timeout(shared.timeouts.handshake, attempt).await {
             Ok(Ok(link)) => return Ok(link),
             Ok(Err(failed)) => failed,
             Err(_) => (true, no_server(unanswered.to_owned())),
         };
-        if !lost || Instant::now() + pause >= deadline {
+        if !again || Instant::now() + pause >= deadline {
             return Err(failed);
         }
         sleep(pause).await;
         pause = (pause * 2).min(MAX_PAUSE);
-        greeted = loop {
-            let next = reached(shared, deadline).await?;
-            let id = next.greeting.connection_id;
-            if shared.registry.may_use(identity.believed_id, id) {
-                break next;
-            }
-            next.abandon().await;
-        };
+    }
+}
+
+/// A server's greeting for a session whose client believes in another connection id. Waits for a server until
+/// `deadline`.
+async fn another(
+    shared: &Shared,
+    identity: &Identity,
+    deadline: Instant,
+) -> Result<Greeted, Failed> {
+    loop {
+        let next = reached(shared, deadline).await?;
+        let id = next.greeting.connection_id;
+        if shared.registry.may_use(identity.believed_id, id) {
+            return Ok(next);
+        }
+        next.abandon().await;
     }
 }
 
@@ -603,24 +800,37 @@ fn is_lost(error: &LoginError) -> bool {
 
 /// Logs in to the server with the client's own answers; gives the password too if it became known.
 async fn by_relay(
+    shared: &Shared,
     client: &mut ClientLeg,
-    greeted: Greeted,
+    greeted: Option<Greeted>,
     identity: &Identity,
     hello: &Hello,
     sequence: &mut u8,
-    vault: &Vault,
 ) -> Result<(ServerConnection, Option<Password>), Failed> {
     let nobody = Password::default();
-    let nonce = greeted.greeting.scramble;
     let login = identity.login(&nobody, hello.database.as_deref());
+    let (greeted, own_nonce) = match greeted {
+        Some(greeted) => (greeted, true),
+        // The client's answer is to another nonce than the server's.
+        None => {
+            if !hello.can_switch {
+                let text = "the account's password is not known here, and this client cannot be asked for it; try again";
+                return Err(no_server(text.to_owned()));
+            }
+            let deadline = Instant::now() + shared.timeouts.hold;
+            (another(shared, identity, deadline).await?, false)
+        }
+    };
+    let nonce = greeted.greeting.scramble;
     let relayed = async {
         // A password that came in the clear is not passed on before it is known how the server's leg is protected.
         let (answer, plugin) = match Plugin::from_name(&hello.plugin) {
+            _ if !own_nonce => (&[][..], NO_PLUGIN),
             Plugin::ClearPassword => (&[][..], NO_PLUGIN),
             _ => (&*hello.response, &*hello.plugin),
         };
         let step = greeted.login_relayed(&login, answer, plugin).await?;
-        relayed::relay(client, step, nonce, sequence, vault).await
+        relayed::relay(client, step, nonce, sequence, &shared.vault).await
     };
     relayed.await.map_err(|error: RelayFailed| {
         let counts_as = match &error {

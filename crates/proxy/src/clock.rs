@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Asks for the server's clock in microseconds since 1970. Not UNIX_TIMESTAMP(NOW(6)), which goes through local time: in
-/// the hour that a time zone has twice, it is an hour too early.
-pub(crate) const CLOCK: &str = "SELECT CAST(@@timestamp * 1000000 AS UNSIGNED) LIMIT 1";
+/// The server's clock in microseconds since 1970, as a column of a query. Not UNIX_TIMESTAMP(NOW(6)), which goes through
+/// local time: in the hour that a time zone has twice, it is an hour too early.
+pub(crate) const CLOCK: &str = "CAST(@@timestamp * 1000000 AS UNSIGNED)";
 
 /// Samples older than this are forgotten: clocks drift.
 const WINDOW: Duration = Duration::from_secs(20);

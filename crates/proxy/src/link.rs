@@ -1,6 +1,6 @@
 //! A session's server connection: logged in, tracked, and given the session's state.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use steadfast_diagnose::Reach;
@@ -116,6 +116,8 @@ pub(crate) struct Link {
     pub(crate) ledger: bool,
     /// When it was made.
     pub(crate) made: Instant,
+    /// COM_CHANGE_USER makes of it what a login makes of a new connection.
+    pub(crate) changes_user: bool,
     /// See [`Zombie::boot`].
     boot: Option<Instant>,
 }
@@ -170,6 +172,90 @@ fn version_number(version: &[u8]) -> u32 {
     next() * 10_000 + next() * 100 + next()
 }
 
+/// What a connection is asked after its login.
+struct Questions {
+    /// Of a new one; followed by what the session inherits.
+    first: String,
+    /// What a session inherits: a server may lack one of the variables.
+    inherited: String,
+    /// After COM_CHANGE_USER and Steadfast's settings, when the rest is known. The session's own values of the settings
+    /// were the global ones.
+    again: String,
+}
+
+/// Number of columns before those that only one of the questions has: the clock, and [`Hidden::SETTINGS`], and two more.
+const COMMON: usize = Hidden::SETTINGS.len() + 3;
+
+impl Questions {
+    fn new(mariadb: bool) -> Self {
+        let common = |global| {
+            format!(
+                "SELECT {CLOCK}, {}, @@SESSION.max_allowed_packet, @@GLOBAL.init_connect",
+                Hidden::columns(global)
+            )
+        };
+        let inherited = Inherited::of(mariadb);
+        // Older MariaDB versions have no server_uid.
+        let server = if mariadb {
+            "CONCAT_WS('/', @@hostname, @@port, @@server_id, @@datadir)"
+        } else {
+            "@@server_uuid"
+        };
+        Self {
+            first: format!(
+                "{}, @@SESSION.sql_mode, @@SESSION.character_set_client, @@SESSION.autocommit, \
+                (SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID()), {server}, \
+                @@GLOBAL.max_connections LIMIT 1",
+                common(false)
+            ),
+            inherited: inherited.query(),
+            again: format!("{}, {} LIMIT 1", common(true), inherited.columns()),
+        }
+    }
+
+    fn of(mariadb: bool) -> &'static Self {
+        static MARIADB: LazyLock<Questions> = LazyLock::new(|| Questions::new(true));
+        static MYSQL: LazyLock<Questions> = LazyLock::new(|| Questions::new(false));
+        if mariadb { &MARIADB } else { &MYSQL }
+    }
+}
+
+/// Makes Steadfast's settings.
+static SET: LazyLock<String> = LazyLock::new(Hidden::set);
+
+/// What all questions tell.
+struct Told {
+    hidden: Vec<Vec<u8>>,
+    max_allowed_packet: u64,
+    /// A login runs `init_connect`, and COM_CHANGE_USER does not.
+    init_connect: bool,
+    /// The columns after those.
+    rest: Vec<Vec<u8>>,
+}
+
+impl Told {
+    fn new(shared: &Shared, result: &QueryResult, asked: Instant) -> Self {
+        let mut hidden = first_row(result);
+        hidden.resize(hidden.len().max(COMMON), Vec::new());
+        let rest = hidden.split_off(COMMON);
+        let init_connect = hidden.pop().is_some_and(|text| !text.is_empty());
+        let max_allowed_packet = hidden.pop().and_then(|text| number_of(&text));
+        if let Some(shown) = number_of(&hidden.remove(0)) {
+            shared.clock.sample(shown, asked, Instant::now());
+        }
+        Self {
+            hidden,
+            max_allowed_packet: max_allowed_packet.unwrap_or(u64::MAX),
+            init_connect,
+            rest,
+        }
+    }
+}
+
+fn number_of(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
 /// Reads what a new connection has of its own, and makes Steadfast's settings.
 ///
 /// # Errors
@@ -181,29 +267,14 @@ pub(crate) async fn set_up(
     client: Capabilities,
 ) -> Result<Link, QueryError> {
     let mut connection = connection;
-    let hidden = Hidden::query();
-    let inherited = Inherited::of(connection.greeting.is_mariadb()).query();
-    let rest = format!(
-        "SELECT @@SESSION.max_allowed_packet, @@SESSION.sql_mode, @@SESSION.character_set_client, @@SESSION.autocommit, \
-        (SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID()), {} LIMIT 1",
-        // Older MariaDB versions have no server_uid.
-        if connection.greeting.is_mariadb() {
-            "CONCAT_WS('/', @@hostname, @@port, @@server_id, @@datadir)"
-        } else {
-            "@@server_uuid"
-        }
-    );
-    let set = Hidden::set();
+    let questions = Questions::of(connection.greeting.is_mariadb());
     let texts = [
-        CLOCK.as_bytes(),
-        hidden.as_bytes(),
-        rest.as_bytes(),
-        set.as_bytes(),
-        inherited.as_bytes(),
+        questions.first.as_bytes(),
+        SET.as_bytes(),
+        questions.inherited.as_bytes(),
     ];
     let asked = Instant::now();
     let mut results = connection.query_each(&texts).await?;
-    let answered = Instant::now();
     let inherited = match results.pop() {
         Some(Ok(result)) => first_row(&result),
         // A version without one of the variables, or with one that has no value of a session, must not keep anybody from
@@ -215,46 +286,79 @@ pub(crate) async fn set_up(
         Some(Err(error)) => return Err(QueryError::Server(error)),
         None => Vec::new(),
     };
-    let results: Vec<QueryResult> = results
-        .into_iter()
-        .collect::<Result<_, _>>()
-        .map_err(QueryError::Server)?;
-    let row = |index: usize| results.get(index).map(first_row).unwrap_or_default();
-    let mut values = row(2).into_iter();
+    let told = first_of(shared, results, asked)?;
+    let mut values = told.rest.into_iter();
     let mut next = || values.next().unwrap_or_default();
-    let number_of =
-        |text: Vec<u8>| -> Option<u64> { std::str::from_utf8(&text).ok()?.parse().ok() };
-    if let Some(shown) = row(0).into_iter().next().and_then(number_of) {
-        shared.clock.sample(shown, asked, answered);
-    }
     let own = OwnSettings {
-        hidden: row(1),
+        hidden: told.hidden,
         inherited,
-        max_allowed_packet: number_of(next()).unwrap_or(u64::MAX),
+        max_allowed_packet: told.max_allowed_packet,
         sql_mode: next(),
         character_set_client: next(),
         autocommits: next() == b"1",
         host: next(),
         server: next(),
     };
-    if !own.autocommits && !connection.greeting.is_mariadb() {
-        connection.query_all(WITHOUT_AUTOCOMMIT).await?;
+    if let Some(most) = number_of(&next()) {
+        shared.pooled.server_takes(most);
     }
-    let ledger = match shared.ledger.is_usable(user) {
-        Some(usable) => usable,
-        None if own.autocommits => {
-            let usable = ledger::is_usable(&connection.query(ledger::USABLE).await?);
-            shared.ledger.note(user, usable);
-            usable
-        }
-        // MySQL answers from InnoDB, and the session's first transaction would have begun with that. It is tried.
-        None => true,
-    };
+    let ledger = settle(shared, &mut connection, &own, user).await?;
     let boot = if zombie::has_port(&own.host) {
         None
     } else {
         zombie::boot(&mut connection).await?
     };
+    let capabilities = connection.capabilities;
+    Ok(Link {
+        relay: Relay::new(client, capabilities),
+        connection,
+        traffic: Traffic::new(),
+        number: shared.number(),
+        changes_user: !told.init_connect
+            && !own.inherited.is_empty()
+            // Its `wait_timeout` is `interactive_timeout`, but after COM_CHANGE_USER it is not.
+            && !capabilities.contains(Capabilities::INTERACTIVE),
+        own,
+        ledger,
+        made: Instant::now(),
+        boot,
+    })
+}
+
+/// As [`set_up`], after COM_CHANGE_USER on a link's connection.
+///
+/// # Errors
+/// [`QueryError`]; also where what a login would do is not what COM_CHANGE_USER has done.
+pub(crate) async fn set_up_again(
+    shared: &Shared,
+    link: Link,
+    user: &[u8],
+    client: Capabilities,
+) -> Result<Link, QueryError> {
+    let mut connection = link.connection;
+    let mariadb = connection.greeting.is_mariadb();
+    // The result comes last: then ROW_COUNT() is what it is in a new session.
+    let texts = [SET.as_bytes(), Questions::of(mariadb).again.as_bytes()];
+    let asked = Instant::now();
+    let mut results = connection.query_each(&texts).await?;
+    results.reverse();
+    let told = first_of(shared, results, asked)?;
+    // The server's own limit for the connection is what it was at its first login.
+    if told.init_connect || told.max_allowed_packet != link.own.max_allowed_packet {
+        return Err(QueryError::Nonsense(
+            "the server's settings have changed: another connection is needed".to_owned(),
+        ));
+    }
+    let mut own = OwnSettings {
+        hidden: told.hidden,
+        inherited: told.rest,
+        ..link.own
+    };
+    let inherited = Inherited::of(mariadb);
+    own.sql_mode = own.value(inherited, "sql_mode").to_vec();
+    own.character_set_client = own.value(inherited, "character_set_client").to_vec();
+    own.autocommits = own.value(inherited, "autocommit") == b"1";
+    let ledger = settle(shared, &mut connection, &own, user).await?;
     Ok(Link {
         relay: Relay::new(client, connection.capabilities),
         connection,
@@ -262,9 +366,45 @@ pub(crate) async fn set_up(
         number: shared.number(),
         own,
         ledger,
-        made: Instant::now(),
-        boot,
+        ..link
     })
+}
+
+/// What the first of several questions was answered, if none met an error.
+fn first_of(
+    shared: &Shared,
+    results: Vec<Result<QueryResult, ServerError>>,
+    asked: Instant,
+) -> Result<Told, QueryError> {
+    let results: Vec<QueryResult> = results
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .map_err(QueryError::Server)?;
+    let nothing = QueryResult::default();
+    let first = results.first().unwrap_or(&nothing);
+    Ok(Told::new(shared, first, asked))
+}
+
+/// What a session needs after its settings; whether the account can use the ledger.
+async fn settle(
+    shared: &Shared,
+    connection: &mut ServerConnection,
+    own: &OwnSettings,
+    user: &[u8],
+) -> Result<bool, QueryError> {
+    if !own.autocommits && !connection.greeting.is_mariadb() {
+        connection.query_all(WITHOUT_AUTOCOMMIT).await?;
+    }
+    match shared.ledger.is_usable(user) {
+        Some(usable) => Ok(usable),
+        None if own.autocommits => {
+            let usable = ledger::is_usable(&connection.query(ledger::USABLE).await?);
+            shared.ledger.note(user, usable);
+            Ok(usable)
+        }
+        // MySQL answers from InnoDB, and the session's first transaction would have begun with that. It is tried.
+        None => Ok(true),
+    }
 }
 
 /// Makes MySQL's status flags tell the truth in a session that begins without autocommit, because that is the server's
@@ -408,6 +548,9 @@ pub(crate) async fn open(
         Ok(connection) => connection,
         Err(error) => {
             shared.around.refused(began, &error);
+            if let LoginError::Refused(error) = &error {
+                shared.pooled.make_room(error.code);
+            }
             if !is_final(&error) {
                 return Err(Attempt::Again(error.to_string()));
             }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use steadfast_session::ledger::{Lane, Lanes, Moment};
 use steadfast_sql::ClassCache;
+use steadfast_wire::handshake::NONCE_LEN;
 
 use crate::bell::Bell;
+use crate::pool::Pool;
 use crate::shared::Shared;
 
 /// Rings the bell of this thread, as long as it is not dropped.
@@ -26,8 +28,8 @@ pub(crate) async fn ring_the_bell(shared: Arc<Shared>, local: Rc<Local>) {
     }
 }
 
-/// Gives 64 random bits.
-pub(crate) type RandomBits = Box<dyn Fn() -> Result<u64, getrandom::Error>>;
+/// Fills a place with random bytes.
+pub(crate) type RandomBytes = Box<dyn Fn(&mut [u8]) -> Result<(), getrandom::Error>>;
 
 /// See the module. No borrow is held over an await.
 pub(crate) struct Local {
@@ -35,22 +37,25 @@ pub(crate) struct Local {
     pub(crate) classes: RefCell<ClassCache>,
     /// Rings when the server was found silent, and when the process drains.
     pub(crate) bell: Bell,
+    /// Server connections whose clients have left.
+    pub(crate) pool: Rc<Pool>,
     lanes: RefCell<Lanes>,
-    random: RandomBits,
+    random: RandomBytes,
 }
 
 impl Default for Local {
     fn default() -> Self {
-        Self::drawing_from(Box::new(getrandom::u64))
+        Self::drawing_from(Box::new(getrandom::fill))
     }
 }
 
 impl Local {
     /// Whose lanes' numbers come from there.
-    pub(crate) fn drawing_from(random: RandomBits) -> Self {
+    pub(crate) fn drawing_from(random: RandomBytes) -> Self {
         Self {
             classes: RefCell::default(),
             bell: Bell::default(),
+            pool: Rc::default(),
             lanes: RefCell::default(),
             random,
         }
@@ -65,7 +70,25 @@ impl Local {
         if let Some(lane) = self.lanes.borrow_mut().take(now, began) {
             return Ok(lane);
         }
-        Ok(Lane::new((self.random)()?, (self.random)()?, now))
+        let mut bits = [[0; 8]; 2];
+        (self.random)(bits.as_flattened_mut())?;
+        let [number, mark] = bits.map(u64::from_le_bytes);
+        Ok(Lane::new(number, mark, now))
+    }
+
+    /// A nonce for a login; `None`: the system has no random bytes. As servers' own, without NUL, which ends it, and
+    /// `$`, which divides what MySQL stores of a password.
+    pub(crate) fn nonce(&self) -> Option<[u8; NONCE_LEN]> {
+        let mut nonce = [0; NONCE_LEN];
+        (self.random)(&mut nonce).ok()?;
+        for byte in &mut nonce {
+            *byte = match *byte & 0x7F {
+                0 => 1,
+                b'$' => b'%',
+                other => other,
+            };
+        }
+        Some(nonce)
     }
 
     /// Now, in the order in which lanes are given back.

@@ -35,8 +35,12 @@ pub struct Metrics {
     pub clients: Counter,
     /// Logins that succeeded.
     pub logins_ok: Counter,
-    /// Connections to the server that are open now.
+    /// Connections to the server that sessions have now.
     pub server_connections: Gauge,
+    /// Connections to the server whose clients have left, kept for the next logins.
+    pub server_connections_pooled: Gauge,
+    /// Logins that got one of those.
+    pub logins_pooled: Counter,
     /// Commands taken from clients.
     pub commands: Counter,
     /// Commands sent to the server again by replays.
@@ -180,6 +184,8 @@ impl Metrics {
             clients: Counter::default(),
             logins_ok: Counter::default(),
             server_connections: Gauge::default(),
+            server_connections_pooled: Gauge::default(),
+            logins_pooled: Counter::default(),
             commands: Counter::default(),
             replayed_commands: Counter::default(),
             commits_recorded: Counter::default(),
@@ -231,8 +237,18 @@ impl Metrics {
         );
         registry.register(
             "server_connections_open",
-            "Connections to the server that are open now",
+            "Connections to the server that sessions have now",
             self.server_connections.clone(),
+        );
+        registry.register(
+            "server_connections_pooled",
+            "Connections to the server whose clients have left, kept for the next logins",
+            self.server_connections_pooled.clone(),
+        );
+        registry.register(
+            "logins_pooled",
+            "Logins that got a server connection whose client had left",
+            self.logins_pooled.clone(),
         );
         registry.register(
             "commands",
@@ -385,12 +401,13 @@ fn kind_name(kind: FailureKind) -> &'static str {
 fn register_limits(registry: &mut Registry, config: &Config) {
     let limits = &config.limits;
     let timeouts = &config.timeouts;
-    let values: [(&'static str, f64); 15] = [
+    let values: [(&'static str, f64); 17] = [
         ("limits.clients", f64::from(limits.clients.get())),
         (
             "limits.pending_logins",
             f64::from(limits.pending_logins.get()),
         ),
+        ("limits.pool", f64::from(limits.pool)),
         ("limits.journal_bytes", limits.journal_bytes as f64),
         (
             "limits.journal_commands",
@@ -413,6 +430,7 @@ fn register_limits(registry: &mut Registry, config: &Config) {
             timeouts.keepalive_interval.as_secs_f64(),
         ),
         ("timeouts.drain", timeouts.drain.as_secs_f64()),
+        ("timeouts.pool", timeouts.pool.as_secs_f64()),
     ];
     let family = Family::<Labels<1>, Gauge<f64, AtomicU64>>::default();
     for (name, value) in values {

@@ -187,6 +187,7 @@ pub(crate) fn shared(config: &Config, key: Arc<RsaKeyPair>) -> Result<Shared, Se
         command_memory: config.limits.command_memory,
         clients: config.limits.clients.get(),
         pending_logins: config.limits.pending_logins.get(),
+        pool: config.limits.pool,
         vault: Vault::new(given, key),
         ledger: Ledger::new(config.ledger.clone()),
         literals: config.incidents.literals,
@@ -233,6 +234,9 @@ impl Workers {
                             Arc::clone(&shared),
                             Rc::clone(&here),
                         ));
+                        tokio::task::spawn_local(
+                            Rc::clone(&here.pool).tend(Arc::clone(&shared), shared.timeouts.pool),
+                        );
                         for address in addresses {
                             let listener = Listener::bind_shared(&address).await;
                             let failed = listener.is_err();
@@ -277,20 +281,20 @@ impl Workers {
 /// Serves the listener's clients, each by a task of this thread, until the process drains.
 pub(crate) async fn accept(shared: Arc<Shared>, listener: Listener, local: Rc<Local>) {
     let mut draining = shared.draining.subscribe();
+    let options = SocketOptions {
+        keepalive_idle: shared.timeouts.keepalive_idle,
+        keepalive_interval: shared.timeouts.keepalive_interval,
+        ..SocketOptions::default()
+    };
+    if let Err(error) = listener.apply(&options) {
+        tracing::warn!("socket options for clients were refused: {error}");
+    }
     loop {
         tokio::select! {
             biased;
             _ = draining.wait_for(|draining| *draining) => return,
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let options = SocketOptions {
-                        keepalive_idle: shared.timeouts.keepalive_idle,
-                        keepalive_interval: shared.timeouts.keepalive_interval,
-                        ..SocketOptions::default()
-                    };
-                    if let Err(error) = stream.apply(&options) {
-                        tracing::debug!(client = %peer, "socket options were refused: {error}");
-                    }
                     tokio::task::spawn_local(serve_client(
                         Arc::clone(&shared),
                         stream,

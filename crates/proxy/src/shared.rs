@@ -20,6 +20,7 @@ use crate::incident::Incidents;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::own_kills::OwnKills;
+use crate::pool::Pooled;
 use crate::readiness::Readiness;
 use crate::registry::Registry;
 use crate::vault::Vault;
@@ -89,6 +90,8 @@ pub(crate) struct Shared {
     pub(crate) is_mariadb: AtomicBool,
     /// Where COMMITs are recorded.
     pub(crate) ledger: Ledger,
+    /// How many server connections are kept for logins that come.
+    pub(crate) pooled: Pooled,
     tables: Mutex<KnownTables>,
 }
 
@@ -118,6 +121,8 @@ pub(crate) struct Parts {
     pub(crate) clients: u32,
     /// Clients that may be logging in.
     pub(crate) pending_logins: u32,
+    /// Server connections that may be kept for logins that come.
+    pub(crate) pool: u32,
     /// See [`Shared::vault`].
     pub(crate) vault: Vault,
     /// See [`Shared::ledger`].
@@ -135,6 +140,7 @@ impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
         let kib = u32::try_from(parts.command_memory >> 10).unwrap_or(u32::MAX);
         let kib = kib.min((Semaphore::MAX_PERMITS as u64).min(u64::from(u32::MAX)) as u32);
+        let pooled = parts.metrics.server_connections_pooled.clone();
         Self {
             target: parts.target,
             acceptor: parts.acceptor,
@@ -164,6 +170,7 @@ impl Shared {
             next_number: AtomicU64::new(1),
             is_mariadb: AtomicBool::new(false),
             ledger: parts.ledger,
+            pooled: Pooled::new(parts.pool, pooled),
             tables: Mutex::default(),
         }
     }

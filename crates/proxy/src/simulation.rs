@@ -16,8 +16,8 @@ use crate::incident::Incidents;
 use crate::local::{Local, ring_the_bell};
 use crate::serve::{ServeError, accept, shared};
 
-/// Gives 64 random bits.
-pub type RandomBits = Box<dyn Fn() -> Result<u64, getrandom::Error>>;
+/// Fills a place with random bytes.
+pub type RandomBytes = Box<dyn Fn(&mut [u8]) -> Result<(), getrandom::Error>>;
 
 /// What a simulated proxy is given from outside.
 pub struct Parts {
@@ -32,7 +32,7 @@ pub struct Parts {
     /// Accounts that it has learned.
     pub accounts: Vec<(Vec<u8>, Password)>,
     /// Where its lanes' numbers come from.
-    pub random: RandomBits,
+    pub random: RandomBytes,
     /// How many bytes of a response are held back until it is complete; `None`: as many as the product holds back, more
     /// than a simulated server has to say.
     pub hold_back: Option<usize>,
@@ -59,6 +59,8 @@ pub async fn run(parts: Parts) -> Result<(), ServeError> {
     tokio::task::spawn_local(health::watch(Arc::clone(&shared)));
     let local = Rc::new(Local::drawing_from(parts.random));
     tokio::task::spawn_local(ring_the_bell(Arc::clone(&shared), Rc::clone(&local)));
+    let pool = Rc::clone(&local.pool);
+    tokio::task::spawn_local(pool.tend(Arc::clone(&shared), shared.timeouts.pool));
     accept(shared, parts.listener, local).await;
     Ok(())
 }

@@ -39,7 +39,7 @@ const BAD_FILES: &[(&str, &str)] = &[
     ),
     (
         "[limits]\nmax_journal_size = 1\n",
-        "steadfast.toml:2: there is no setting \"max_journal_size\" in [limits]; the settings there are clients, pending_logins, journal_bytes, journal_commands, replay_time, attempts, command_memory, packet",
+        "steadfast.toml:2: there is no setting \"max_journal_size\" in [limits]; the settings there are clients, pending_logins, pool, journal_bytes, journal_commands, replay_time, attempts, command_memory, packet",
     ),
     (
         "hold = \"60s\"\n",

@@ -56,13 +56,18 @@ impl Inherited {
         COMMON.iter().chain(own).copied()
     }
 
-    /// The query for a connection's values, one row in the order of [`Inherited::names`].
-    pub fn query(self) -> String {
+    /// The columns of a query for a connection's values, in the order of [`Inherited::names`].
+    pub fn columns(self) -> String {
         let list: Vec<String> = self
             .names()
             .map(|name| format!("@@SESSION.{name}"))
             .collect();
-        format!("SELECT {} LIMIT 1", list.join(", "))
+        list.join(", ")
+    }
+
+    /// The query for them, of one row.
+    pub fn query(self) -> String {
+        format!("SELECT {} LIMIT 1", self.columns())
     }
 
     /// The statement that gives a connection with the values `now` those of `then`; `None`: they are the same.

@@ -70,13 +70,20 @@ impl Hidden {
         format!("SET SESSION {}", list.join(", "))
     }
 
-    /// The query for a connection's own values of them, one row in the order of [`Hidden::SETTINGS`].
-    pub fn query() -> String {
+    /// The columns of a query for their values, of the session or those that the next session begins with (`GLOBAL`),
+    /// in the order of [`Hidden::SETTINGS`].
+    pub fn columns(global: bool) -> String {
+        let scope = if global { "GLOBAL" } else { "SESSION" };
         let list: Vec<String> = Self::SETTINGS
             .iter()
-            .map(|(name, _)| format!("@@SESSION.{name}"))
+            .map(|(name, _)| format!("@@{scope}.{name}"))
             .collect();
-        format!("SELECT {} LIMIT 1", list.join(", "))
+        list.join(", ")
+    }
+
+    /// The query for the session's, of one row.
+    pub fn query() -> String {
+        format!("SELECT {} LIMIT 1", Self::columns(false))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use steadfast_net::Listener;
 use steadfast_proxy::config::{AdminAddress, BackendTls, ClientTls, Config, LedgerMode, Overrides};
-use steadfast_proxy::simulation::{self, Parts, RandomBits};
+use steadfast_proxy::simulation::{self, Parts, RandomBytes};
 use steadfast_session::Limits;
 use steadfast_wire::auth::{Password, RsaKeyPair};
 use tokio::task::LocalSet;
@@ -264,7 +264,7 @@ async fn proxy(
             listener,
             key: Arc::clone(&KEY),
             accounts: vec![(USER.to_vec(), Password::new(PASSWORD))],
-            random: bits(random.fork(label)),
+            random: bytes(random.fork(label)),
             hold_back,
         };
         let local = LocalSet::new();
@@ -291,9 +291,15 @@ async fn proxy(
     }
 }
 
-fn bits(random: Random) -> RandomBits {
+fn bytes(random: Random) -> RandomBytes {
     let random = RefCell::new(random);
-    Box::new(move || Ok(random.borrow_mut().next()))
+    Box::new(move |place| {
+        for part in place.chunks_mut(8) {
+            let bits = random.borrow_mut().next().to_le_bytes();
+            part.copy_from_slice(&bits[..part.len()]);
+        }
+        Ok(())
+    })
 }
 
 /// What strikes at moments.

@@ -1,18 +1,20 @@
 //! A logged-in connection and the hidden commands that Steadfast itself runs on it.
 
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
 use steadfast_wire::auth::Plugin;
 use steadfast_wire::command::{ChangeUser, Command, Query};
 use steadfast_wire::handshake::Attributes;
 use steadfast_wire::walk::Expect;
 use steadfast_wire::{Capabilities, frame};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::answer::Authentication;
 use super::dialogue::Dialogue;
-use super::login::LoggingIn;
+use super::login::{LoggingIn, OF_THE_CONNECTION};
 use super::relay::RelayStep;
 use super::result::{Outcome, read_responses};
 use super::{Login, OwnedGreeting, OwnedOk, QueryResult};
@@ -112,6 +114,27 @@ impl ServerConnection {
             .write(&mut payload, self.capabilities)
             .map_err(|error| QueryError::Nonsense(error.to_string()))?;
         self.command(&payload).await
+    }
+
+    /// The capabilities of any session on it: COM_CHANGE_USER cannot give it others.
+    pub fn session_capabilities(&self) -> Capabilities {
+        self.capabilities - OF_THE_CONNECTION
+    }
+
+    /// Whether nothing has come that nobody asked for, and the server has not ended it, as far as is known without
+    /// waiting. What has come is kept.
+    pub async fn is_quiet(&mut self) -> bool {
+        if !self.inbound.is_empty() {
+            return false;
+        }
+        let mut place = [0; 256];
+        poll_fn(|context| {
+            let mut bytes = ReadBuf::new(&mut place);
+            let read = Pin::new(&mut self.stream).poll_read(context, &mut bytes);
+            self.inbound.extend_from_slice(bytes.filled());
+            Poll::Ready(read.is_pending())
+        })
+        .await
     }
 
     /// COM_CHANGE_USER: another login on this connection. The capabilities stay those of the handshake; those of

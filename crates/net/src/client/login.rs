@@ -18,6 +18,10 @@ const ABANDON_LIMIT: Duration = Duration::from_secs(2);
 /// The user name that [`Greeted::abandon`] gives; servers log it with the refusal.
 const ABANDONED: &[u8] = b"steadfast-abandoned";
 
+/// What was negotiated for the connection and its first login, and means nothing to a session.
+pub(super) const OF_THE_CONNECTION: Capabilities =
+    Capabilities::SSL.union(Capabilities::CONNECT_WITH_DB);
+
 /// Who logs in, and as what kind of client.
 #[derive(Debug, Clone)]
 pub struct Login<'a> {
@@ -48,6 +52,12 @@ impl Login<'_> {
             Attributes::push(&mut raw, name, value);
         }
         raw
+    }
+
+    /// What a session of this login has of a server with these capabilities, on whatever connection it is: see
+    /// [`ServerConnection::session_capabilities`].
+    pub fn session_capabilities(&self, server: Capabilities) -> Capabilities {
+        self.negotiate(server) - OF_THE_CONNECTION
     }
 
     fn negotiate(&self, server: Capabilities) -> Capabilities {

@@ -39,6 +39,9 @@ pub struct Timeouts {
     /// How long a shutdown lets open transactions and running statements go on. Default 30 s; 0 s: not at all.
     #[serde(with = "span")]
     pub drain: Duration,
+    /// How long a server connection whose client has left is kept for the next login. Default 3 s.
+    #[serde(with = "span")]
+    pub pool: Duration,
 }
 
 impl Timeouts {
@@ -59,6 +62,7 @@ impl Default for Timeouts {
             keepalive_idle: 60 * SECOND,
             keepalive_interval: 10 * SECOND,
             drain: 30 * SECOND,
+            pool: 3 * SECOND,
         }
     }
 }
@@ -71,6 +75,9 @@ pub struct Limits {
     pub clients: NonZeroU32,
     /// Clients that have connected and not finished their login. Default 256.
     pub pending_logins: NonZeroU32,
+    /// Server connections whose clients have left, kept for the next logins; never more than a sixteenth of what the
+    /// server takes (`max_connections`). Default 32; 0: each login gets a new one.
+    pub pool: u32,
     /// Bytes of commands kept for the replay of one transaction; a larger one is not replayed. Default 16 MiB.
     #[serde(with = "size")]
     pub journal_bytes: u64,
@@ -95,6 +102,7 @@ impl Default for Limits {
         Self {
             clients: count(10_000),
             pending_logins: count(256),
+            pool: 32,
             journal_bytes: 16 * MIB,
             journal_commands: count(10_000),
             replay_time: 60 * SECOND,

@@ -602,13 +602,14 @@ impl Driver {
         let holds = self.core.transaction().is_open() || !self.core.held().is_empty();
         // Lost connections may live on at the server, with locks and open transactions.
         let mut orphans = std::mem::take(&mut self.zombies);
-        let mut held = None;
+        let mut left = None;
         if let Some(link) = self.link.take() {
             self.shared.metrics.server_connections.dec();
+            let pools = !busy && self.may_pool(&link);
             if busy {
                 orphans.push(link.zombie());
-            } else if holds {
-                held = Some(link);
+            } else if holds || pools {
+                left = Some((Box::new(link), pools));
             } else {
                 link.connection.quit().await;
             }
@@ -620,20 +621,42 @@ impl Driver {
         }
         self.forget_journal();
         drop(self.client);
-        if held.is_some() || !orphans.is_empty() {
+        if left.is_some() || !orphans.is_empty() {
             // By itself, because that may take as long as an outage: the client's place is free. A drain waits for the
             // claim.
-            let (shared, identity, claim) = (self.shared, self.identity, self.claim);
+            let (shared, local) = (self.shared, self.local);
+            let (identity, claim) = (self.identity, self.claim);
             tokio::task::spawn_local(async move {
-                if let Some(link) = held {
-                    orphans.extend(recover::release(&shared, link).await);
+                let mut kept = None;
+                if let Some((mut link, pools)) = left {
+                    if !recover::release(&shared, &mut link).await {
+                        orphans.extend(holds.then(|| link.zombie()));
+                    } else if pools {
+                        kept = Some(link);
+                    } else {
+                        link.connection.quit().await;
+                    }
                 }
                 if !orphans.is_empty() {
                     recover::end_orphans(&shared, &identity, &orphans).await;
                 }
+                // The next client may be told the connection's id.
                 drop(claim);
+                if let Some(link) = kept.and_then(|link| local.pool.keep(&shared, link)) {
+                    link.connection.quit().await;
+                }
             });
         }
+    }
+
+    /// Whether the next client may get the server connection of this one, which has left. What a session holds that
+    /// Steadfast does not know in detail is given back with the connection itself.
+    fn may_pool(&self, link: &Link) -> bool {
+        link.changes_user
+            && link.connection.inbound.is_empty()
+            && self.core.held().is_empty()
+            && self.state.multi_statements().is_none()
+            && !self.shared.drains()
     }
 }
 

@@ -460,24 +460,21 @@ pub(super) async fn end_orphans(shared: &Shared, identity: &Identity, orphans: &
     }
 }
 
-/// Ends a server connection on which a client that left has a transaction, a lock or the like. COM_QUIT that is only
-/// written may not arrive, and the server would hold all of it for hours, because Steadfast has lifted its timeouts: an
-/// answer to COM_RESET_CONNECTION proves that nothing is held any more. `Some`: there was none.
-pub(super) async fn release(shared: &Shared, mut link: Link) -> Option<Zombie> {
+/// Gives back what a client that left has on its server connection: a transaction, a lock, or the like. COM_QUIT that is
+/// only written may not arrive, and the server would hold all of it for hours, because Steadfast has lifted its timeouts:
+/// an answer to COM_RESET_CONNECTION proves that nothing is held any more. False: there was none.
+pub(super) async fn release(shared: &Shared, link: &mut Link) -> bool {
     let limit = if *shared.draining.borrow() {
         END_ORPHANS
     } else {
         shared.timeouts.dead_after
     };
     match timeout(limit, link.connection.reset_connection()).await {
-        Ok(Ok(_)) => {
-            link.connection.quit().await;
-            return None;
-        }
+        Ok(Ok(_)) => return true,
         Ok(Err(error)) => tracing::debug!("what a client left is not given back: {error}"),
         Err(_) => tracing::debug!("what a client left is not given back: no answer in {limit:?}"),
     }
-    Some(link.zombie())
+    false
 }
 
 /// Kills each on a connection of its own.

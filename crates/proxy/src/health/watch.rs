@@ -1,7 +1,7 @@
 //! The task that looks at the server.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use steadfast_diagnose::Reach;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{STATUS, Sample};
 use crate::around::met;
-use crate::clock;
+use crate::clock::CLOCK;
 use crate::ledger;
 use crate::shared::Shared;
 use crate::status::{number, setting, value};
@@ -22,6 +22,9 @@ const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Time between two sweeps of the commit ledger, and two looks at the server's durability.
 const CHORES_EVERY: Duration = Duration::from_secs(3600);
+
+/// Asks for the server's clock.
+static ASK_CLOCK: LazyLock<String> = LazyLock::new(|| format!("SELECT {CLOCK} LIMIT 1"));
 
 /// Asks for the settings that a diagnosis can use.
 const VARIABLES: &[u8] = b"SHOW GLOBAL VARIABLES WHERE Variable_name IN \
@@ -108,7 +111,7 @@ async fn look(
     shared: &Shared,
     before: Instant,
 ) -> Result<Option<(u64, u64)>, QueryError> {
-    let clock = connection.query(clock::CLOCK.as_bytes()).await?;
+    let clock = connection.query(ASK_CLOCK.as_bytes()).await?;
     if let Some(shown) = number(&clock, 0) {
         shared.clock.sample(shown, before, Instant::now());
     }
@@ -167,6 +170,7 @@ fn silent(shared: &Shared) {
         shared.timeouts.dead_after
     );
     shared.readiness.server_lost();
+    shared.pooled.end_all();
     let silences = &shared.health.silences;
     silences.count.fetch_add(1, Ordering::SeqCst);
     silences.counted.notify_waiters();

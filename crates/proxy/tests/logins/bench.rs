@@ -39,7 +39,8 @@ impl Bench {
     pub(crate) async fn with(server: Arc<Server>, backend: SocketAddr, settings: &str) -> Self {
         let state = tempfile::tempdir().unwrap();
         let file = state.path().join("steadfast.toml");
-        std::fs::write(&file, settings).unwrap();
+        // Each login is one of the server's own, as the tests take it apart.
+        std::fs::write(&file, format!("limits.pool = 0\n{settings}")).unwrap();
         let overrides = Overrides {
             backend: Some(backend.into()),
             listen: vec!["127.0.0.1:0".parse().unwrap()],

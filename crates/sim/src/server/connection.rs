@@ -292,6 +292,13 @@ impl Connection {
                 self.session = Session::new(dialect, &self.session.schema);
                 Ok(Answer::OK)
             }
+            Ok(Command::ChangeUser(change)) => {
+                self.roll_back();
+                self.prepared.clear();
+                let schema = String::from_utf8_lossy(change.database);
+                self.session = Session::new(self.server.settings.dialect, &schema);
+                Ok(Answer::OK)
+            }
             Ok(Command::SetOption(_)) => {
                 self.point(Phase::After).await?;
                 return self.end_of_rows(0).await;

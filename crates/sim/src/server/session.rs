@@ -212,7 +212,8 @@ impl Session {
     }
 }
 
-fn defaults(dialect: Dialect) -> BTreeMap<&'static str, Value> {
+/// The global values, with which a session begins.
+pub(super) fn defaults(dialect: Dialect) -> BTreeMap<&'static str, Value> {
     let text = |text: &str| Value::Text(text.as_bytes().to_vec());
     let mut all = BTreeMap::from([
         ("net_read_timeout", Value::Int(30)),
@@ -245,6 +246,8 @@ fn defaults(dialect: Dialect) -> BTreeMap<&'static str, Value> {
         ("time_zone", text("SYSTEM")),
         ("unique_checks", Value::Int(1)),
         ("max_allowed_packet", Value::Int(16 << 20)),
+        ("init_connect", text("")),
+        ("max_connections", Value::Int(151)),
         ("hostname", text("simulated")),
         ("port", Value::Int(3306)),
         ("server_id", Value::Int(1)),

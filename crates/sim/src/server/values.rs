@@ -1,6 +1,7 @@
 //! What expressions give.
 
 use super::connection::{Connection, Failed};
+use super::session::defaults;
 use super::sql::{Expression, Value};
 
 impl Connection {
@@ -21,6 +22,14 @@ impl Connection {
                 Some(value) => value.clone(),
                 None => return Err(loud(format!("@@{name}"))),
             },
+            // No simulated client sets one.
+            Expression::GlobalVariable(name) => {
+                let globals = defaults(self.server.settings.dialect);
+                match globals.get(name.as_str()) {
+                    Some(value) => value.clone(),
+                    None => return Err(loud(format!("@@GLOBAL.{name}"))),
+                }
+            }
             Expression::Name(name) => return Err(loud(name.clone())),
             Expression::Call(name, arguments) => {
                 let mut values = Vec::new();

@@ -23,6 +23,7 @@ mod ledger;
 mod ledger_edges;
 mod metrics;
 mod outage;
+mod pool;
 mod prepared;
 mod protocol;
 mod restart;

@@ -153,7 +153,7 @@ on_both_servers! {
         assert_eq!(metric("clients_total"), 3.0);
     }
 
-    #[settings = "[timeouts]\nhold = \"1s\"\nhandshake = \"1s\"\n[limits]\nclients = 2\n"]
+    #[settings = "[timeouts]\nhold = \"1s\"\nhandshake = \"1s\"\n[limits]\nclients = 2\npool = 0\n"]
     fn refused_logins_are_counted_by_their_reason(case) {
         let refused = |reason: &str| format!("logins_refused_total{{reason=\"{reason}\"}}");
         let connect = || std::net::TcpStream::connect(case.steadfast.address).unwrap();

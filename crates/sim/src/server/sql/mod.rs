@@ -17,6 +17,8 @@ pub enum Expression {
     UserVariable(String),
     /// `@@name`.
     SystemVariable(String),
+    /// `@@GLOBAL.name`.
+    GlobalVariable(String),
     /// A call, with the function's name in upper case.
     Call(String, Vec<Expression>),
     /// A name alone, such as DEFAULT.

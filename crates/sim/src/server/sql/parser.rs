@@ -390,6 +390,7 @@ impl Parser<'_> {
             },
             Token::UserVariable(name) => Expression::UserVariable(name),
             Token::SystemVariable(name) => Expression::SystemVariable(name),
+            Token::GlobalVariable(name) => Expression::GlobalVariable(name),
             Token::Mark('-') => match self.expression()? {
                 Expression::Value(Value::Int(number)) => Expression::Value(Value::Int(-number)),
                 _ => return self.wrong(),

@@ -10,6 +10,8 @@ pub(super) enum Token {
     UserVariable(String),
     /// `@@[SESSION.]name`, lower case.
     SystemVariable(String),
+    /// `@@GLOBAL.name`, lower case.
+    GlobalVariable(String),
     Number(String),
     Text(String),
     /// `X'…'`.
@@ -46,12 +48,17 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, NotUnderstood> {
             b'@' if bytes.get(at + 1) == Some(&b'@') => {
                 let mut end = word(at + 2);
                 let mut name = &text[at + 2..end];
-                if name.eq_ignore_ascii_case("session") || name.eq_ignore_ascii_case("global") {
+                let global = name.eq_ignore_ascii_case("global");
+                if global || name.eq_ignore_ascii_case("session") {
                     let start = end + 1;
                     end = word(start);
                     name = &text[start..end];
                 }
-                tokens.push(Token::SystemVariable(name.to_ascii_lowercase()));
+                let name = name.to_ascii_lowercase();
+                tokens.push(match global {
+                    true => Token::GlobalVariable(name),
+                    false => Token::SystemVariable(name),
+                });
                 at = end;
             }
             b'@' if bytes.get(at + 1) == Some(&b'`') => {
