@@ -28,5 +28,5 @@ pub use client::{
 pub use error::{ConnectError, ConnectStage, LoginError, LossKind, QueryError, ServerError};
 pub use listener::Listener;
 pub use options::SocketOptions;
-pub use stream::Stream;
+pub use stream::{Detached, Stream};
 pub use target::Target;

@@ -103,6 +103,43 @@ impl Stream {
     }
 }
 
+/// A connection that no thread waits for, to be passed on to another.
+#[derive(Debug)]
+pub struct Detached(Apart);
+
+#[derive(Debug)]
+enum Apart {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Stream {
+    /// Takes it off this thread's runtime.
+    ///
+    /// # Errors
+    /// The system's; [`io::ErrorKind::Unsupported`] inside TLS.
+    pub fn detach(self) -> io::Result<Detached> {
+        match self {
+            Stream::Tcp(stream) => Ok(Detached(Apart::Tcp(stream.into_std()?))),
+            Stream::Unix(stream) => Ok(Detached(Apart::Unix(stream.into_std()?))),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+impl Detached {
+    /// Puts it on this thread's runtime.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn attach(self) -> io::Result<Stream> {
+        Ok(match self.0 {
+            Apart::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
+            Apart::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+}
+
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
         Stream::Tcp(stream)

@@ -29,6 +29,7 @@ use crate::metrics::LoginRefusal;
 use crate::registry::{Claim, Control};
 use crate::relayed::{self, RelayFailed};
 use crate::shared::Shared;
+use crate::spread;
 
 /// Payload bytes of the largest packet before the login is done: a client without a password must not cost memory.
 const LOGIN_PACKET: u64 = 64 << 10;
@@ -79,12 +80,13 @@ fn own_error(code: u16, sqlstate: &[u8; 5], text: String) -> ServerError {
     }
 }
 
-/// Serves one client from its connection to its end.
+/// Serves one client from its connection to its end. `_on_thread`: its place on this thread.
 pub(crate) async fn serve_client(
     shared: Arc<Shared>,
     stream: Stream,
     peer: Peer,
     local: Rc<Local>,
+    _on_thread: Option<spread::Place>,
 ) {
     shared.metrics.clients.inc();
     shared.metrics.clients_connected.inc();

@@ -34,6 +34,7 @@ mod serve;
 mod shared;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+mod spread;
 mod status;
 mod traffic;
 mod vault;

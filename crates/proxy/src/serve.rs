@@ -11,7 +11,7 @@ use steadfast_net::{Address, Listener, SocketOptions, Target, tls};
 use steadfast_session::Limits;
 use steadfast_wire::auth::{Password, RsaKeyPair};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
 
@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::registry::Control;
 use crate::shared::{Parts, Shared};
+use crate::spread::{Arrival, Spread};
 use crate::vault::Vault;
 
 /// How long the listener rests after an error of accept, such as too many open files.
@@ -216,7 +217,9 @@ impl Workers {
         };
         // The first listeners only made sure that the addresses can be had, and hold them until all share them.
         let (listens, bound) = std::sync::mpsc::channel();
-        for index in 0..threads {
+        let (spread, arrivals) = Spread::new(threads);
+        for (index, arrivals) in arrivals.into_iter().enumerate() {
+            let spread = Arc::clone(&spread);
             let shared = Arc::clone(shared);
             let addresses = addresses.to_vec();
             let mut stopped = stopped.clone();
@@ -237,6 +240,11 @@ impl Workers {
                         tokio::task::spawn_local(
                             Rc::clone(&here.pool).tend(Arc::clone(&shared), shared.timeouts.pool),
                         );
+                        tokio::task::spawn_local(take_over(
+                            Arc::clone(&shared),
+                            arrivals,
+                            Rc::clone(&here),
+                        ));
                         for address in addresses {
                             let listener = Listener::bind_shared(&address).await;
                             let failed = listener.is_err();
@@ -245,6 +253,7 @@ impl Workers {
                                     Arc::clone(&shared),
                                     listener,
                                     Rc::clone(&here),
+                                    Some((Arc::clone(&spread), index)),
                                 ));
                             }
                             // The starter waits for it.
@@ -278,8 +287,14 @@ impl Workers {
     }
 }
 
-/// Serves the listener's clients, each by a task of this thread, until the process drains.
-pub(crate) async fn accept(shared: Arc<Shared>, listener: Listener, local: Rc<Local>) {
+/// Serves the listener's clients, each by a task of this thread or of one that has fewer, until the process drains.
+/// `spread`: which of the threads this is; none, if there is no other.
+pub(crate) async fn accept(
+    shared: Arc<Shared>,
+    listener: Listener,
+    local: Rc<Local>,
+    spread: Option<(Arc<Spread>, usize)>,
+) {
     let mut draining = shared.draining.subscribe();
     let options = SocketOptions {
         keepalive_idle: shared.timeouts.keepalive_idle,
@@ -295,12 +310,21 @@ pub(crate) async fn accept(shared: Arc<Shared>, listener: Listener, local: Rc<Lo
             _ = draining.wait_for(|draining| *draining) => return,
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    tokio::task::spawn_local(serve_client(
-                        Arc::clone(&shared),
-                        stream,
-                        peer,
-                        Rc::clone(&local),
-                    ));
+                    let place = spread.as_ref().map(|(spread, here)| (spread.place(*here), *here));
+                    let place = match place {
+                        Some((place, here)) if place.thread() != here => {
+                            match stream.detach() {
+                                Ok(stream) => if !place.pass_on(stream, peer) {
+                                    tracing::debug!("a client came while its thread ended");
+                                },
+                                Err(error) => tracing::warn!("a client could not be passed on: {error}"),
+                            }
+                            continue;
+                        }
+                        place => place.map(|(place, _)| place),
+                    };
+                    let (shared, local) = (Arc::clone(&shared), Rc::clone(&local));
+                    tokio::task::spawn_local(serve_client(shared, stream, peer, local, place));
                 }
                 Err(error) => {
                     tracing::warn!("a client could not be accepted: {error}");
@@ -308,6 +332,25 @@ pub(crate) async fn accept(shared: Arc<Shared>, listener: Listener, local: Rc<Lo
                 }
             },
         }
+    }
+}
+
+/// Serves clients that other threads pass on.
+async fn take_over(
+    shared: Arc<Shared>,
+    mut arrivals: mpsc::UnboundedReceiver<Arrival>,
+    local: Rc<Local>,
+) {
+    while let Some((stream, peer, place)) = arrivals.recv().await {
+        let stream = match stream.attach() {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!("a client could not be taken over: {error}");
+                continue;
+            }
+        };
+        let (shared, local) = (Arc::clone(&shared), Rc::clone(&local));
+        tokio::task::spawn_local(serve_client(shared, stream, peer, local, Some(place)));
     }
 }
 

@@ -61,6 +61,6 @@ pub async fn run(parts: Parts) -> Result<(), ServeError> {
     tokio::task::spawn_local(ring_the_bell(Arc::clone(&shared), Rc::clone(&local)));
     let pool = Rc::clone(&local.pool);
     tokio::task::spawn_local(pool.tend(Arc::clone(&shared), shared.timeouts.pool));
-    accept(shared, parts.listener, local).await;
+    accept(shared, parts.listener, local, None).await;
     Ok(())
 }
