@@ -11,6 +11,7 @@
 mod address;
 mod client;
 mod error;
+mod gate;
 mod listener;
 mod options;
 mod packets;
@@ -26,6 +27,7 @@ pub use client::{
     RelayStep, ServerConnection, greet,
 };
 pub use error::{ConnectError, ConnectStage, LoginError, LossKind, QueryError, ServerError};
+pub use gate::Gate;
 pub use listener::Listener;
 pub use options::SocketOptions;
 pub use stream::{Detached, Stream};

@@ -110,10 +110,10 @@ impl Listener {
         match &self.0 {
             Kind::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                Ok((Stream::Tcp(stream), Peer::Tcp(address)))
+                Ok((stream.into(), Peer::Tcp(address)))
             }
             Kind::Unix { listener, .. } => {
-                let stream = Stream::Unix(listener.accept().await?.0);
+                let stream: Stream = listener.accept().await?.0.into();
                 let peer = stream.peer().unwrap_or(Peer::Unix {
                     uid: None,
                     pid: None,

@@ -2,21 +2,22 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::{Peer, SocketOptions};
+use crate::{Gate, Peer, SocketOptions};
 
 /// A connection: TCP or a Unix socket, plain or with TLS on it.
 #[derive(Debug)]
 pub enum Stream {
     /// Plain TCP.
-    Tcp(TcpStream),
+    Tcp(Gated<TcpStream>),
     /// A plain Unix socket.
-    Unix(UnixStream),
+    Unix(Gated<UnixStream>),
     /// TLS that the other side asked for.
     TlsAccepted(Box<tokio_rustls::server::TlsStream<Rewound>>),
     /// TLS that this side asked for.
@@ -24,6 +25,69 @@ pub enum Stream {
     /// A connection of a simulated network; to those above it is plain TCP.
     #[cfg(feature = "simulation")]
     Simulated(Box<dyn crate::simulation::Carrier>),
+}
+
+/// A socket that is asked for bytes only when it may have some.
+#[derive(Debug)]
+pub struct Gated<S> {
+    socket: S,
+    gate: Gate,
+}
+
+impl<S> Gated<S> {
+    fn new(socket: S) -> Self {
+        Self {
+            socket,
+            gate: Gate::default(),
+        }
+    }
+}
+
+impl<S: AsFd> AsFd for Gated<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Gated<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { socket, gate } = self.get_mut();
+        gate.poll(cx, |cx| Pin::new(socket).poll_read(cx, buf))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Gated<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().socket).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().socket).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
 }
 
 impl Stream {
@@ -59,7 +123,7 @@ impl Stream {
     pub fn peer(&self) -> Option<Peer> {
         match self.plain() {
             Stream::Unix(stream) => {
-                let credentials = stream.peer_cred().ok();
+                let credentials = stream.socket.peer_cred().ok();
                 Some(Peer::Unix {
                     uid: credentials.map(|one| one.uid()),
                     pid: credentials.and_then(|one| one.pid()),
@@ -97,7 +161,7 @@ impl Stream {
 
     fn tcp(&self) -> Option<&TcpStream> {
         match self.plain() {
-            Stream::Tcp(stream) => Some(stream),
+            Stream::Tcp(stream) => Some(&stream.socket),
             _ => None,
         }
     }
@@ -120,8 +184,8 @@ impl Stream {
     /// The system's; [`io::ErrorKind::Unsupported`] inside TLS.
     pub fn detach(self) -> io::Result<Detached> {
         match self {
-            Stream::Tcp(stream) => Ok(Detached(Apart::Tcp(stream.into_std()?))),
-            Stream::Unix(stream) => Ok(Detached(Apart::Unix(stream.into_std()?))),
+            Stream::Tcp(stream) => Ok(Detached(Apart::Tcp(stream.socket.into_std()?))),
+            Stream::Unix(stream) => Ok(Detached(Apart::Unix(stream.socket.into_std()?))),
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -134,21 +198,21 @@ impl Detached {
     /// The system's.
     pub fn attach(self) -> io::Result<Stream> {
         Ok(match self.0 {
-            Apart::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
-            Apart::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+            Apart::Tcp(stream) => TcpStream::from_std(stream)?.into(),
+            Apart::Unix(stream) => UnixStream::from_std(stream)?.into(),
         })
     }
 }
 
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
-        Stream::Tcp(stream)
+        Stream::Tcp(Gated::new(stream))
     }
 }
 
 impl From<UnixStream> for Stream {
     fn from(stream: UnixStream) -> Self {
-        Stream::Unix(stream)
+        Stream::Unix(Gated::new(stream))
     }
 }
 

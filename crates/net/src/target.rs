@@ -61,12 +61,12 @@ impl Target {
             stream.apply(&self.options).map_err(ConnectError::io)?;
             return Ok(stream);
         }
-        let stream = match &self.address {
+        let stream: Stream = match &self.address {
             Address::Unix(path) => {
                 let connected = timeout_at(deadline, UnixStream::connect(path))
                     .await
                     .map_err(late)?;
-                Stream::Unix(connected.map_err(ConnectError::io)?)
+                connected.map_err(ConnectError::io)?.into()
             }
             Address::Tcp { host, port } => {
                 let resolved = timeout_at(deadline, resolve(host, *port))
@@ -91,7 +91,7 @@ impl Target {
                         break;
                     }
                 }
-                Stream::Tcp(outcome?)
+                outcome?.into()
             }
         };
         stream.apply(&self.options).map_err(ConnectError::io)?;

@@ -5,9 +5,11 @@
 //! and a server connection whose id another live client believes to be its own is never used.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use steadfast_net::Gate;
 use tokio::sync::mpsc;
 
 /// A word to a session from outside.
@@ -141,6 +143,7 @@ impl Registry {
 #[derive(Debug)]
 pub(crate) struct Words {
     channel: mpsc::Receiver<Control>,
+    gate: Gate,
     kept: VecDeque<Control>,
 }
 
@@ -149,6 +152,7 @@ impl Words {
     pub(crate) fn new(channel: mpsc::Receiver<Control>) -> Self {
         Self {
             channel,
+            gate: Gate::default(),
             kept: VecDeque::new(),
         }
     }
@@ -157,7 +161,10 @@ impl Words {
     pub(crate) async fn next(&mut self) -> Option<Control> {
         match self.kept.pop_front() {
             Some(word) => Some(word),
-            None => self.channel.recv().await,
+            None => {
+                let Self { channel, gate, .. } = self;
+                poll_fn(|context| gate.poll(context, |context| channel.poll_recv(context))).await
+            }
         }
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct Relay {
     server_sequence: u8,
     client_sequence: u8,
     digest: Xxh3,
+    /// Nobody may ask for the digest: see [`Relay::feed`].
+    undigested: bool,
     /// Bytes made for the client so far, skipped ones included.
     made: u64,
     /// An EOF after column definitions is due before the next row.
@@ -103,6 +105,7 @@ impl Relay {
             server_sequence: 0,
             client_sequence: 0,
             digest: Xxh3::new(),
+            undigested: false,
             made: 0,
             eof_due: false,
             last_status: StatusFlags::empty(),
@@ -124,11 +127,22 @@ impl Relay {
 
     /// A command was sent: its response begins.
     pub(crate) fn begin(&mut self, order: Order, status: StatusFlags) {
+        self.undigested = order.is_plain()
+            && status.contains(StatusFlags::AUTOCOMMIT)
+            && !status.contains(StatusFlags::IN_TRANS)
+            && self.to_add.is_none()
+            && self.more_warnings == 0;
+        self.start(order, status);
+    }
+
+    fn start(&mut self, order: Order, status: StatusFlags) {
         self.walker.begin(order.expect);
         self.cut = Cut::BetweenPackets;
         self.server_sequence = order.server_sequence;
         self.client_sequence = order.client_sequence;
-        self.digest.reset();
+        if !self.undigested {
+            self.digest.reset();
+        }
         self.made = 0;
         self.differs = false;
         self.verified = false;
@@ -207,9 +221,40 @@ impl Relay {
     /// Takes bytes of the server from the front of `input`, appends bytes for the client to `out`, and gives how
     /// many were taken.
     ///
+    /// A response is digested so that another run of its command can be compared with it: where a transaction is open
+    /// behind it, or where the client is given a part of it. One to a command outside a transaction that is here as a
+    /// whole is walked without that, and once more where it has opened one.
+    ///
     /// # Errors
     /// The server's bytes make no sense: the connection is of no use any more.
     pub(crate) fn feed(
+        &mut self,
+        input: &[u8],
+        out: &mut Vec<u8>,
+        tracking: &Tracking,
+    ) -> Result<(usize, Fed), Error> {
+        if self.undigested {
+            let (before, status) = (out.len(), self.last_status);
+            let (at, fed) = self.walk(input, out, tracking)?;
+            match fed {
+                Fed::Ended(ended)
+                    if ended.error == 0
+                        && ended
+                            .status
+                            .is_none_or(|status| !status.contains(StatusFlags::IN_TRANS)) =>
+                {
+                    return Ok((at, fed));
+                }
+                _ => {}
+            }
+            out.truncate(before);
+            self.undigested = false;
+            self.start(self.order, status);
+        }
+        self.walk(input, out, tracking)
+    }
+
+    fn walk(
         &mut self,
         input: &[u8],
         out: &mut Vec<u8>,
@@ -324,7 +369,7 @@ impl Relay {
             self.rows = self.rows.map(|rows| rows + 1);
             self.due_eof(out);
         }
-        self.digest.update(&u64::from(header.len).to_le_bytes());
+        self.digest(&u64::from(header.len).to_le_bytes());
         self.head(header.len, out);
         self.cut = Cut::Inside {
             left: header.len as usize,
@@ -359,8 +404,8 @@ impl Relay {
                 if is_goodbye(code) {
                     return Ok(Some(Fed::Goodbye(code)));
                 }
-                self.digest.update(b"err");
-                self.digest.update(&code.to_le_bytes());
+                self.digest(b"err");
+                self.digest(&code.to_le_bytes());
                 self.more_warnings = 0;
                 if self.order.guarded && code == 1792 {
                     return Ok(Some(Fed::GuardRefused));
@@ -377,8 +422,8 @@ impl Relay {
             Seen::PrepareOk(ok) => {
                 self.prepared = Some(ok);
                 self.parameters_left = ok.parameters;
-                self.digest.update(&ok.parameters.to_le_bytes());
-                self.digest.update(&ok.columns.to_le_bytes());
+                self.digest(&ok.parameters.to_le_bytes());
+                self.digest(&ok.columns.to_le_bytes());
                 let told = PrepareOk {
                     statement_id: self.order.statement_id,
                     ..ok
@@ -506,14 +551,14 @@ impl Relay {
             self.changes.extend_from_slice(ok.session_state);
         }
         self.last_status = ok.status;
-        self.digest.update(b"ok");
-        self.digest.update(&ok.affected_rows.to_le_bytes());
-        self.digest.update(&ok.last_insert_id.to_le_bytes());
+        self.digest(b"ok");
+        self.digest(&ok.affected_rows.to_le_bytes());
+        self.digest(&ok.last_insert_id.to_le_bytes());
         // Of a command without a text they are those of the statement before, or of hidden ones after it (MySQL 9.7.4).
         if self.order.expect != Expect::Simple {
-            self.digest.update(&ok.warnings.to_le_bytes());
+            self.digest(&ok.warnings.to_le_bytes());
         }
-        self.digest.update(ok.info);
+        self.digest(ok.info);
         let result = EndOfResult {
             status: ok.status,
             affected_rows: if self.order.commits {
@@ -572,7 +617,11 @@ impl Relay {
             status: result.map(|result| result.status),
             error,
             sqlstate: self.sqlstate.filter(|_| error != 0),
-            digest: self.digest.finish(),
+            digest: if self.undigested {
+                0
+            } else {
+                self.digest.finish()
+            },
             affected_rows: result.map_or(0, |result| result.affected_rows),
             insert_id: result.map_or(0, |result| result.insert_id),
             warnings: result.map_or(0, |result| result.warnings),
@@ -581,9 +630,15 @@ impl Relay {
         }
     }
 
+    fn digest(&mut self, bytes: &[u8]) {
+        if !self.undigested {
+            self.digest.update(bytes);
+        }
+    }
+
     fn copy(&mut self, payload: &[u8], out: &mut Vec<u8>) {
-        self.digest.update(&(payload.len() as u64).to_le_bytes());
-        self.digest.update(payload);
+        self.digest(&(payload.len() as u64).to_le_bytes());
+        self.digest(payload);
         self.copy_undigested(payload, out);
     }
 
@@ -602,13 +657,13 @@ impl Relay {
             .filter(|left| *left < bytes.len() as u64);
         let (before, after) = bytes.split_at(until.unwrap_or(0) as usize);
         if until.is_some() {
-            self.digest.update(before);
+            self.digest(before);
             self.emit(before, out);
             if self.part_differs() {
                 return false;
             }
         }
-        self.digest.update(after);
+        self.digest(after);
         self.emit(after, out);
         !self.part_differs()
     }

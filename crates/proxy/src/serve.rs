@@ -1,5 +1,6 @@
 //! `steadfast serve` from bound addresses to the end of the drain.
 
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use crate::ledger::Ledger;
 use crate::local::{Local, ring_the_bell};
-use steadfast_net::{Address, Listener, SocketOptions, Target, tls};
+use steadfast_net::{Address, Gate, Listener, SocketOptions, Target, tls};
 use steadfast_session::Limits;
 use steadfast_wire::auth::{Password, RsaKeyPair};
 use tokio::signal::unix::{SignalKind, signal};
@@ -260,8 +261,13 @@ impl Workers {
                             let _ = listens.send(failed);
                         }
                         drop(listens);
-                        // An error means that the starter is gone.
-                        let _ = stopped.wait_for(|stop| *stop).await;
+                        // It is polled whenever a session is. An error means that the starter is gone.
+                        let mut stop = std::pin::pin!(stopped.wait_for(|stop| *stop));
+                        let mut gate = Gate::default();
+                        let ended = poll_fn(|context| {
+                            gate.poll(context, |context| stop.as_mut().poll(context))
+                        });
+                        let _ = ended.await;
                     });
                 })?;
             workers.threads.push(thread);

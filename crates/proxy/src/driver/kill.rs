@@ -169,7 +169,8 @@ impl Driver {
     /// native 1317, which rolls back the statement only. False: the command can no longer be interrupted.
     pub(super) async fn interrupt_held(&mut self) -> Result<bool, Exit> {
         let mut ended = false;
-        for action in self.core.step(Event::Interrupted).iter() {
+        let actions = self.core.step(Event::Interrupted);
+        for action in actions.iter() {
             match action {
                 Action::EndHeld(failure) => self.interrupted_with(failure).await?,
                 Action::EndWaiting(failure) => self.interrupt_waiting(failure).await?,

@@ -38,7 +38,7 @@ mod store;
 mod track;
 mod user_variables;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -178,10 +178,10 @@ pub(crate) struct Driver {
     journal_bytes: i64,
     /// The last one that the client was told of.
     last_outage: Option<Outage>,
-    prepared: HashMap<u32, Rc<Prepared>>,
+    prepared: BTreeMap<u32, Rc<Prepared>>,
     next_statement: u32,
     last_prepared: u32,
-    long_data: HashMap<u32, Vec<Bytes>>,
+    long_data: BTreeMap<u32, Vec<Bytes>>,
     dialect: Dialect,
     tracking: Tracking,
     status: StatusFlags,
@@ -278,10 +278,10 @@ impl Driver {
             next_handle: 0,
             journal_bytes: 0,
             last_outage: None,
-            prepared: HashMap::new(),
+            prepared: BTreeMap::new(),
             next_statement: 1,
             last_prepared: 0,
-            long_data: HashMap::new(),
+            long_data: BTreeMap::new(),
             dialect: start.link.dialect(),
             tracking: Tracking::default(),
             status: flags,
@@ -434,7 +434,8 @@ impl Driver {
     async fn carry_out(&mut self, event: Event) -> Result<(), Exit> {
         let mut next = Some(event);
         while let Some(event) = next.take() {
-            for action in self.core.step(event).iter() {
+            let actions = self.core.step(event);
+            for action in actions.iter() {
                 if let Some(event) = self.act(action).await? {
                     next = Some(event);
                     break;

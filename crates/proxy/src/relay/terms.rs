@@ -30,6 +30,13 @@ pub(crate) struct Order {
 }
 
 impl Order {
+    /// A text or an execution that is run for its client as it is, for the first time.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.expect, Expect::Query | Expect::Execute)
+            && !(self.hidden || self.guarded || self.within || self.commits)
+            && self.delivered.is_none()
+    }
+
     /// Of a command of which the client sees nothing.
     pub(crate) fn hidden(expect: Expect) -> Self {
         Self {
@@ -80,7 +87,7 @@ pub(crate) struct Ended {
     pub(crate) error: u16,
     /// SQLSTATE of the error.
     pub(crate) sqlstate: Option<[u8; 5]>,
-    /// Digest of the whole response.
+    /// Digest of the whole response; of one to a text or an execution, where a transaction is open behind it.
     pub(crate) digest: u64,
     /// Insert id of its last OK.
     pub(crate) insert_id: u64,

@@ -283,7 +283,7 @@ impl Actions {
     }
 
     /// The actions, in order.
-    pub fn iter(&self) -> impl Iterator<Item = Action> + use<> {
-        self.list.into_iter().flatten()
+    pub fn iter(&self) -> impl Iterator<Item = Action> {
+        self.list.iter().take(self.len).flatten().copied()
     }
 }
