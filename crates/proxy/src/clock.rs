@@ -54,9 +54,14 @@ impl Default for ServerClock {
 impl ServerClock {
     /// The server's clock now, microseconds since 1970; `None` before the first sample.
     pub(crate) fn now(&self) -> Option<u64> {
+        self.at(Instant::now())
+    }
+
+    /// The same, at another time.
+    pub(crate) fn at(&self, now: Instant) -> Option<u64> {
         let offset = self.offset.load(Ordering::Relaxed);
         (offset != UNKNOWN)
-            .then(|| self.since_origin(Instant::now()).saturating_add(offset))
+            .then(|| self.since_origin(now).saturating_add(offset))
             .and_then(|now| u64::try_from(now).ok())
     }
 

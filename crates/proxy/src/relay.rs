@@ -644,8 +644,7 @@ impl Relay {
 
     fn copy_undigested(&mut self, payload: &[u8], out: &mut Vec<u8>) {
         debug_assert!(payload.len() < MAX_FRAME);
-        self.head(payload.len() as u32, out);
-        self.emit(payload, out);
+        self.put(payload, out);
     }
 
     /// Payload bytes of a long packet. False if the part that was delivered before is not the same.
@@ -673,18 +672,37 @@ impl Relay {
         let mut bytes = std::mem::take(&mut self.written);
         bytes.clear();
         payload(&mut bytes, self.client);
-        self.head(bytes.len() as u32, out);
-        self.emit(&bytes, out);
+        self.put(&bytes, out);
         self.written = bytes;
     }
 
     fn head(&mut self, len: u32, out: &mut Vec<u8>) {
+        let header = self.header(len);
+        self.emit(&header, out);
+    }
+
+    fn header(&mut self, len: u32) -> [u8; HEADER_LEN] {
         let header = Header {
             len,
             seq: self.client_sequence,
         };
         self.client_sequence = self.client_sequence.wrapping_add(1);
-        self.emit(&header.to_bytes(), out);
+        header.to_bytes()
+    }
+
+    /// A whole packet.
+    fn put(&mut self, payload: &[u8], out: &mut Vec<u8>) {
+        let header = self.header(payload.len() as u32);
+        if self.order.hidden || self.order.delivered.is_some() {
+            self.emit(&header, out);
+            self.emit(payload, out);
+            return;
+        }
+        // Nothing is skipped.
+        self.made += (HEADER_LEN + payload.len()) as u64;
+        out.reserve(HEADER_LEN + payload.len());
+        out.extend_from_slice(&header);
+        out.extend_from_slice(payload);
     }
 
     fn emit(&mut self, bytes: &[u8], out: &mut Vec<u8>) {

@@ -63,8 +63,7 @@ impl Traffic {
     }
 
     /// A command is begun.
-    pub(crate) fn begin(&mut self) {
-        let now = Instant::now();
+    pub(crate) fn begin(&mut self, now: Instant) {
         *self = Self {
             began: now,
             last: now,
@@ -200,7 +199,7 @@ mod tests {
     async fn pauses_are_told_apart_from_waiting() {
         let mut traffic = Traffic::new();
         advance(Duration::from_secs(350)).await;
-        traffic.begin();
+        traffic.begin(Instant::now());
         traffic.sent(20);
         advance(Duration::from_secs(2)).await;
         let seen = traffic.seen(Instant::now());
@@ -233,7 +232,7 @@ mod tests {
             on_its_way: 8 << 20,
             ..Traffic::new()
         };
-        traffic.begin();
+        traffic.begin(Instant::now());
         advance(Duration::from_secs(5)).await;
         // While nothing has come, an end would come at once.
         assert_eq!(ends(&traffic), Instant::now());
@@ -263,7 +262,7 @@ mod tests {
         assert_eq!(ends(&traffic), Instant::now());
         traffic.received(1_000);
         assert_eq!(ends(&traffic), Instant::now());
-        traffic.begin();
+        traffic.begin(Instant::now());
         assert_eq!(ends(&traffic), Instant::now());
     }
 }

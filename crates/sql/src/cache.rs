@@ -1,10 +1,11 @@
 //! A bounded cache from text to class.
 
+use crate::shape::{self, SHAPE_LIMIT};
 use crate::{Class, Dialect, Server, classify};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// A bounded cache of classes. A hit needs the same text, byte for byte, and the same
-/// [`Dialect`]; a hash alone never decides. A hit does not allocate, and a miss only where the
+/// A bounded cache of classes. A hit needs the same text, byte for byte but for the numbers in
+/// it, and the same [`Dialect`]; a hash alone never decides. A hit does not allocate, and a miss only where the
 /// text that makes way is shorter.
 #[derive(Debug)]
 pub struct ClassCache {
@@ -15,6 +16,8 @@ pub struct ClassCache {
     texts: usize,
     /// Where the next eviction looks first.
     hand: usize,
+    /// Room for a text's shape.
+    shape: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -53,6 +56,7 @@ impl ClassCache {
             kept: 0,
             texts: bytes.saturating_sub(count * slot).max(Self::TEXT_LIMIT),
             hand: 0,
+            shape: Vec::with_capacity(SHAPE_LIMIT),
         }
     }
 
@@ -62,18 +66,38 @@ impl ClassCache {
             return classify(text, dialect);
         }
         let places = self.places(text, dialect);
+        if let Some(class) = self.find(places, text, dialect) {
+            return class;
+        }
+        // A statement with other numbers in it.
+        let mut shape = std::mem::take(&mut self.shape);
+        let class = if !shape::shape(text, &mut shape) {
+            let class = classify(text, dialect);
+            self.keep(places, text, dialect, class);
+            class
+        } else {
+            let places = self.places(&shape, dialect);
+            self.find(places, &shape, dialect).unwrap_or_else(|| {
+                let class = classify(text, dialect);
+                self.keep(places, &shape, dialect, class);
+                class
+            })
+        };
+        self.shape = shape;
+        class
+    }
+
+    fn find(&mut self, places: [usize; 2], text: &[u8], dialect: Dialect) -> Option<Class> {
         for place in places {
             if let Some(Some(entry)) = self.slots.get_mut(place)
                 && entry.dialect == dialect
                 && entry.text == text
             {
                 entry.hot = true;
-                return entry.class;
+                return Some(entry.class);
             }
         }
-        let class = classify(text, dialect);
-        self.keep(places, text, dialect, class);
-        class
+        None
     }
 
     /// The two slots where a text may be.

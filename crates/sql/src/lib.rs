@@ -20,6 +20,7 @@ mod names;
 mod prepare;
 mod scan;
 mod set;
+mod shape;
 mod variables;
 
 pub use aftermath::{

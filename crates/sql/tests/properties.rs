@@ -359,6 +359,25 @@ proptest! {
             prop_assert_eq!(cache.class(text, dialect), classify(text, dialect));
         }
     }
+
+    /// The number in the place of `#` is another one each time.
+    #[test]
+    fn the_cache_says_of_other_numbers_what_the_lexer_says(
+        beginning in prop::sample::select(vec!["SELECT ", "insert ", "UPDATE ", "delete ", "Replace "]),
+        parts in prop::collection::vec((pieces(), prop::sample::select(vec!["#", " # ", "=#", ",#,", "(#)", "-#", "#a", "a#", "#.", "/*#*/", "/*!#", "'#'"])), 1..6),
+        numbers in prop::collection::vec(prop_oneof![Just(0u64), Just(1), any::<u64>()], 2..5),
+        dialect in dialect(),
+    ) {
+        let mut cache = ClassCache::default();
+        for number in numbers {
+            let mut text = beginning.as_bytes().to_vec();
+            for (piece, place) in &parts {
+                text.extend_from_slice(piece);
+                text.extend_from_slice(place.replace('#', &number.to_string()).as_bytes());
+            }
+            prop_assert_eq!(cache.class(&text, dialect), classify(&text, dialect));
+        }
+    }
 }
 
 #[test]

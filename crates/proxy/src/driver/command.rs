@@ -9,6 +9,7 @@ use steadfast_sql::{
     set_assignments,
 };
 use steadfast_wire::command::code;
+use tokio::time::Instant;
 
 use super::insert_id::Arrival;
 use super::{Driver, Exit};
@@ -146,15 +147,17 @@ impl Driver {
         let may_change_tables = stored.may_change_tables();
         // The server commits each row of a bulk execution by itself; in a transaction an error would take all.
         let in_bulk = stored.payload.first() == Some(&code::STMT_BULK_EXECUTE);
+        let now = Instant::now();
+        self.arrived = Some(now);
         let ledger = !in_bulk
-            && self.uses_ledger()
+            && self.uses_ledger(now)
             && self.may_be_wrapped(&stored)
             && self.only_switches(&stored);
         let answered = stored.answered.then(|| stored.clone());
         let handle = self.store(stored);
         // Setting a time would disturb what the statement asks about the one before it.
         self.arrival = Arrival {
-            clock: self.shared.clock.now(),
+            clock: self.shared.clock.at(now),
             definitions: self.shared.health.definitions(),
         };
         let clock = self

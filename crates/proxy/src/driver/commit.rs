@@ -43,7 +43,7 @@ impl HeldAnswer {
 
 impl Driver {
     /// Whether what the next command commits is to be recorded.
-    pub(super) fn uses_ledger(&mut self) -> bool {
+    pub(super) fn uses_ledger(&mut self, now: Instant) -> bool {
         let mode = (self.shared.ledger).mode(&self.identity.user, self.state.schema());
         match mode {
             LedgerMode::Off => return false,
@@ -53,7 +53,7 @@ impl Driver {
         let (usable, found) = self.ledger;
         // It may have been installed since. A question would be noticed: MySQL answers it from InnoDB, in the session's
         // own transaction.
-        usable || found.elapsed() > TRY_AGAIN
+        usable || now.saturating_duration_since(found) > TRY_AGAIN
     }
 
     /// Whether this account can use the ledger has been found out.

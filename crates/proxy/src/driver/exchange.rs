@@ -13,7 +13,7 @@ use steadfast_wire::response::ErrPacket;
 use steadfast_wire::walk::Expect;
 use steadfast_wire::{Capabilities, StatusFlags};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::before::Before;
 use super::{AHEAD, Driver, Exit, end_of, end_of_io, silence};
@@ -102,6 +102,7 @@ impl Driver {
         let kills = stored.class.is_some_and(|class| class.kind == Kind::Kill);
         if !self.shared.gate.is_open() && !kills && self.waits_at_gate(flight) {
             self.shared.gate.admitted(crate::gate::ADMISSION).await;
+            self.arrived = None;
         }
         let exchanged = self.exchange(&stored, flight).await?;
         Ok(match exchanged {
@@ -348,7 +349,8 @@ impl Driver {
         // is there is whether the server has begun the transaction all the same: it looks for a KILL once more when it is
         // done (MariaDB). The answer's status tells.
         let mut alone = false;
-        link.traffic.begin();
+        link.traffic
+            .begin(self.arrived.take().unwrap_or_else(Instant::now));
         let written = self.write(&bytes).await?;
         let all = bytes.len();
         scratch::give_back(bytes);

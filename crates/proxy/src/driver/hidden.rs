@@ -126,6 +126,7 @@ impl Driver {
         limit: Duration,
         texts: &[&[u8]],
     ) -> Result<Vec<QueryResult>, QueryError> {
+        self.arrived = None;
         match &mut self.link {
             Some(link) => timeout(limit, link.connection.query_all(texts))
                 .await

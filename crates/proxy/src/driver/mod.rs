@@ -203,6 +203,8 @@ pub(crate) struct Driver {
     restored_insert_id: u64,
     /// When the command that runs came.
     arrival: Arrival,
+    /// The same, for as long as nothing has been waited for since.
+    arrived: Option<tokio::time::Instant>,
     user_locks: UserLocks,
     /// The server has told that the session holds no user lock; the core is to be told.
     released: bool,
@@ -296,6 +298,7 @@ impl Driver {
             drawn_at_start: None,
             restored_insert_id: 0,
             arrival: Arrival::default(),
+            arrived: None,
             user_locks: UserLocks::default(),
             released: false,
             ledger: (start.link.ledger, tokio::time::Instant::now()),

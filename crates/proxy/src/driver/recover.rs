@@ -74,6 +74,7 @@ pub(super) async fn listen(client: &mut ClientLeg, control: &mut Words) -> Word 
 impl Driver {
     /// Gets a server connection with the session's state.
     pub(super) async fn attach(&mut self, attachment: Attachment) -> Result<Event, Exit> {
+        self.arrived = None;
         self.discard();
         self.unhold_answer();
         self.client_waits();
