@@ -175,6 +175,10 @@ impl<'a> Packets<'a> {
 impl Drop for Packets<'_> {
     fn drop(&mut self) {
         self.bytes.drain(..self.taken);
+        // An idle connection has no buffer.
+        if self.bytes.is_empty() {
+            *self.bytes = Vec::new();
+        }
     }
 }
 

@@ -101,7 +101,7 @@ pub(crate) async fn serve_client(
             b"08004",
             "too many clients (limits.clients, limits.pending_logins)".to_owned(),
         );
-        refuse(
+        Box::pin(refuse(
             &shared,
             &mut client,
             &peer,
@@ -109,12 +109,13 @@ pub(crate) async fn serve_client(
             LoginRefusal::Limit,
             &error,
             since,
-        )
+        ))
         .await;
         shared.metrics.clients_connected.dec();
         return;
     };
-    let login = log_in(&shared, &local, &mut client, &peer, &mut sequence);
+    // By itself: the session that follows must not keep its room.
+    let login = Box::pin(log_in(&shared, &local, &mut client, &peer, &mut sequence));
     match login.await {
         Ok(logged_in) => {
             drop(pending);
@@ -138,7 +139,8 @@ pub(crate) async fn serve_client(
             Driver::new(start).run().await;
         }
         Err(Failed::Told(reason, error)) => {
-            refuse(&shared, &mut client, &peer, sequence, reason, &error, since).await;
+            let telling = refuse(&shared, &mut client, &peer, sequence, reason, &error, since);
+            Box::pin(telling).await;
         }
         Err(Failed::Gone(reason, error)) => {
             shared.metrics.login_refused(reason);

@@ -1,5 +1,7 @@
 //! A session's server connection: logged in, tracked, and given the session's state.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -83,13 +85,26 @@ pub(crate) struct OwnSettings {
     pub(crate) character_set_client: Vec<u8>,
     /// `autocommit` of a new session.
     pub(crate) autocommits: bool,
-    /// What the server's process list calls this connection's client.
-    pub(crate) host: Vec<u8>,
     /// Which server it is: no other has the same, and it has the same after a restart.
     pub(crate) server: Vec<u8>,
 }
 
+thread_local! {
+    /// What the last connection of this thread had: most have the same, and share its place.
+    static LAST: RefCell<Rc<OwnSettings>> = RefCell::default();
+}
+
 impl OwnSettings {
+    /// In a place that is shared with others that are the same.
+    fn shared(self) -> Rc<Self> {
+        LAST.with_borrow_mut(|last| {
+            if **last != self {
+                *last = Rc::new(self);
+            }
+            Rc::clone(last)
+        })
+    }
+
     /// One of [`OwnSettings::inherited`]; empty if it is not one of them.
     pub(crate) fn value(&self, which: Inherited, wanted: &str) -> &[u8] {
         which
@@ -111,7 +126,9 @@ pub(crate) struct Link {
     /// No other link has the same.
     pub(crate) number: u64,
     /// What it had of its own.
-    pub(crate) own: OwnSettings,
+    pub(crate) own: Rc<OwnSettings>,
+    /// What the server's process list calls this connection's client.
+    host: Vec<u8>,
     /// Its account can use the ledger.
     pub(crate) ledger: bool,
     /// When it was made.
@@ -154,7 +171,7 @@ impl Link {
     pub(crate) fn zombie(&self) -> Zombie {
         Zombie {
             id: self.id(),
-            host: self.own.host.clone(),
+            host: self.host.clone(),
             boot: self.boot,
         }
     }
@@ -296,14 +313,18 @@ pub(crate) async fn set_up(
         sql_mode: next(),
         character_set_client: next(),
         autocommits: next() == b"1",
-        host: next(),
+        server: Vec::new(),
+    };
+    let host = next();
+    let own = OwnSettings {
         server: next(),
+        ..own
     };
     if let Some(most) = number_of(&next()) {
         shared.pooled.server_takes(most);
     }
     let ledger = settle(shared, &mut connection, &own, user).await?;
-    let boot = if zombie::has_port(&own.host) {
+    let boot = if zombie::has_port(&host) {
         None
     } else {
         zombie::boot(&mut connection).await?
@@ -318,7 +339,8 @@ pub(crate) async fn set_up(
             && !own.inherited.is_empty()
             // Its `wait_timeout` is `interactive_timeout`, but after COM_CHANGE_USER it is not.
             && !capabilities.contains(Capabilities::INTERACTIVE),
-        own,
+        own: own.shared(),
+        host,
         ledger,
         made: Instant::now(),
         boot,
@@ -352,7 +374,7 @@ pub(crate) async fn set_up_again(
     let mut own = OwnSettings {
         hidden: told.hidden,
         inherited: told.rest,
-        ..link.own
+        ..OwnSettings::clone(&link.own)
     };
     let inherited = Inherited::of(mariadb);
     own.sql_mode = own.value(inherited, "sql_mode").to_vec();
@@ -364,7 +386,7 @@ pub(crate) async fn set_up_again(
         connection,
         traffic: Traffic::new(),
         number: shared.number(),
-        own,
+        own: own.shared(),
         ledger,
         ..link
     })
@@ -659,12 +681,12 @@ async fn inherit(link: &mut Link, then: &OwnSettings) -> Result<(), Attempt> {
             Err(error) => return Err(error.into()),
         }
     }
-    link.own = OwnSettings {
+    let own = OwnSettings {
         max_allowed_packet: link.own.max_allowed_packet,
-        host: std::mem::take(&mut link.own.host),
-        server: std::mem::take(&mut link.own.server),
+        server: link.own.server.clone(),
         ..then.clone()
     };
+    link.own = own.shared();
     Ok(())
 }
 

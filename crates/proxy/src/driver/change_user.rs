@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::recover::{Word, end_orphans, listen};
 use super::{Driver, Exit, MAX_ZOMBIES, silence};
 use crate::client::ClientLeg;
-use crate::link::{self, Identity, OwnSettings};
+use crate::link::{self, Identity};
 use crate::login::{Ask, FirstAnswer, NO_PLUGIN, Shown, learn, refusal};
 use crate::registry::Words;
 use crate::relayed;
@@ -224,7 +224,7 @@ impl Driver {
                 // The next command gets a connection.
                 tracing::debug!("a connection was lost after COM_CHANGE_USER: {error}");
                 self.core.detached();
-                self.own = OwnSettings::default();
+                self.own = Rc::default();
             }
         }
     }

@@ -74,15 +74,15 @@ impl Driver {
                     return Ok(());
                 }
                 // The command has no answer, so there is no other way to say that it was not taken.
-                self.out_of_memory(size as u64).await?;
+                Box::pin(self.out_of_memory(size as u64)).await?;
                 Err(Exit::Closed)
             }
-            Incoming::ChangeUser(payload) => self.change_user(&payload).await,
+            Incoming::ChangeUser(payload) => Box::pin(self.change_user(&payload)).await,
             Incoming::Kill(id) => {
                 let text =
                     Bytes::from([&[code::QUERY][..], format!("KILL {id}").as_bytes()].concat());
                 let class = classify(&text[1..], self.dialect);
-                self.run_command(Stored {
+                Box::pin(self.run_command(Stored {
                     answered: false,
                     added_rows: None,
                     payload: text,
@@ -92,7 +92,7 @@ impl Driver {
                     prepared: None,
                     long_data: Vec::new(),
                     types: None,
-                })
+                }))
                 .await
             }
             Incoming::NoSuchStatement(id, which) => {
@@ -115,7 +115,10 @@ impl Driver {
 
     async fn run_or_answer(&mut self, mut stored: Stored) -> Result<(), Exit> {
         let kind = stored.class.map(|class| class.kind);
-        if kind == Some(Kind::Kill) && stored.prepared.is_none() && self.kill(&mut stored).await? {
+        if kind == Some(Kind::Kill)
+            && stored.prepared.is_none()
+            && Box::pin(self.kill(&mut stored)).await?
+        {
             return Ok(());
         }
         if kind == Some(Kind::Execute) {
@@ -139,7 +142,7 @@ impl Driver {
         }
         self.answer_question(&mut stored);
         if !self.memory.cover(stored.size() as usize) {
-            return self.out_of_memory(stored.size()).await;
+            return Box::pin(self.out_of_memory(stored.size())).await;
         }
         let statement = stored.statement;
         let asks = Self::asks_about_the_statement_before(&stored);
@@ -183,7 +186,7 @@ impl Driver {
             self.shared.health.tables_changed();
         }
         if let Some(stored) = answered {
-            self.close_answered(&stored).await;
+            Box::pin(self.close_answered(&stored)).await;
         }
         if done.is_ok() {
             // Of one whose client has left the incident tells.

@@ -10,6 +10,7 @@
 //!   again before it is asked for.
 //! - LAST_INSERT_ID(): no hidden statement moves it.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use steadfast_net::{QueryError, QueryResult};
@@ -372,11 +373,12 @@ impl Driver {
         self.deferred.hide = false;
         self.deferred.untracked = false;
         if let Some(link) = &mut self.link {
-            link.own.hidden = hidden;
-            link.own.inherited = inherited;
-            link.own.autocommits = own.pop().is_some_and(|on| on == b"1");
-            link.own.character_set_client = own.pop().unwrap_or_default();
-            link.own.sql_mode = own.pop().unwrap_or_default();
+            let now = Rc::make_mut(&mut link.own);
+            now.hidden = hidden;
+            now.inherited = inherited;
+            now.autocommits = own.pop().is_some_and(|on| on == b"1");
+            now.character_set_client = own.pop().unwrap_or_default();
+            now.sql_mode = own.pop().unwrap_or_default();
             self.own.clone_from(&link.own);
             self.dialect = link.dialect();
         }

@@ -167,7 +167,7 @@ pub(crate) struct Driver {
     core: Session,
     link: Option<Link>,
     /// What it had before it changed anything.
-    own: OwnSettings,
+    own: Rc<OwnSettings>,
     /// The state now, before the command that runs, and when the open transaction began.
     state: Rc<SessionState>,
     before: Rc<SessionState>,
@@ -247,7 +247,7 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// A session that has just logged in.
-    pub(crate) fn new(start: Start) -> Self {
+    pub(crate) fn new(start: Start) -> Box<Self> {
         let limits = start.shared.limits;
         let autocommit = start.link.own.autocommits;
         let status = Status {
@@ -260,7 +260,7 @@ impl Driver {
         let number = start.shared.number();
         let mut client = start.client;
         client.count(&start.shared.metrics.bytes);
-        let mut driver = Self {
+        let mut driver = Box::new(Self {
             client,
             capabilities: start.capabilities,
             identity: start.identity,
@@ -319,28 +319,30 @@ impl Driver {
             streamed: false,
             closing: false,
             random: number.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
-            own: start.link.own.clone(),
+            own: Rc::clone(&start.link.own),
             link: Some(start.link),
             shared: start.shared,
-        };
+        });
         driver.learn_settings();
         driver
     }
 
     /// Serves the client until it leaves.
-    pub(crate) async fn run(mut self) {
+    ///
+    /// What hardly ever happens has room of its own while it does ([`Box::pin`]): a session that waits has none of it.
+    pub(crate) async fn run(mut self: Box<Self>) {
         let exit = loop {
             let step = self.next_command().await;
             let outcome = match step {
                 Ok(Next::Command(packet)) => self.command(packet).await,
-                Ok(Next::Lost(end)) => self.lost_while_idle(end).await,
+                Ok(Next::Lost(end)) => Box::pin(self.lost_while_idle(end)).await,
                 Err(exit) => Err(exit),
             };
             if let Err(exit) = outcome {
                 break exit;
             }
         };
-        self.end(exit).await;
+        Box::pin(self.end(exit)).await;
     }
 
     async fn next_command(&mut self) -> Result<Next, Exit> {
@@ -382,7 +384,7 @@ impl Driver {
                         let size = self.client.buffered();
                         if !self.memory.cover(size) {
                             // The rest of the packet cannot be skipped: it may be as long as it likes.
-                            self.out_of_memory(size as u64).await?;
+                            Box::pin(self.out_of_memory(size as u64)).await?;
                             return Err(Exit::Closed);
                         }
                     }
@@ -458,33 +460,33 @@ impl Driver {
 
     async fn act(&mut self, action: Action) -> Result<Option<Event>, Exit> {
         Ok(match action {
-            Action::Attach(attachment) => Some(self.attach(attachment).await?),
+            Action::Attach(attachment) => Some(Box::pin(self.attach(attachment)).await?),
             Action::Send(flight) => Some(self.send(flight).await?),
             Action::Commit { flight, recorded } => Some(self.commit(flight, recorded).await?),
-            Action::Resolve => Some(self.resolve().await?),
+            Action::Resolve => Some(Box::pin(self.resolve()).await?),
             Action::Acknowledge(flight) => {
-                self.acknowledge_committed(flight).await?;
+                Box::pin(self.acknowledge_committed(flight)).await?;
                 None
             }
-            Action::ReplayOpening => Some(self.replay_opening().await?),
-            Action::Replay(index) => Some(self.replay(index).await?),
-            Action::EndReplay => self.end_replay().await?,
-            Action::Probe => Some(self.probe().await?),
-            Action::ProveInsertId(told) => Some(self.prove_insert_id(told).await),
+            Action::ReplayOpening => Some(Box::pin(self.replay_opening()).await?),
+            Action::Replay(index) => Some(Box::pin(self.replay(index)).await?),
+            Action::EndReplay => Box::pin(self.end_replay()).await?,
+            Action::Probe => Some(Box::pin(self.probe()).await?),
+            Action::ProveInsertId(told) => Some(Box::pin(self.prove_insert_id(told)).await),
             Action::Fail(failure) => {
-                self.fail(failure).await?;
+                Box::pin(self.fail(failure)).await?;
                 None
             }
             Action::EndHeld(failure) => {
-                self.interrupted_with(failure).await?;
+                Box::pin(self.interrupted_with(failure)).await?;
                 None
             }
             Action::EndWaiting(failure) => {
-                self.interrupt_waiting(failure).await?;
+                Box::pin(self.interrupt_waiting(failure)).await?;
                 None
             }
             Action::AcknowledgeRollback => {
-                self.acknowledge(false).await?;
+                Box::pin(self.acknowledge(false)).await?;
                 None
             }
             Action::Discard => {
@@ -577,7 +579,7 @@ impl Driver {
     }
 
     /// The client is gone: what runs for it is killed, what is open rolls back at once.
-    async fn end(mut self, exit: Exit) {
+    async fn end(mut self: Box<Self>, exit: Exit) {
         match &exit {
             Exit::ClientGone(error) => {
                 tracing::debug!(client = %self.peer, "the client left without COM_QUIT: {error}");
