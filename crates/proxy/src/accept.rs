@@ -90,35 +90,42 @@ pub(crate) async fn serve_client(
 ) {
     shared.metrics.clients.inc();
     shared.metrics.clients_connected.inc();
+    let place = Arc::clone(&shared.clients).try_acquire_owned().ok();
+    // With room of its own, which the session that follows does not keep.
+    let beginning = Box::pin(begin(&shared, stream, peer, local, place.is_some()));
+    if let Some(driver) = beginning.await {
+        driver.run().await;
+    }
+    shared.metrics.clients_connected.dec();
+}
+
+/// The session of a client that has logged in; `None`: it has not. `has_place`: it is not one too many.
+async fn begin(
+    shared: &Arc<Shared>,
+    stream: Stream,
+    peer: Peer,
+    local: Rc<Local>,
+    has_place: bool,
+) -> Option<Box<Driver>> {
     let since = Instant::now();
     let mut client = ClientLeg::new(stream, LOGIN_PACKET);
     let mut sequence = 0;
-    let place = Arc::clone(&shared.clients).try_acquire_owned();
     let pending = Arc::clone(&shared.pending_logins).try_acquire_owned();
-    let (Ok(_place), Ok(pending)) = (place, pending) else {
-        let error = own_error(
-            1040,
-            b"08004",
-            "too many clients (limits.clients, limits.pending_logins)".to_owned(),
-        );
-        Box::pin(refuse(
-            &shared,
-            &mut client,
-            &peer,
-            0,
+    let logged_in = match pending {
+        Ok(_pending) if has_place => {
+            log_in(shared, &local, &mut client, &peer, &mut sequence).await
+        }
+        _ => Err(Failed::Told(
             LoginRefusal::Limit,
-            &error,
-            since,
-        ))
-        .await;
-        shared.metrics.clients_connected.dec();
-        return;
+            own_error(
+                1040,
+                b"08004",
+                "too many clients (limits.clients, limits.pending_logins)".to_owned(),
+            ),
+        )),
     };
-    // By itself: the session that follows must not keep its room.
-    let login = Box::pin(log_in(&shared, &local, &mut client, &peer, &mut sequence));
-    match login.await {
+    match logged_in {
         Ok(logged_in) => {
-            drop(pending);
             shared.metrics.logins_ok.inc();
             client.limit = shared.packet_limit;
             let start = Start {
@@ -134,22 +141,22 @@ pub(crate) async fn serve_client(
                 claim: logged_in.claim,
                 control: logged_in.control,
                 local,
-                shared: Arc::clone(&shared),
+                shared: Arc::clone(shared),
             };
-            Driver::new(start).run().await;
+            Some(Driver::new(start))
         }
         Err(Failed::Told(reason, error)) => {
-            let telling = refuse(&shared, &mut client, &peer, sequence, reason, &error, since);
-            Box::pin(telling).await;
+            refuse(shared, &mut client, &peer, sequence, reason, &error, since).await;
+            None
         }
         Err(Failed::Gone(reason, error)) => {
             shared.metrics.login_refused(reason);
             tracing::debug!(client = %peer, "left before its login was done: {error}");
             let nothing = own_error(0, b"HY000", String::new());
-            incident::refused(&shared, peer.to_string(), reason, &nothing, since.elapsed());
+            incident::refused(shared, peer.to_string(), reason, &nothing, since.elapsed());
+            None
         }
     }
-    shared.metrics.clients_connected.dec();
 }
 
 async fn refuse(
