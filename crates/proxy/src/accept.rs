@@ -16,7 +16,6 @@ use steadfast_wire::auth::{Password, Plugin};
 use steadfast_wire::handshake::{ClientHello, Greeting, HandshakeResponse};
 use steadfast_wire::response::{ErrPacket, OkPacket};
 use steadfast_wire::{Capabilities, StatusFlags};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::ClientLeg;
@@ -26,10 +25,11 @@ use crate::link::{self, Identity, Link};
 use crate::local::Local;
 use crate::login::{Ask, FirstAnswer, NO_PLUGIN, Shown, learn, refusal};
 use crate::metrics::LoginRefusal;
-use crate::registry::{Claim, Control};
+use crate::registry::Claim;
 use crate::relayed::{self, RelayFailed};
 use crate::shared::Shared;
 use crate::spread;
+use crate::words::{WordSender, Words};
 
 /// Payload bytes of the largest packet before the login is done: a client without a password must not cost memory.
 const LOGIN_PACKET: u64 = 64 << 10;
@@ -37,9 +37,6 @@ const LOGIN_PACKET: u64 = 64 << 10;
 /// First pause between two attempts to reach a server; each further one is twice as long, up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(20);
 const MAX_PAUSE: Duration = Duration::from_millis(250);
-
-/// Words from outside that may wait for a session.
-const CONTROLS: usize = 8;
 
 /// What is never offered to a client, whatever the server can do: compression, metadata that is left out, query
 /// attributes and further factors would have to be understood on both legs.
@@ -207,7 +204,7 @@ struct LoggedIn {
     status: StatusFlags,
     schema: Option<Vec<u8>>,
     claim: Claim,
-    control: mpsc::Receiver<Control>,
+    control: Words,
 }
 
 /// A handshake response, kept.
@@ -279,9 +276,9 @@ async fn log_in(
     peer: &Peer,
     sequence: &mut u8,
 ) -> Result<LoggedIn, Failed> {
-    let (control_sender, control) = mpsc::channel(CONTROLS);
+    let (sender, control) = Words::new();
     let from = address(peer);
-    let (met, greeting, claim) = meet(shared, local, from, &control_sender).await?;
+    let (met, greeting, claim) = meet(shared, local, from, &sender).await?;
     let shown = timeout(
         shared.timeouts.handshake,
         introduce(shared, client, peer, &greeting, sequence),
@@ -473,14 +470,14 @@ async fn meet(
     shared: &Shared,
     local: &Local,
     from: Option<IpAddr>,
-    control: &mpsc::Sender<Control>,
+    sender: &WordSender,
 ) -> Result<(Met, OwnedGreeting, Claim), Failed> {
     while let Some(mut link) = local.pool.take(shared, from) {
         if !link.connection.is_quiet().await {
             // The server has ended it: a restart, a KILL.
             continue;
         }
-        let claim = shared.registry.claim(link.id(), control.clone());
+        let claim = shared.registry.claim(link.id(), sender.clone());
         let (Some(claim), Some(nonce)) = (claim, local.nonce()) else {
             link.connection.quit().await;
             continue;
@@ -491,7 +488,7 @@ async fn meet(
         };
         return Ok((Met::Pooled(link), greeting, claim));
     }
-    let (greeted, claim) = greeted(shared, control).await?;
+    let (greeted, claim) = greeted(shared, sender).await?;
     shared
         .is_mariadb
         .store(greeted.greeting.is_mariadb(), Ordering::Relaxed);
@@ -557,15 +554,12 @@ async fn begin_again(
 }
 
 /// A server's greeting whose connection id no other client believes to be its own. Waits for a server up to `hold`.
-async fn greeted(
-    shared: &Shared,
-    control: &mpsc::Sender<Control>,
-) -> Result<(Greeted, Claim), Failed> {
+async fn greeted(shared: &Shared, sender: &WordSender) -> Result<(Greeted, Claim), Failed> {
     let deadline = Instant::now() + shared.timeouts.hold;
     loop {
         let greeted = reached(shared, deadline).await?;
         let id = greeted.greeting.connection_id;
-        match shared.registry.claim(id, control.clone()) {
+        match shared.registry.claim(id, sender.clone()) {
             Some(claim) => return Ok((greeted, claim)),
             None => greeted.abandon().await,
         }

@@ -38,6 +38,7 @@ mod spread;
 mod status;
 mod traffic;
 mod vault;
+mod words;
 mod zombie;
 
 pub use incident::{Incident, Step, Store, StoreError, Stored};

@@ -4,13 +4,11 @@
 //! on under another id. KILL with the id that the client saw must hit what the client means, so ids are translated,
 //! and a server connection whose id another live client believes to be its own is never used.
 
-use std::collections::{HashMap, VecDeque};
-use std::future::poll_fn;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use steadfast_net::Gate;
-use tokio::sync::mpsc;
+use crate::words::WordSender;
 
 /// A word to a session from outside.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,7 +35,7 @@ struct Entry {
     /// The order in which sessions got their server connections.
     since: u64,
     replaying: bool,
-    control: mpsc::Sender<Control>,
+    control: WordSender,
 }
 
 /// What KILL needs to know of a session.
@@ -50,7 +48,7 @@ pub(crate) struct Known {
     /// Its user.
     pub(crate) user: Vec<u8>,
     /// The way to it.
-    pub(crate) control: mpsc::Sender<Control>,
+    pub(crate) control: WordSender,
 }
 
 /// All live sessions by the connection id that their client believes in.
@@ -64,11 +62,7 @@ pub(crate) struct Registry {
 impl Registry {
     /// Takes `id` for a session that is about to tell it to its client. `None` if a live client of another session
     /// believes it to be its own.
-    pub(crate) fn claim(
-        self: &Arc<Self>,
-        id: u32,
-        control: mpsc::Sender<Control>,
-    ) -> Option<Claim> {
+    pub(crate) fn claim(self: &Arc<Self>, id: u32, control: WordSender) -> Option<Claim> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         if sessions.contains_key(&id) {
             return None;
@@ -130,56 +124,12 @@ impl Registry {
         self.len() == 0
     }
 
-    /// Says something to all sessions. A session whose queue is full has something more urgent to do.
+    /// Says something to all sessions.
     pub(crate) fn tell_all(&self, control: Control) {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in sessions.values() {
-            let _ = entry.control.try_send(control);
+            entry.control.say(control);
         }
-    }
-}
-
-/// The words that have come for a session. Those about a KILL can be taken out of turn.
-#[derive(Debug)]
-pub(crate) struct Words {
-    channel: mpsc::Receiver<Control>,
-    gate: Gate,
-    kept: VecDeque<Control>,
-}
-
-impl Words {
-    /// Those of this channel.
-    pub(crate) fn new(channel: mpsc::Receiver<Control>) -> Self {
-        Self {
-            channel,
-            gate: Gate::default(),
-            kept: VecDeque::new(),
-        }
-    }
-
-    /// The next word; `None`: nobody can say anything any more. Nothing is lost when it is dropped before its end.
-    pub(crate) async fn next(&mut self) -> Option<Control> {
-        match self.kept.pop_front() {
-            Some(word) => Some(word),
-            None => {
-                let Self { channel, gate, .. } = self;
-                poll_fn(|context| gate.poll(context, |context| channel.poll_recv(context))).await
-            }
-        }
-    }
-
-    /// The next word about a KILL for a server connection, if one has come; the others stay.
-    pub(crate) fn next_about_kill(&mut self) -> Option<Control> {
-        while let Ok(word) = self.channel.try_recv() {
-            self.kept.push_back(word);
-        }
-        let at = self.kept.iter().position(|word| {
-            matches!(
-                word,
-                Control::KillSent(_) | Control::KillTaken(_) | Control::KillRefused(_)
-            )
-        })?;
-        self.kept.remove(at)
     }
 }
 
@@ -240,24 +190,12 @@ impl Drop for Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn words_about_a_kill_are_found_behind_others() {
-        let (say, channel) = mpsc::channel(4);
-        let mut words = Words::new(channel);
-        for word in [Control::Interrupt, Control::KillSent(7), Control::Close] {
-            say.try_send(word).unwrap();
-        }
-        assert_eq!(words.next_about_kill(), Some(Control::KillSent(7)));
-        assert_eq!(words.next_about_kill(), None);
-        assert_eq!(words.next().await, Some(Control::Interrupt));
-        assert_eq!(words.next().await, Some(Control::Close));
-    }
+    use crate::words::Words;
 
     #[test]
     fn an_id_that_a_client_believes_in_is_not_given_away() {
         let registry = Arc::new(Registry::default());
-        let (control, _keep) = mpsc::channel(1);
+        let (control, _words) = Words::new();
         let claim = registry.claim(5, control.clone()).unwrap();
         assert!(registry.claim(5, control.clone()).is_none());
         assert!(!registry.may_use(6, 5));

@@ -19,9 +19,9 @@ use super::{Driver, Exit, MAX_ZOMBIES, silence};
 use crate::client::ClientLeg;
 use crate::link::{self, Identity};
 use crate::login::{Ask, FirstAnswer, NO_PLUGIN, Shown, learn, refusal};
-use crate::registry::Words;
 use crate::relayed;
 use crate::shared::Shared;
+use crate::words::Words;
 
 /// Between two attempts to reach a server.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -464,18 +464,18 @@ impl Driver {
                     Err(error) => return Err(Exit::ClientGone(error)),
                 },
                 control = self.control.next() => match control {
-                    Some(Control::Close) | None => return Err(Exit::Closed),
-                    Some(Control::Interrupt) if self.core.is_replaying() => {
+                    Control::Close => return Err(Exit::Closed),
+                    Control::Interrupt if self.core.is_replaying() => {
                         self.interrupt_held().await?;
                     }
-                    Some(Control::Interrupt) if !order.hidden => self.interrupt_running(),
+                    Control::Interrupt if !order.hidden => self.interrupt_running(),
                     // Nothing runs yet.
-                    Some(Control::Interrupt) => {}
-                    Some(Control::Kill) => {
+                    Control::Interrupt => {}
+                    Control::Kill => {
                         self.kill_here();
                         break End::Fin;
                     }
-                    Some(word) => self.note_kill(word),
+                    word => self.note_kill(word),
                 },
                 () = self.ear.hears(|| health.silences_counted() != silences) => break End::Silence,
             }

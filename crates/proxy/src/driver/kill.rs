@@ -8,7 +8,6 @@ use steadfast_net::{QueryError, greet};
 use steadfast_session::{Action, End, Event, Failure, Loss, Sent};
 use steadfast_sql::{KillBy, kill_target};
 use steadfast_wire::command::code;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::{Driver, Exit};
@@ -17,6 +16,7 @@ use crate::link::Identity;
 use crate::own_kills::OwnKill;
 use crate::registry::Control;
 use crate::shared::Shared;
+use crate::words::WordSender;
 
 /// A loss within this time after a KILL was sent, of which the server has not yet said whether it takes it, is the
 /// KILL's.
@@ -52,7 +52,7 @@ impl Killed {
 #[derive(Debug)]
 pub(super) struct Killing {
     /// Who is to be told that its connection is killed; `None`: only what runs there.
-    victim: Option<mpsc::Sender<Control>>,
+    victim: Option<WordSender>,
     id: u32,
     /// It is on its way.
     own: Option<OwnKill>,
@@ -61,8 +61,7 @@ pub(super) struct Killing {
 impl Killing {
     fn tell(&self, word: impl FnOnce(u32) -> Control) {
         if let Some(victim) = &self.victim {
-            // A session whose queue is full has something more urgent to do.
-            let _ = victim.try_send(word(self.id));
+            victim.say(word(self.id));
         }
     }
 }
@@ -103,7 +102,7 @@ impl Driver {
             } else {
                 Control::Kill
             };
-            let _ = known.control.try_send(word);
+            known.control.say(word);
             self.acknowledge(false).await?;
             return Ok(true);
         };

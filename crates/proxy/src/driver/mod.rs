@@ -51,7 +51,6 @@ use steadfast_sql::Dialect;
 use steadfast_wire::handshake::NONCE_LEN;
 use steadfast_wire::response::{ErrPacket, OkPacket};
 use steadfast_wire::{Capabilities, StatusFlags};
-use tokio::sync::mpsc;
 
 use self::account::Account;
 use self::aftermath::Aftermath;
@@ -69,11 +68,12 @@ use crate::local::Local;
 use crate::memory::Memory;
 use crate::metrics::Recovery;
 use crate::prepared::Prepared;
-use crate::registry::{Claim, Control, Words};
+use crate::registry::{Claim, Control};
 use crate::relay::{Mark, Tracking};
 use crate::resolve::Doubt;
 use crate::scratch;
 use crate::shared::Shared;
+use crate::words::Words;
 use crate::zombie::Zombie;
 
 /// Bytes that a client may send ahead while its command runs.
@@ -118,7 +118,7 @@ pub(crate) struct Start {
     /// Its place among all sessions.
     pub(crate) claim: Claim,
     /// Words from outside.
-    pub(crate) control: mpsc::Receiver<Control>,
+    pub(crate) control: Words,
     /// What the sessions of its thread share.
     pub(crate) local: Rc<Local>,
 }
@@ -268,7 +268,7 @@ impl Driver {
             address: start.address,
             nonce: start.nonce,
             claim: start.claim,
-            control: Words::new(start.control),
+            control: start.control,
             ear: start.local.bell.ear(),
             local: start.local,
             number,
@@ -391,15 +391,15 @@ impl Driver {
                     Err(error) => return Err(Exit::ClientGone(error)),
                 },
                 control = self.control.next() => match control {
-                    Some(Control::Close) | None => return Err(Exit::Closed),
+                    Control::Close => return Err(Exit::Closed),
                     // Nothing runs.
-                    Some(Control::Interrupt) => {}
-                    Some(Control::Kill) if self.link.is_some() => {
+                    Control::Interrupt => {}
+                    Control::Kill if self.link.is_some() => {
                         self.kill_here();
                         return Ok(Next::Lost(End::Fin));
                     }
-                    Some(Control::Kill) => {}
-                    Some(word) => self.note_kill(word),
+                    Control::Kill => {}
+                    word => self.note_kill(word),
                 },
                 () = self.ear.hears(|| shared.drains() != drains) => {}
             }

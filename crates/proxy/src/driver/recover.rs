@@ -20,9 +20,10 @@ use crate::catalogue::Tables;
 use crate::client::ClientLeg;
 use crate::gate;
 use crate::link::{self, Identity, Link, Wanted};
-use crate::registry::{Control, Words};
+use crate::registry::Control;
 use crate::relay::Ended;
 use crate::shared::Shared;
+use crate::words::Words;
 use crate::zombie::{self, Zombie};
 
 /// How long ending the connections of a client that left may take at least, and during a drain at most.
@@ -58,14 +59,12 @@ pub(super) async fn listen(client: &mut ClientLeg, control: &mut Words) -> Word 
                 Err(error) => return Word::Exit(Exit::ClientGone(error)),
             },
             control = control.next() => match control {
-                Some(Control::Interrupt) => return Word::Interrupt,
-                Some(Control::Kill) => return Word::Kill,
-                Some(
-                    word @ (Control::KillSent(_)
-                    | Control::KillTaken(_)
-                    | Control::KillRefused(_)),
-                ) => return Word::About(word),
-                Some(Control::Close) | None => return Word::Exit(Exit::Closed),
+                Control::Interrupt => return Word::Interrupt,
+                Control::Kill => return Word::Kill,
+                word @ (Control::KillSent(_)
+                | Control::KillTaken(_)
+                | Control::KillRefused(_)) => return Word::About(word),
+                Control::Close => return Word::Exit(Exit::Closed),
             },
         }
     }
