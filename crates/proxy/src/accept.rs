@@ -858,3 +858,21 @@ fn reason(error: &LoginError) -> LoginRefusal {
         _ => LoginRefusal::NoServer,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// What a client costs that does nothing, but for its sockets: its task waits with this, and the session is in a
+    /// place of its own.
+    #[test]
+    fn a_session_that_waits_is_small() {
+        let (task, session) = (size_of_future(serve_client), size_of::<Driver>());
+        assert!(task <= 768, "{task} bytes");
+        assert!(session <= 2816, "{session} bytes");
+    }
+}

@@ -119,6 +119,14 @@ impl ClientLeg {
         Ok(read)
     }
 
+    /// Gives back room that it does not need while nothing comes.
+    pub(crate) fn rest(&mut self) {
+        if self.inbound.is_empty() {
+            self.inbound = BytesMut::new();
+            self.most = 0;
+        }
+    }
+
     /// Bytes that are waiting to be taken.
     pub(crate) fn buffered(&self) -> usize {
         self.inbound.len()

@@ -22,6 +22,7 @@ mod login;
 mod memory;
 pub mod metrics;
 mod own_kills;
+mod pace;
 mod pool;
 mod prepared;
 pub mod readiness;

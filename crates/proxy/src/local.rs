@@ -9,6 +9,7 @@ use steadfast_sql::ClassCache;
 use steadfast_wire::handshake::NONCE_LEN;
 
 use crate::bell::Bell;
+use crate::pace::Pace;
 use crate::pool::Pool;
 use crate::shared::Shared;
 
@@ -37,6 +38,8 @@ pub(crate) struct Local {
     pub(crate) classes: RefCell<ClassCache>,
     /// Rings when the server was found silent, and when the process drains.
     pub(crate) bell: Bell,
+    /// When sessions rest.
+    pub(crate) pace: Rc<Pace>,
     /// Server connections whose clients have left.
     pub(crate) pool: Rc<Pool>,
     lanes: RefCell<Lanes>,
@@ -55,6 +58,7 @@ impl Local {
         Self {
             classes: RefCell::default(),
             bell: Bell::default(),
+            pace: Rc::default(),
             pool: Rc::default(),
             lanes: RefCell::default(),
             random,

@@ -48,7 +48,8 @@ pub(crate) struct Relay {
     cut: Cut,
     server_sequence: u8,
     client_sequence: u8,
-    digest: Xxh3,
+    /// There is one once something was digested, until the relay rests.
+    digest: Option<Box<Xxh3>>,
     /// Nobody may ask for the digest: see [`Relay::feed`].
     undigested: bool,
     /// Bytes made for the client so far, skipped ones included.
@@ -104,7 +105,7 @@ impl Relay {
             cut: Cut::BetweenPackets,
             server_sequence: 0,
             client_sequence: 0,
-            digest: Xxh3::new(),
+            digest: None,
             undigested: false,
             made: 0,
             eof_due: false,
@@ -141,7 +142,7 @@ impl Relay {
         self.server_sequence = order.server_sequence;
         self.client_sequence = order.client_sequence;
         if !self.undigested {
-            self.digest.reset();
+            self.digest.get_or_insert_default().reset();
         }
         self.made = 0;
         self.differs = false;
@@ -154,6 +155,14 @@ impl Relay {
         self.sqlstate = None;
         self.added = self.to_add.take();
         self.order = order;
+    }
+
+    /// Between responses: gives back room that it does not need while none comes.
+    pub(crate) fn rest(&mut self) {
+        self.digest = None;
+        for room in [&mut self.changes, &mut self.scratch, &mut self.written] {
+            *room = Vec::new();
+        }
     }
 
     /// The response that begins next gets these rows, as payloads of the protocol that it is in, before those of the
@@ -211,7 +220,7 @@ impl Relay {
             _ if self.made == 0 || self.order.hidden => None,
             _ => Some(Mark {
                 bytes: self.made,
-                digest: self.digest.finish(),
+                digest: self.digested(),
                 inside_packet: self.cut != Cut::BetweenPackets,
                 sequence: self.client_sequence,
             }),
@@ -617,11 +626,7 @@ impl Relay {
             status: result.map(|result| result.status),
             error,
             sqlstate: self.sqlstate.filter(|_| error != 0),
-            digest: if self.undigested {
-                0
-            } else {
-                self.digest.finish()
-            },
+            digest: self.digested(),
             affected_rows: result.map_or(0, |result| result.affected_rows),
             insert_id: result.map_or(0, |result| result.insert_id),
             warnings: result.map_or(0, |result| result.warnings),
@@ -631,8 +636,18 @@ impl Relay {
     }
 
     fn digest(&mut self, bytes: &[u8]) {
-        if !self.undigested {
-            self.digest.update(bytes);
+        if !self.undigested
+            && let Some(digest) = &mut self.digest
+        {
+            digest.update(bytes);
+        }
+    }
+
+    /// The digest so far; 0 where nobody may ask for it.
+    fn digested(&self) -> u64 {
+        match &self.digest {
+            Some(digest) if !self.undigested => digest.finish(),
+            _ => 0,
         }
     }
 
@@ -731,7 +746,7 @@ impl Relay {
             && mark.bytes == self.made
             && !self.verified
         {
-            self.verified = self.digest.finish() == mark.digest;
+            self.verified = self.digested() == mark.digest;
             self.differs |= !self.verified;
         }
         self.differs

@@ -22,6 +22,7 @@ use crate::config::{AdminAddress, BackendTls, Certificate, ClientTls, Config};
 use crate::health;
 use crate::incident::look_into;
 use crate::metrics::Metrics;
+use crate::pace;
 use crate::readiness::Readiness;
 use crate::registry::Control;
 use crate::shared::{Parts, Shared};
@@ -102,6 +103,7 @@ pub async fn serve(config: Config, ready: oneshot::Sender<Listening>) -> Result<
         ));
     }
     tokio::spawn(health::watch(Arc::clone(&shared)));
+    tokio::spawn(pace::beat(shared.beat.clone()));
     let dropped = shared.metrics.incidents_dropped.clone();
     let desk = match shared.incidents.open_desk(dropped) {
         Some(reports) => Some(look_into(
@@ -238,6 +240,9 @@ impl Workers {
                             Arc::clone(&shared),
                             Rc::clone(&here),
                         ));
+                        tokio::task::spawn_local(
+                            Rc::clone(&here.pace).count(shared.beat.subscribe()),
+                        );
                         tokio::task::spawn_local(
                             Rc::clone(&here.pool).tend(Arc::clone(&shared), shared.timeouts.pool),
                         );

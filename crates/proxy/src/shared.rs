@@ -20,6 +20,7 @@ use crate::incident::Incidents;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::own_kills::OwnKills;
+use crate::pace::Beat;
 use crate::pool::Pooled;
 use crate::readiness::Readiness;
 use crate::registry::Registry;
@@ -90,6 +91,8 @@ pub(crate) struct Shared {
     pub(crate) is_mariadb: AtomicBool,
     /// Where COMMITs are recorded.
     pub(crate) ledger: Ledger,
+    /// When sessions rest.
+    pub(crate) beat: Beat,
     /// How many server connections are kept for logins that come.
     pub(crate) pooled: Pooled,
     tables: Mutex<KnownTables>,
@@ -170,6 +173,7 @@ impl Shared {
             next_number: AtomicU64::new(1),
             is_mariadb: AtomicBool::new(false),
             ledger: parts.ledger,
+            beat: Beat::default(),
             pooled: Pooled::new(parts.pool, pooled),
             tables: Mutex::default(),
         }

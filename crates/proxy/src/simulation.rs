@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::health;
 use crate::incident::Incidents;
 use crate::local::{Local, ring_the_bell};
+use crate::pace;
 use crate::serve::{ServeError, accept, shared};
 
 /// Fills a place with random bytes.
@@ -59,6 +60,8 @@ pub async fn run(parts: Parts) -> Result<(), ServeError> {
     tokio::task::spawn_local(health::watch(Arc::clone(&shared)));
     let local = Rc::new(Local::drawing_from(parts.random));
     tokio::task::spawn_local(ring_the_bell(Arc::clone(&shared), Rc::clone(&local)));
+    tokio::task::spawn_local(pace::beat(shared.beat.clone()));
+    tokio::task::spawn_local(Rc::clone(&local.pace).count(shared.beat.subscribe()));
     let pool = Rc::clone(&local.pool);
     tokio::task::spawn_local(pool.tend(Arc::clone(&shared), shared.timeouts.pool));
     accept(shared, parts.listener, local, None).await;

@@ -67,6 +67,7 @@ use crate::link::{Identity, Link, OwnSettings};
 use crate::local::Local;
 use crate::memory::Memory;
 use crate::metrics::Recovery;
+use crate::pace::Awake;
 use crate::prepared::Prepared;
 use crate::registry::{Claim, Control};
 use crate::relay::{Mark, Tracking};
@@ -148,6 +149,15 @@ enum Next {
     Command(Packet),
     /// The loss of its server connection.
     Lost(End),
+    /// Nothing, for a while.
+    Rest,
+}
+
+async fn tires(awake: Option<&Awake>) {
+    match awake {
+        Some(awake) => awake.tires().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// See the module.
@@ -329,13 +339,14 @@ impl Driver {
 
     /// Serves the client until it leaves.
     ///
-    /// What hardly ever happens has room of its own while it does ([`Box::pin`]): a session that waits has none of it.
+    /// What a command needs has room of its own while commands come ([`Driver::serve`]), and what hardly ever happens
+    /// while it does ([`Box::pin`]): a session that only waits has none of it.
     pub(crate) async fn run(mut self: Box<Self>) {
         let exit = loop {
-            let step = self.next_command().await;
-            let outcome = match step {
-                Ok(Next::Command(packet)) => self.command(packet).await,
+            let outcome = match self.next_command(None).await {
+                Ok(Next::Command(packet)) => Box::pin(self.serve(packet)).await,
                 Ok(Next::Lost(end)) => Box::pin(self.lost_while_idle(end)).await,
+                Ok(Next::Rest) => Ok(()),
                 Err(exit) => Err(exit),
             };
             if let Err(exit) = outcome {
@@ -345,7 +356,36 @@ impl Driver {
         Box::pin(self.end(exit)).await;
     }
 
-    async fn next_command(&mut self) -> Result<Next, Exit> {
+    /// Serves a command, and those that follow it, until none has come for a while.
+    async fn serve(&mut self, first: Packet) -> Result<(), Exit> {
+        let awake = self.local.pace.wake();
+        let mut next = Next::Command(first);
+        loop {
+            match next {
+                Next::Command(packet) => self.command(packet).await?,
+                Next::Lost(end) => Box::pin(self.lost_while_idle(end)).await?,
+                Next::Rest => {
+                    self.rest();
+                    return Ok(());
+                }
+            }
+            next = self.next_command(Some(&awake)).await?;
+        }
+    }
+
+    /// Gives back what only commands need.
+    fn rest(&mut self) {
+        self.client.rest();
+        if self.store.is_empty() {
+            self.store = Store::default();
+        }
+        if let Some(link) = &mut self.link {
+            link.relay.rest();
+        }
+    }
+
+    /// What comes next; [`Next::Rest`]: nothing, for as long as `awake` says.
+    async fn next_command(&mut self, awake: Option<&Awake>) -> Result<Next, Exit> {
         if self.closing {
             return Err(Exit::Closed);
         }
@@ -402,6 +442,7 @@ impl Driver {
                     word => self.note_kill(word),
                 },
                 () = self.ear.hears(|| shared.drains() != drains) => {}
+                () = tires(awake) => return Ok(Next::Rest),
             }
         }
     }

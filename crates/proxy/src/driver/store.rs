@@ -47,6 +47,10 @@ impl Store {
         self.kept.extend(running.map(|stored| (handle, stored)));
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
     pub(super) fn clear(&mut self) {
         if let Some((_, mut place)) = self.kept.pop_back()
             && let Some(inside) = Rc::get_mut(&mut place)
