@@ -38,6 +38,9 @@ const LOGIN_PACKET: u64 = 64 << 10;
 const MIN_PAUSE: Duration = Duration::from_millis(20);
 const MAX_PAUSE: Duration = Duration::from_millis(250);
 
+/// How long a login on a connection that was kept may take before a new one is made: clients wait for 10 s.
+const AGAIN: Duration = Duration::from_secs(3);
+
 /// What is never offered to a client, whatever the server can do: compression, metadata that is left out, query
 /// attributes and further factors would have to be understood on both legs.
 const NOT_OFFERED: Capabilities = Capabilities::COMPRESS
@@ -323,7 +326,7 @@ async fn log_in(
         .login(&nobody, None)
         .session_capabilities(greeting.capabilities);
     let relayed = matches!(shown, Shown::Answer { .. });
-    local.pool.called(from, wanted, relayed);
+    local.pool.called(from, wanted, relayed, hello.can_switch);
     let met = match met {
         // The guess was wrong.
         Met::Pooled(link) if link.connection.session_capabilities() != wanted => {
@@ -427,7 +430,9 @@ async fn log_in(
                 Ok(link) => link,
                 Err(failed) => {
                     // It is logged in, and is told in answer to its first command.
-                    *sequence = client.packet().await?.next_sequence;
+                    if let Ok(packet) = timeout(shared.timeouts.handshake, client.packet()).await {
+                        *sequence = packet?.next_sequence;
+                    }
                     return Err(failed);
                 }
             }
@@ -508,10 +513,8 @@ async fn again(
         first_plugin: Some(Plugin::from_name(link.connection.plugin.as_bytes())),
         ..login.clone()
     };
-    let changing = timeout(
-        shared.timeouts.handshake,
-        link.connection.change_user(&login),
-    );
+    let limit = shared.timeouts.handshake.min(AGAIN);
+    let changing = timeout(limit, link.connection.change_user(&login));
     let changed = tokio::select! {
         biased;
         changed = changing => changed,

@@ -200,14 +200,15 @@ struct Questions {
     again: String,
 }
 
-/// Number of columns before those that only one of the questions has: the clock, and [`Hidden::SETTINGS`], and two more.
-const COMMON: usize = Hidden::SETTINGS.len() + 3;
+/// Number of columns before those that only one of the questions has: the clock, [`Hidden::SETTINGS`], and three more.
+const COMMON: usize = Hidden::SETTINGS.len() + 4;
 
 impl Questions {
     fn new(mariadb: bool) -> Self {
         let common = |global| {
             format!(
-                "SELECT {CLOCK}, {}, @@SESSION.max_allowed_packet, @@GLOBAL.init_connect",
+                "SELECT {CLOCK}, {}, @@SESSION.max_user_connections, @@SESSION.max_allowed_packet, \
+                @@GLOBAL.init_connect",
                 Hidden::columns(global)
             )
         };
@@ -237,6 +238,21 @@ impl Questions {
     }
 }
 
+/// Takes away what COM_RESET_CONNECTION and COM_CHANGE_USER leave to the next session of what the last one did: the
+/// texts of `SHOW PROFILES`, and that it is on whatever `@@profiling` says (MariaDB 10.11.19); the optimizer's trace
+/// (MySQL 9.7.4).
+pub(crate) fn clean(mariadb: bool) -> &'static [&'static [u8]] {
+    if mariadb {
+        &[
+            b"SET profiling=1, profiling_history_size=0",
+            b"SET profiling=0",
+            b"SET profiling_history_size=DEFAULT",
+        ]
+    } else {
+        &[b"SET optimizer_trace_offset=DEFAULT"]
+    }
+}
+
 /// Makes Steadfast's settings.
 static SET: LazyLock<String> = LazyLock::new(Hidden::set);
 
@@ -246,6 +262,8 @@ struct Told {
     max_allowed_packet: u64,
     /// A login runs `init_connect`, and COM_CHANGE_USER does not.
     init_connect: bool,
+    /// The account may have only so many connections: one that is kept would be missed.
+    limited: bool,
     /// The columns after those.
     rest: Vec<Vec<u8>>,
 }
@@ -257,6 +275,7 @@ impl Told {
         let rest = hidden.split_off(COMMON);
         let init_connect = hidden.pop().is_some_and(|text| !text.is_empty());
         let max_allowed_packet = hidden.pop().and_then(|text| number_of(&text));
+        let limited = hidden.pop().is_none_or(|most| most != b"0");
         if let Some(shown) = number_of(&hidden.remove(0)) {
             shared.clock.sample(shown, asked, Instant::now());
         }
@@ -264,6 +283,7 @@ impl Told {
             hidden,
             max_allowed_packet: max_allowed_packet.unwrap_or(u64::MAX),
             init_connect,
+            limited,
             rest,
         }
     }
@@ -335,10 +355,11 @@ pub(crate) async fn set_up(
         connection,
         traffic: Traffic::new(),
         number: shared.number(),
-        changes_user: !told.init_connect
-            && !own.inherited.is_empty()
+        changes_user: !(told.init_connect
+            || told.limited
+            || own.inherited.is_empty()
             // Its `wait_timeout` is `interactive_timeout`, but after COM_CHANGE_USER it is not.
-            && !capabilities.contains(Capabilities::INTERACTIVE),
+            || capabilities.contains(Capabilities::INTERACTIVE)),
         own: own.shared(),
         host,
         ledger,
@@ -386,6 +407,7 @@ pub(crate) async fn set_up_again(
         connection,
         traffic: Traffic::new(),
         number: shared.number(),
+        changes_user: !told.limited,
         own: own.shared(),
         ledger,
         ..link

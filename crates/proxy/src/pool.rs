@@ -33,6 +33,12 @@ const SHARE: u64 = 16;
 /// After somebody was refused because there was no room, none is kept for this long.
 const CROWDED_MILLIS: u64 = 10_000;
 
+/// So long after one has ended a login that finds no room is tried again.
+const LEAVING_MILLIS: u64 = 1_000;
+
+/// An older one is not kept: where the server's address has come to mean another server, logins must find out.
+const OLDEST: Duration = Duration::from_secs(60);
+
 /// After a client had to be relayed, none from its address is greeted for a connection that is kept for this long.
 const RELAYED: Duration = Duration::from_secs(600);
 
@@ -47,6 +53,8 @@ pub(crate) struct Pooled {
     /// What the server's `max_connections` leaves of it.
     left_by_server: AtomicU32,
     kept: AtomicU32,
+    /// When the last one was not kept any more, in milliseconds after `origin`, and one more; 0: none yet.
+    left: AtomicU64,
     gauge: Gauge,
     /// Counts when all of them are to end.
     ends: watch::Sender<u64>,
@@ -62,6 +70,7 @@ impl Pooled {
             most,
             left_by_server: AtomicU32::new(most),
             kept: AtomicU32::new(0),
+            left: AtomicU64::new(0),
             gauge,
             ends: watch::Sender::new(0),
             origin: Instant::now(),
@@ -93,7 +102,9 @@ impl Pooled {
         if some {
             self.end_all();
         }
-        some
+        // The server takes a moment to see that one has ended.
+        let left = self.left.load(Ordering::Relaxed);
+        some || (left > 0 && self.now() <= left + LEAVING_MILLIS)
     }
 
     /// Whether one more is kept.
@@ -118,6 +129,7 @@ impl Pooled {
     }
 
     fn gives_one(&self) {
+        self.left.store(self.now() + 1, Ordering::Relaxed);
         self.kept.fetch_sub(1, Ordering::Relaxed);
         self.gauge.dec();
     }
@@ -131,6 +143,8 @@ struct Caller {
     /// When one from there had to be relayed last: it answers to the server's own nonce, and COM_CHANGE_USER takes
     /// only answers to another.
     relayed: Option<Instant>,
+    /// One from there could not even be asked for another answer.
+    fixed: bool,
 }
 
 struct Resting {
@@ -152,7 +166,7 @@ impl Pool {
     /// A client from this address is about to log in: the connection that it will get, if there is one.
     pub(crate) fn take(&self, shared: &Shared, from: Option<IpAddr>) -> Option<Box<Link>> {
         let caller = *self.callers.borrow().get(&from)?;
-        if caller.relayed.is_some_and(|at| at.elapsed() < RELAYED) {
+        if caller.fixed || caller.relayed.is_some_and(|at| at.elapsed() < RELAYED) {
             return None;
         }
         let mut resting = self.resting.borrow_mut();
@@ -164,8 +178,15 @@ impl Pool {
         Some(taken.link)
     }
 
-    /// A client from this address has these capabilities, and its answers had to be relayed or not.
-    pub(crate) fn called(&self, from: Option<IpAddr>, capabilities: Capabilities, relayed: bool) {
+    /// A client from this address has these capabilities; its answers had to be relayed or not, and it could be asked for
+    /// others or not.
+    pub(crate) fn called(
+        &self,
+        from: Option<IpAddr>,
+        capabilities: Capabilities,
+        relayed: bool,
+        can_switch: bool,
+    ) {
         let mut callers = self.callers.borrow_mut();
         if callers.len() == CALLERS && !callers.contains_key(&from) {
             callers.clear();
@@ -173,8 +194,10 @@ impl Pool {
         let caller = callers.entry(from).or_insert(Caller {
             capabilities,
             relayed: None,
+            fixed: false,
         });
         caller.capabilities = capabilities;
+        caller.fixed |= !can_switch;
         if relayed {
             caller.relayed = Some(Instant::now());
         }
@@ -182,7 +205,8 @@ impl Pool {
 
     /// Keeps one whose session holds nothing any more; gives it back where there is no place for it.
     pub(crate) fn keep(&self, shared: &Shared, link: Box<Link>) -> Option<Box<Link>> {
-        if !link.changes_user || shared.drains() || !shared.pooled.takes_one() {
+        let kept = link.changes_user && link.made.elapsed() < OLDEST && !shared.drains();
+        if !kept || !shared.pooled.takes_one() {
             return Some(link);
         }
         let mut resting = self.resting.borrow_mut();

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 use steadfast_session::{Boundary, Command, Event, Safety, Statement};
 use steadfast_sql::{
-    Class, Control, Dialect, Kind, PrepareSource, Tri, classify, execute_parts, prepare_parts,
-    set_assignments,
+    Class, Control, Dialect, Effects, Kind, PrepareSource, Tri, classify, execute_parts,
+    prepare_parts, set_assignments,
 };
 use steadfast_wire::command::code;
 use tokio::time::Instant;
@@ -144,6 +144,10 @@ impl Driver {
         if !self.memory.cover(stored.size() as usize) {
             return Box::pin(self.out_of_memory(stored.size())).await;
         }
+        // SET RESOURCE GROUP, for one, lasts as long as the connection (MySQL 9.7.4).
+        self.alone |= stored
+            .class
+            .is_some_and(|class| class.effects.contains(Effects::ADMIN));
         let statement = stored.statement;
         let asks = Self::asks_about_the_statement_before(&stored);
         let bytes = stored.size();

@@ -155,6 +155,7 @@ impl Driver {
 
     /// A word about a KILL for a server connection.
     pub(super) fn note_kill(&mut self, word: Control) {
+        self.alone = true;
         let here = self.last_server_id();
         match word {
             Control::KillSent(id) => self.killed = Killed::Sent(id, Instant::now()),
@@ -192,7 +193,8 @@ impl Driver {
     }
 
     /// KILL QUERY came while the command was held, and was acknowledged; now it runs.
-    pub(super) fn interrupt_running(&self) {
+    pub(super) fn interrupt_running(&mut self) {
+        self.alone = true;
         if let Some(id) = self.link.as_ref().map(crate::link::Link::id) {
             self.kill_beside("KILL QUERY", id);
         }

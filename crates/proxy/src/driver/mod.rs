@@ -250,6 +250,9 @@ pub(crate) struct Driver {
     mark: Option<Mark>,
     /// The client had a part of the last response before it was complete.
     streamed: bool,
+    /// Nobody else may get its server connection: a KILL for it may be on its way, or it was changed in a way that no
+    /// login takes back.
+    alone: bool,
     /// The session was told to end while its client waited for an answer: it ends when the client has one.
     closing: bool,
     random: u64,
@@ -327,6 +330,7 @@ impl Driver {
             sequence: 0,
             mark: None,
             streamed: false,
+            alone: false,
             closing: false,
             random: number.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
             own: Rc::clone(&start.link.own),
@@ -653,6 +657,8 @@ impl Driver {
         if let Some(link) = self.link.take() {
             self.shared.metrics.server_connections.dec();
             let pools = !busy && self.may_pool(&link);
+            // A KILL of this client must not hit the next one.
+            self.claim.set_server_id(None);
             if busy {
                 orphans.push(link.zombie());
             } else if holds || pools {
@@ -676,7 +682,7 @@ impl Driver {
             tokio::task::spawn_local(async move {
                 let mut kept = None;
                 if let Some((mut link, pools)) = left {
-                    if !recover::release(&shared, &mut link).await {
+                    if !recover::release(&shared, &mut link, pools).await {
                         orphans.extend(holds.then(|| link.zombie()));
                     } else if pools {
                         kept = Some(link);
@@ -700,6 +706,7 @@ impl Driver {
     /// Steadfast does not know in detail is given back with the connection itself.
     fn may_pool(&self, link: &Link) -> bool {
         link.changes_user
+            && !self.alone
             && link.connection.inbound.is_empty()
             && self.core.held().is_empty()
             && self.state.multi_statements().is_none()

@@ -463,14 +463,25 @@ pub(super) async fn end_orphans(shared: &Shared, identity: &Identity, orphans: &
 /// Gives back what a client that left has on its server connection: a transaction, a lock, or the like. COM_QUIT that is
 /// only written may not arrive, and the server would hold all of it for hours, because Steadfast has lifted its timeouts:
 /// an answer to COM_RESET_CONNECTION proves that nothing is held any more. False: there was none.
-pub(super) async fn release(shared: &Shared, link: &mut Link) -> bool {
+///
+/// `clean`: another session gets it.
+pub(super) async fn release(shared: &Shared, link: &mut Link, clean: bool) -> bool {
     let limit = if *shared.draining.borrow() {
         END_ORPHANS
     } else {
         shared.timeouts.dead_after
     };
-    match timeout(limit, link.connection.reset_connection()).await {
-        Ok(Ok(_)) => return true,
+    let mariadb = link.connection.greeting.is_mariadb();
+    let connection = &mut link.connection;
+    let releasing = async {
+        connection.reset_connection().await?;
+        if clean {
+            connection.query_all(link::clean(mariadb)).await?;
+        }
+        Ok::<_, QueryError>(())
+    };
+    match timeout(limit, releasing).await {
+        Ok(Ok(())) => return true,
         Ok(Err(error)) => tracing::debug!("what a client left is not given back: {error}"),
         Err(_) => tracing::debug!("what a client left is not given back: no answer in {limit:?}"),
     }

@@ -170,6 +170,38 @@ on_both_servers! {
         assert_eq!(case.steadfast.metric("losses_total{end=\"rst\",phase=\"idle\"}"), 0.0);
     }
 
+    #[settings = "[timeouts]\npool = \"1h\"\n"]
+    fn what_was_asked_before_is_nobody_elses_business(case) {
+        let mut first = case.client();
+        let (turn_on, look) = if case.is_mariadb() {
+            ("SET profiling = 1", "SHOW PROFILES")
+        } else {
+            ("SET optimizer_trace = 'enabled=on'", "SELECT QUERY FROM information_schema.OPTIMIZER_TRACE")
+        };
+        first.run(&[turn_on]);
+        first.line("SELECT 'a secret'");
+        assert!(first.query(look).lines().concat().contains("a secret"));
+        drop(first);
+        rests(case, 1.0);
+        let mut next = case.client();
+        assert_eq!(pooled(case), 1.0);
+        assert_eq!(next.line("SELECT 'another'"), "another");
+        let seen = next.query(look).lines().concat();
+        assert!(!seen.contains("secret") && !seen.contains("another"), "{seen}");
+    }
+
+    #[settings = "[timeouts]\npool = \"1h\"\n"]
+    fn an_account_with_few_connections_has_none_kept(case) {
+        case.witness().run(&[&format!("ALTER USER {}@'%' WITH MAX_USER_CONNECTIONS 2", case.user)]);
+        for _ in 0..5 {
+            let mut client = case.client();
+            assert_eq!(client.line("SELECT 1"), "1");
+            drop(client);
+            case.wait("it has left", SOON, || case.steadfast.metric("server_connections_open") == 0.0);
+        }
+        assert_eq!(pooled(case), 0.0);
+    }
+
     #[settings = "[timeouts]\npool = \"300ms\"\n"]
     fn they_end_after_their_time(case) {
         drop(case.client());
