@@ -342,20 +342,17 @@ async fn log_in(
             sequence: next,
         } => {
             *sequence = next;
-            let greeted = match met {
+            let (pooled, greeted) = match met {
                 Some(Met::Pooled(link)) => {
                     let login = identity.login(&password, database);
-                    match again(shared, link, &login).await? {
-                        Some(link) => Ok(link),
-                        None => Err(None),
-                    }
+                    (again(shared, link, &login).await?, None)
                 }
-                Some(Met::New(greeted)) => Err(Some(*greeted)),
-                None => Err(None),
+                Some(Met::New(greeted)) => (None, Some(*greeted)),
+                None => (None, None),
             };
-            let made = match greeted {
-                Ok(link) => Made::Again(link),
-                Err(greeted) => {
+            let made = match pooled {
+                Some(link) => Made::Again(link),
+                None => {
                     let link = by_password(
                         shared,
                         greeted,

@@ -191,6 +191,17 @@ on_both_servers! {
     }
 
     #[settings = "[timeouts]\npool = \"1h\"\n"]
+    fn what_administers_the_server_may_last_as_long_as_its_connection(case) {
+        let mut client = case.client();
+        // As SET RESOURCE GROUP does. Whether it may is not known before it has tried.
+        assert_eq!(client.query("FLUSH STATUS").error(), "1227/42000");
+        drop(client);
+        case.wait("it has left", SOON, || case.steadfast.metric("server_connections_open") == 0.0);
+        assert_eq!(case.client().line("SELECT 1"), "1");
+        assert_eq!(pooled(case), 0.0);
+    }
+
+    #[settings = "[timeouts]\npool = \"1h\"\n"]
     fn an_account_with_few_connections_has_none_kept(case) {
         case.witness().run(&[&format!("ALTER USER {}@'%' WITH MAX_USER_CONNECTIONS 2", case.user)]);
         for _ in 0..5 {
@@ -202,7 +213,7 @@ on_both_servers! {
         assert_eq!(pooled(case), 0.0);
     }
 
-    #[settings = "[timeouts]\npool = \"300ms\"\n"]
+    #[settings = "[timeouts]\npool = \"2s\"\n"]
     fn they_end_after_their_time(case) {
         drop(case.client());
         rests(case, 1.0);
