@@ -107,12 +107,22 @@ impl Pooled {
         some || (left > 0 && self.now() <= left + LEAVING_MILLIS)
     }
 
+    /// How many may be kept now.
+    fn limit(&self) -> u32 {
+        if self.now() < self.crowded_until.load(Ordering::Relaxed) {
+            return 0;
+        }
+        self.left_by_server.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is a place for one more; when it comes, there may be none.
+    pub(crate) fn has_place(&self) -> bool {
+        self.kept.load(Ordering::Relaxed) < self.limit()
+    }
+
     /// Whether one more is kept.
     fn takes_one(&self) -> bool {
-        if self.now() < self.crowded_until.load(Ordering::Relaxed) {
-            return false;
-        }
-        let most = self.left_by_server.load(Ordering::Relaxed);
+        let most = self.limit();
         let one_more = |kept| (kept < most).then_some(kept + 1);
         let took = self
             .kept

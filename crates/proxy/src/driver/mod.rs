@@ -711,6 +711,7 @@ impl Driver {
             && self.core.held().is_empty()
             && self.state.multi_statements().is_none()
             && !self.shared.drains()
+            && self.shared.pooled.has_place()
     }
 }
 
