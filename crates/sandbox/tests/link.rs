@@ -4,6 +4,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -117,6 +118,37 @@ fn a_cut_is_a_fin_or_a_rst_on_both_sides() {
         assert_eq!(link.connections(), 0);
         assert_eq!(talk(&mut dial(&link), "new").unwrap(), "new");
     }
+}
+
+/// A process that is being started has all sockets of its parent until its program begins.
+#[test]
+fn a_reset_has_left_when_the_cut_returns_whatever_processes_are_being_started() {
+    let (target, _) = echo();
+    let link = Link::to(target).unwrap();
+    let done = Arc::new(AtomicU64::new(0));
+    let starters: Vec<_> = (0..2)
+        .map(|_| {
+            let done = Arc::clone(&done);
+            thread::spawn(move || {
+                while done.load(Ordering::SeqCst) == 0 {
+                    assert!(Command::new("true").status().unwrap().success());
+                }
+            })
+        })
+        .collect();
+    let accepted = (0..300)
+        .filter(|_| {
+            let mut socket = dial(&link);
+            talk(&mut socket, "hello").unwrap();
+            link.cut(Cut::Rst);
+            socket.write_all(b"too late").is_ok()
+        })
+        .count();
+    done.store(1, Ordering::SeqCst);
+    for starter in starters {
+        starter.join().unwrap();
+    }
+    assert_eq!(accepted, 0);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 use super::{Cut, Direction, Shared, Side, Verdict};
 
@@ -42,14 +42,12 @@ struct End {
     cut: Cut,
 }
 
-/// Closes a socket with RST.
-pub(crate) fn reset(socket: TcpStream) {
-    prepare_reset(&socket);
-}
-
-/// Makes the next close of this socket a RST. It fails only where the peer has already reset it.
-fn prepare_reset(socket: &TcpStream) {
-    let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+/// Sends a RST at once. A close with SO_LINGER sends it when the last process has closed the socket, and one that is
+/// being started has it too, until its own program begins.
+///
+/// It fails only where the peer has already reset it, or while a thread reads it (Linux 6.4 to 6.6).
+pub(crate) fn reset(socket: &TcpStream) {
+    let _ = rustix::net::connect_unspec(socket);
 }
 
 /// Starts the threads of an accepted connection.
@@ -101,11 +99,17 @@ fn run(shared: &Arc<Shared>, connection: Arc<Connection>) {
         }
     }
     let mut state = shared.state();
-    if let Some(End {
-        side: Some(side), ..
-    }) = connection.ended()
-    {
-        state.orphans.extend(connection.socket(side.other()));
+    if let Some(End { side, cut }) = connection.ended() {
+        for this in [Side::Client, Side::Server] {
+            let Some(socket) = connection.socket(this) else {
+                continue;
+            };
+            if side.is_some_and(|side| side != this) {
+                state.orphans.push(socket);
+            } else if cut == Cut::Rst {
+                reset(&socket);
+            }
+        }
     }
     state.connections.remove(&connection.id);
     // The sockets close here, before anybody who waits for the end is told.
@@ -320,15 +324,6 @@ impl Shared {
     }
 }
 
-impl Side {
-    fn other(self) -> Side {
-        match self {
-            Side::Client => Side::Server,
-            Side::Server => Side::Client,
-        }
-    }
-}
-
 impl Direction {
     fn opposite(self) -> Direction {
         match self {
@@ -439,9 +434,6 @@ impl Connection {
                 Cut::Fin if !spared => Shutdown::Both,
                 _ => Shutdown::Read,
             };
-            if cut == Cut::Rst && !spared {
-                prepare_reset(&socket);
-            }
             let _ = socket.shutdown(how);
         }
     }

@@ -284,7 +284,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             return;
         }
         match accepted {
-            Ok((client, _)) if state.refuse => connection::reset(client),
+            Ok((client, _)) if state.refuse => connection::reset(&client),
             Ok((client, _)) => {
                 state.last_id += 1;
                 let id = state.last_id;
