@@ -238,13 +238,15 @@ pub(crate) async fn learn(
             return Ok(password_from_clear(&answer.payload));
         }
         if answer.payload.as_ref() == [wants_key] {
-            let key = vault.key().public_key_pem().as_bytes();
-            sequence = client.queue(sequence, |out| AuthMoreData { data: key }.write(out));
+            let key = vault.key().await?;
+            let data = key.public_key_pem().as_bytes();
+            sequence = client.queue(sequence, |out| AuthMoreData { data }.write(out));
             client.flush().await?;
             answer = client.packet().await?;
             sequence = answer.next_sequence;
         }
-        match vault.key().rsa_decrypt_password(&answer.payload, nonce) {
+        let key = vault.key().await?;
+        match key.rsa_decrypt_password(&answer.payload, nonce) {
             Ok(password) => Ok(password),
             // Some clients send the password in the clear where they should encrypt it.
             Err(_) if answer.payload.len() < RSA_LENGTH && answer.payload.ends_with(&[0]) => {

@@ -163,11 +163,13 @@ async fn shown(
         return Ok(Shown::Password(password_from_clear(&answer)));
     }
     if answer.as_ref() == [wants_key] {
-        let key = vault.key().public_key_pem().as_bytes();
-        *sequence = client.queue(*sequence, |out| AuthMoreData { data: key }.write(out));
+        let key = vault.key().await?;
+        let data = key.public_key_pem().as_bytes();
+        *sequence = client.queue(*sequence, |out| AuthMoreData { data }.write(out));
         answer = ask(client, sequence).await?;
     }
-    Ok(match vault.key().rsa_decrypt_password(&answer, nonce) {
+    let key = vault.key().await?;
+    Ok(match key.rsa_decrypt_password(&answer, nonce) {
         Ok(password) => Shown::Password(password),
         Err(_) => Shown::Unreadable(answer),
     })

@@ -27,7 +27,7 @@ use crate::readiness::Readiness;
 use crate::registry::Control;
 use crate::shared::{Parts, Shared};
 use crate::spread::{Arrival, Spread};
-use crate::vault::Vault;
+use crate::vault::{Key, Vault};
 
 /// How long the listener rests after an error of accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -74,7 +74,11 @@ pub enum ServeError {
 pub async fn serve(config: Config, ready: oneshot::Sender<Listening>) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let key = Arc::new(RsaKeyPair::generate()?);
+    // Making it takes longer than all the rest, and many clients need it never or later.
+    let (made, key) = watch::channel(None);
+    let makes_key = tokio::task::spawn_blocking(move || {
+        RsaKeyPair::generate().map(|key| drop(made.send_replace(Some(Arc::new(key)))))
+    });
     let shared = Arc::new(shared(&config, key)?);
     let mut listeners = Vec::new();
     let mut clients = Vec::new();
@@ -118,23 +122,24 @@ pub async fn serve(config: Config, ready: oneshot::Sender<Listening>) -> Result<
     if ready.send(listening).is_err() {
         tracing::debug!("nobody asked for the bound addresses");
     }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let outcome = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        Ok(Err(error)) = makes_key => Err(error.into()),
+    };
     drain(&shared, config.timeouts.drain).await;
     workers.stop();
     if let Some(desk) = desk {
         desk.end().await;
     }
-    Ok(())
+    outcome
 }
 
 /// What all sessions share, of this configuration.
 ///
 /// # Errors
 /// TLS cannot be used.
-pub(crate) fn shared(config: &Config, key: Arc<RsaKeyPair>) -> Result<Shared, ServeError> {
+pub(crate) fn shared(config: &Config, key: Key) -> Result<Shared, ServeError> {
     let readiness = Arc::new(Readiness::new(3 * config.timeouts.dead_after));
     let metrics = Arc::new(Metrics::new(config, Arc::clone(&readiness)));
     let roots = || {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use steadfast_net::Listener;
 use steadfast_net::simulation::Network;
 use steadfast_wire::auth::{Password, RsaKeyPair};
+use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::health;
@@ -45,7 +46,8 @@ pub struct Parts {
 /// # Errors
 /// TLS cannot be used.
 pub async fn run(parts: Parts) -> Result<(), ServeError> {
-    let mut shared = shared(&parts.config, parts.key)?;
+    let (_, key) = watch::channel(Some(parts.key));
+    let mut shared = shared(&parts.config, key)?;
     shared.target = shared.target.over(parts.network);
     // The clock would give others in another run, and clients are told them.
     shared.incidents = Incidents::beginning_at(0);

@@ -4,13 +4,18 @@
 //! right.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use steadfast_wire::auth::{Password, RsaKeyPair};
+use tokio::sync::watch;
 
 /// Accounts whose passwords are remembered at most; beyond it, one that is not in use is forgotten.
 const MAX_USERS: usize = 10_000;
+
+/// A key pair as soon as it is made; closed without one: it cannot be made.
+pub(crate) type Key = watch::Receiver<Option<Arc<RsaKeyPair>>>;
 
 /// What Steadfast knows to log in with.
 #[derive(Debug)]
@@ -19,15 +24,12 @@ pub(crate) struct Vault {
     given: HashMap<Vec<u8>, Password>,
     /// Clients that left when they were asked for `caching_sha2_password`: their answers are relayed next time.
     unwilling: Mutex<HashSet<(Option<IpAddr>, Vec<u8>)>>,
-    key: Arc<RsaKeyPair>,
+    key: Key,
 }
 
 impl Vault {
     /// With these passwords from the users file, and the key with which clients encrypt theirs.
-    pub(crate) fn new(
-        given: impl IntoIterator<Item = (Vec<u8>, Password)>,
-        key: Arc<RsaKeyPair>,
-    ) -> Self {
+    pub(crate) fn new(given: impl IntoIterator<Item = (Vec<u8>, Password)>, key: Key) -> Self {
         Self {
             learned: Mutex::default(),
             given: given.into_iter().collect(),
@@ -36,9 +38,16 @@ impl Vault {
         }
     }
 
-    /// The key with which clients encrypt passwords where there is no TLS.
-    pub(crate) fn key(&self) -> &RsaKeyPair {
-        &self.key
+    /// The key with which clients encrypt passwords where there is no TLS. The first ones may have to wait for it.
+    ///
+    /// # Errors
+    /// It cannot be made; then serving ends.
+    pub(crate) async fn key(&self) -> io::Result<Arc<RsaKeyPair>> {
+        let mut key = self.key.clone();
+        let made = key.wait_for(Option::is_some).await;
+        made.ok()
+            .and_then(|made| made.clone())
+            .ok_or_else(|| io::Error::other("there is no RSA key pair"))
     }
 
     /// Passwords that this user may have: the learned one first.
@@ -98,5 +107,30 @@ impl Vault {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .contains(&(from, user.to_vec()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_comes_before_the_key_waits_for_it() {
+        let (made, key) = watch::channel(None);
+        let vault = Vault::new([], key);
+        let mut waits = std::pin::pin!(vault.key());
+        poll_fn(|context| Poll::Ready(assert!(waits.as_mut().poll(context).is_pending()))).await;
+        made.send_replace(Some(Arc::new(RsaKeyPair::generate().unwrap())));
+        assert!(waits.await.unwrap().public_key_pem().contains("PUBLIC KEY"));
+    }
+
+    #[tokio::test]
+    async fn a_key_that_cannot_be_made_is_waited_for_by_nobody() {
+        let (made, key) = watch::channel(None);
+        drop(made);
+        assert!(Vault::new([], key).key().await.is_err());
     }
 }
