@@ -3,9 +3,8 @@
 //! So that waiting for it costs a session nothing: no lock, and no place in a queue that all threads share.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::rc::{Rc, Weak};
-use std::task::{Poll, Waker};
+use std::task::{Context, Waker};
 
 /// Of one thread.
 #[derive(Debug, Default)]
@@ -48,27 +47,25 @@ impl Bell {
 }
 
 impl Ear {
-    /// Waits until this is so. It is looked at once, and whenever the bell has rung: who makes it so rings after that.
-    /// Nothing is lost when it is dropped before its end.
-    pub(crate) async fn hears(&self, so: impl Fn() -> bool) {
-        poll_fn(|context| {
-            if so() {
-                return Poll::Ready(());
-            }
-            let mut slot = self.0.borrow_mut();
-            match &mut *slot {
-                Some(waker) => waker.clone_from(context.waker()),
-                None => *slot = Some(context.waker().clone()),
-            }
-            Poll::Pending
-        })
-        .await;
+    /// Whether this is so; if not, the task is woken when the bell has rung: who makes it so rings after that.
+    pub(crate) fn hears(&self, context: &Context<'_>, so: impl FnOnce() -> bool) -> bool {
+        if so() {
+            return true;
+        }
+        let mut slot = self.0.borrow_mut();
+        match &mut *slot {
+            Some(waker) => waker.clone_from(context.waker()),
+            None => *slot = Some(context.waker().clone()),
+        }
+        false
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::future::poll_fn;
+    use std::task::Poll;
 
     use tokio::task::{LocalSet, spawn_local, yield_now};
 
@@ -83,7 +80,12 @@ mod tests {
                 let heard: Vec<_> = [1, 1, 2]
                     .map(|wanted| {
                         let (ear, count) = (bell.ear(), Rc::clone(&count));
-                        spawn_local(async move { ear.hears(|| count.get() >= wanted).await })
+                        spawn_local(poll_fn(move |context| {
+                            match ear.hears(context, || count.get() >= wanted) {
+                                true => Poll::Ready(()),
+                                false => Poll::Pending,
+                            }
+                        }))
                     })
                     .into();
                 yield_now().await;

@@ -1,6 +1,9 @@
 //! The client's leg: packets in, bytes out.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use steadfast_net::Stream;
@@ -97,6 +100,11 @@ impl ClientLeg {
     /// # Errors
     /// What the stream says.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
+        poll_fn(|context| self.poll_fill(context)).await
+    }
+
+    /// As [`ClientLeg::fill`].
+    pub(crate) fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         let inbound = &mut self.inbound;
         if inbound.is_empty() && self.most > IDLE {
@@ -107,16 +115,17 @@ impl ClientLeg {
         let claimed = Header::peek(inbound).map_or(0, |header| header.len as usize);
         let missing = (claimed + HEADER_LEN).saturating_sub(inbound.len());
         let read = if missing.min(inbound.len()) < LONG {
-            scratch::read(stream, |bytes| inbound.extend_from_slice(bytes)).await?
+            let keep = |bytes: &[u8]| inbound.extend_from_slice(bytes);
+            ready!(scratch::poll_read(stream, context, keep))?
         } else {
             inbound.reserve(missing.min(LONG_READ).min(inbound.len()));
-            stream.read_buf(inbound).await?
+            ready!(pin!(stream.read_buf(inbound)).poll(context))?
         };
         self.most = self.most.max(inbound.len());
         if let Some(counters) = &self.counters {
             counters.client_received.inc_by(read as u64);
         }
-        Ok(read)
+        Poll::Ready(Ok(read))
     }
 
     /// Gives back room that it does not need while nothing comes.

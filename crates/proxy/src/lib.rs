@@ -2,6 +2,7 @@
 
 mod accept;
 pub mod admin;
+mod alike;
 mod around;
 mod bell;
 mod catalogue;

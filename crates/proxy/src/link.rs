@@ -1,8 +1,9 @@
 //! A session's server connection: logged in, tracked, and given the session's state.
 
-use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use steadfast_diagnose::Reach;
@@ -14,12 +15,14 @@ use steadfast_wire::auth::Password;
 use steadfast_wire::command::code;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::alike::Alike;
 use crate::around::met;
 use crate::catalogue::Tables;
 use crate::clock::CLOCK;
 use crate::health;
 use crate::ledger;
 use crate::relay::Relay;
+use crate::scratch;
 use crate::shared::Shared;
 use crate::traffic::Traffic;
 use crate::zombie::{self, Zombie};
@@ -27,6 +30,9 @@ use crate::zombie::{self, Zombie};
 /// First pause between two attempts to connect; each further one is twice as long, up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_millis(250);
+
+/// Connection attributes: names and values.
+pub(crate) type Attributes = [(Vec<u8>, Vec<u8>)];
 
 /// Who a session is, and as what kind of client it logs in.
 #[derive(Clone, Debug)]
@@ -42,7 +48,7 @@ pub(crate) struct Identity {
     /// The largest packet that the client takes.
     pub(crate) max_packet_size: u32,
     /// The client's connection attributes.
-    pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) attributes: Rc<Attributes>,
     /// The connection id that the client knows.
     pub(crate) believed_id: u32,
     /// The client has reset its session (COM_RESET_CONNECTION): the settings of its handshake, such as the
@@ -90,19 +96,16 @@ pub(crate) struct OwnSettings {
 }
 
 thread_local! {
-    /// What the last connection of this thread had: most have the same, and share its place.
-    static LAST: RefCell<Rc<OwnSettings>> = RefCell::default();
+    /// Most have the same.
+    static ALIKE: Alike<OwnSettings> = Alike::default();
 }
 
 impl OwnSettings {
     /// In a place that is shared with others that are the same.
     fn shared(self) -> Rc<Self> {
-        LAST.with_borrow_mut(|last| {
-            if **last != self {
-                *last = Rc::new(self);
-            }
-            Rc::clone(last)
-        })
+        let mut own = Rc::new(self);
+        ALIKE.with(|alike| alike.share(&mut own));
+        own
     }
 
     /// One of [`OwnSettings::inherited`]; empty if it is not one of them.
@@ -165,6 +168,21 @@ impl Link {
     /// Which variables a session inherits on this server.
     pub(crate) fn inherited(&self) -> Inherited {
         Inherited::of(self.connection.greeting.is_mariadb())
+    }
+
+    /// Reads what the server says; 0: it has closed. Nothing is lost when nobody waits for it any more.
+    ///
+    /// # Errors
+    /// What the stream says.
+    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let connection = &mut self.connection;
+        let inbound = &mut connection.inbound;
+        scratch::poll_read(&mut connection.stream, context, |bytes| {
+            if inbound.capacity() == 0 {
+                *inbound = scratch::take();
+            }
+            inbound.extend_from_slice(bytes);
+        })
     }
 
     /// What is to be killed, should it be lost.

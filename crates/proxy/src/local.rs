@@ -4,11 +4,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use steadfast_session::SessionState;
 use steadfast_session::ledger::{Lane, Lanes, Moment};
 use steadfast_sql::ClassCache;
 use steadfast_wire::handshake::NONCE_LEN;
 
+use crate::alike::Alike;
 use crate::bell::Bell;
+use crate::link::Attributes;
 use crate::pace::Pace;
 use crate::pool::Pool;
 use crate::shared::Shared;
@@ -42,6 +45,12 @@ pub(crate) struct Local {
     pub(crate) pace: Rc<Pace>,
     /// Server connections whose clients have left.
     pub(crate) pool: Rc<Pool>,
+    /// Of sessions that rest.
+    pub(crate) states: Alike<SessionState>,
+    /// `session_track_system_variables` of the clients.
+    pub(crate) tracked: Alike<[String]>,
+    /// Connection attributes.
+    pub(crate) attributes: Alike<Attributes>,
     lanes: RefCell<Lanes>,
     random: RandomBytes,
 }
@@ -60,6 +69,9 @@ impl Local {
             bell: Bell::default(),
             pace: Rc::default(),
             pool: Rc::default(),
+            states: Alike::default(),
+            tracked: Alike::default(),
+            attributes: Alike::default(),
             lanes: RefCell::default(),
             random,
         }

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::task::Context;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -76,12 +77,15 @@ impl Pace {
 }
 
 impl Awake {
-    /// Waits until it is time to rest. Nothing is lost when it is dropped before its end.
-    pub(crate) async fn tires(&self) {
-        let since = self.pace.steps.get();
-        self.ear
-            .hears(|| self.pace.steps.get() >= since + PATIENCE)
-            .await;
+    /// When a session rests that has a command now.
+    pub(crate) fn rest_at(&self) -> u64 {
+        self.pace.steps.get() + PATIENCE
+    }
+
+    /// Whether it is time to rest; if not, the task is woken when it may be.
+    pub(crate) fn tires(&self, context: &Context<'_>, rest_at: u64) -> bool {
+        let steps = || self.pace.steps.get();
+        self.ear.hears(context, || steps() >= rest_at)
     }
 }
 
@@ -93,6 +97,9 @@ impl Drop for Awake {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
     use tokio::task::{LocalSet, spawn_local};
     use tokio::time::{Instant, timeout};
 
@@ -109,12 +116,20 @@ mod tests {
                 for _ in 0..2 {
                     let awake = pace.wake();
                     let begun = Instant::now();
+                    let tires = || {
+                        let rest_at = awake.rest_at();
+                        let awake = &awake;
+                        poll_fn(move |context| match awake.tires(context, rest_at) {
+                            true => Poll::Ready(()),
+                            false => Poll::Pending,
+                        })
+                    };
                     // Commands keep coming.
                     for _ in 0..20 {
                         let half = Duration::from_millis(500);
-                        assert!(timeout(half, awake.tires()).await.is_err());
+                        assert!(timeout(half, tires()).await.is_err());
                     }
-                    awake.tires().await;
+                    tires().await;
                     let rested = begun.elapsed() - Duration::from_secs(10);
                     assert!((STEP..=3 * STEP).contains(&rested), "{rested:?}");
                     drop(awake);

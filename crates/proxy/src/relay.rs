@@ -17,6 +17,8 @@ use steadfast_wire::walk::{Definitions, Expect, ResponseWalker, Seen};
 use steadfast_wire::{Error, error::Peer};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::scratch;
+
 mod terms;
 mod tracking;
 
@@ -75,10 +77,6 @@ pub(crate) struct Relay {
     verified: bool,
     /// Parameter definitions of COM_STMT_PREPARE that are still to come.
     parameters_left: u16,
-    /// Session state that the client is told of.
-    scratch: Vec<u8>,
-    /// The payload that was made last.
-    written: Vec<u8>,
 }
 
 /// Errors with which a server says that it ends the connection, or did: 1053 server shutdown, 1927 connection
@@ -121,8 +119,6 @@ impl Relay {
             differs: false,
             verified: false,
             parameters_left: 0,
-            scratch: Vec::new(),
-            written: Vec::new(),
         }
     }
 
@@ -160,9 +156,7 @@ impl Relay {
     /// Between responses: gives back room that it does not need while none comes.
     pub(crate) fn rest(&mut self) {
         self.digest = None;
-        for room in [&mut self.changes, &mut self.scratch, &mut self.written] {
-            *room = Vec::new();
-        }
+        self.changes = Vec::new();
     }
 
     /// The response that begins next gets these rows, as payloads of the protocol that it is in, before those of the
@@ -599,8 +593,8 @@ impl Relay {
             self.write(out, |out, client| eof.write(out, client));
             return Ok(result);
         }
-        let mut wanted = std::mem::take(&mut self.scratch);
-        wanted.clear();
+        // Session state that the client is told of.
+        let mut wanted = scratch::take();
         if self.client.contains(Capabilities::SESSION_TRACK) && !ok.session_state.is_empty() {
             let begins_or_ends = !capabilities.is_mariadb() && begins_or_ends_explicitly(&ok);
             for change in ok.session_state() {
@@ -617,7 +611,7 @@ impl Relay {
         }
         ok.session_state = &wanted;
         self.write(out, |out, client| ok.write(out, client));
-        self.scratch = wanted;
+        scratch::give_back(wanted);
         Ok(result)
     }
 
@@ -683,12 +677,10 @@ impl Relay {
     }
 
     fn write(&mut self, out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>, Capabilities)) {
-        // Kept from packet to packet, so that none needs memory of its own.
-        let mut bytes = std::mem::take(&mut self.written);
-        bytes.clear();
+        let mut bytes = scratch::take();
         payload(&mut bytes, self.client);
         self.put(&bytes, out);
-        self.written = bytes;
+        scratch::give_back(bytes);
     }
 
     fn head(&mut self, len: u32, out: &mut Vec<u8>) {

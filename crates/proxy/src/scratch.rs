@@ -1,10 +1,9 @@
 //! Buffers that the sessions of a thread share: a session needs them while bytes pass, and an idle one has none.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -38,27 +37,27 @@ pub(crate) fn give_back(mut buffer: Vec<u8>) {
     });
 }
 
-/// Reads what there is, and gives it to `keep`; 0: the other side has closed. Cancel-safe.
+/// Reads what there is, and gives it to `keep`; 0: the other side has closed.
 ///
 /// # Errors
 /// What the stream says.
-pub(crate) async fn read<S: AsyncRead + Unpin>(
+pub(crate) fn poll_read<S: AsyncRead + Unpin>(
     stream: &mut S,
-    mut keep: impl FnMut(&[u8]),
-) -> io::Result<usize> {
-    poll_fn(|context| {
-        READ.with_borrow_mut(|place| {
-            let mut bytes = ReadBuf::new(place);
-            ready!(Pin::new(&mut *stream).poll_read(context, &mut bytes))?;
-            keep(bytes.filled());
-            Poll::Ready(Ok(bytes.filled().len()))
-        })
+    context: &mut Context<'_>,
+    keep: impl FnOnce(&[u8]),
+) -> Poll<io::Result<usize>> {
+    READ.with_borrow_mut(|place| {
+        let mut bytes = ReadBuf::new(place);
+        ready!(Pin::new(stream).poll_read(context, &mut bytes))?;
+        keep(bytes.filled());
+        Poll::Ready(Ok(bytes.filled().len()))
     })
-    .await
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use super::*;
 
     #[test]
@@ -82,13 +81,14 @@ mod tests {
     async fn what_is_there_is_read_and_then_the_end() {
         let mut stream = &b"bytes"[..];
         let mut kept = Vec::new();
-        assert_eq!(
-            read(&mut stream, |bytes| kept.extend_from_slice(bytes))
-                .await
-                .unwrap(),
-            5
-        );
+        for length in [5, 0] {
+            let read = poll_fn(|context| {
+                let keep = |bytes: &[u8]| kept.extend_from_slice(bytes);
+                poll_read(&mut stream, context, keep)
+            })
+            .await;
+            assert_eq!(read.unwrap(), length);
+        }
         assert_eq!(kept, b"bytes");
-        assert_eq!(read(&mut stream, |_| {}).await.unwrap(), 0);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use crate::registry::Control;
 
@@ -71,26 +71,25 @@ impl Words {
 
     /// The next word. Nothing is lost when it is dropped before its end.
     pub(crate) async fn next(&mut self) -> Control {
-        poll_fn(|context| {
-            let waker = context.waker();
-            if !self
-                .waker
-                .as_ref()
-                .is_some_and(|known| known.will_wake(waker))
-            {
-                self.letters.open().waker = Some(waker.clone());
-                self.waker = Some(waker.clone());
-            }
-            // After the waker is there: who spoke before has set this.
-            if !self.letters.some.load(Ordering::SeqCst) {
-                return Poll::Pending;
-            }
-            match self.take(|_| true) {
-                Some(word) => Poll::Ready(word),
-                None => Poll::Pending,
-            }
-        })
-        .await
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// As [`Words::next`].
+    pub(crate) fn poll_next(&mut self, context: &Context<'_>) -> Poll<Control> {
+        let waker = context.waker();
+        let known = self.waker.as_ref();
+        if !known.is_some_and(|known| known.will_wake(waker)) {
+            self.letters.open().waker = Some(waker.clone());
+            self.waker = Some(waker.clone());
+        }
+        // After the waker is there: who spoke before has set this.
+        if !self.letters.some.load(Ordering::SeqCst) {
+            return Poll::Pending;
+        }
+        match self.take(|_| true) {
+            Some(word) => Poll::Ready(word),
+            None => Poll::Pending,
+        }
     }
 
     /// The next word about a KILL for a server connection, if one has come; the others stay.

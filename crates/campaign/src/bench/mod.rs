@@ -72,7 +72,7 @@ impl Plan {
         };
         let idle = [idle_clients(self.idle)];
         let clients = |work: &Work| match work {
-            Work::Connect => &self.connecting[..],
+            Work::Connect | Work::ConnectTls => &self.connecting[..],
             Work::LargeResult => &[1],
             Work::Idle => &idle[..],
             _ => &self.clients[..],

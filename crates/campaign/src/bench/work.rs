@@ -34,6 +34,8 @@ pub(crate) enum Work {
     PointTls,
     /// Connect, one query, disconnect.
     Connect,
+    /// The same over TLS.
+    ConnectTls,
     /// A result of 100 MB in rows of 1 kB.
     LargeResult,
     /// Clients that have logged in and do nothing.
@@ -48,7 +50,7 @@ pub(super) struct Script {
 }
 
 impl Work {
-    pub(super) const ALL: [Work; 9] = [
+    pub(super) const ALL: [Work; 10] = [
         Work::PointText,
         Work::PointPrepared,
         Work::ReadOnly,
@@ -56,6 +58,7 @@ impl Work {
         Work::Update,
         Work::PointTls,
         Work::Connect,
+        Work::ConnectTls,
         Work::LargeResult,
         Work::Idle,
     ];
@@ -70,6 +73,7 @@ impl Work {
             Self::Update => "update",
             Self::PointTls => "point select, TLS",
             Self::Connect => "connect, query, disconnect",
+            Self::ConnectTls => "connect, query, disconnect, TLS",
             Self::LargeResult => "100 MB result",
             Self::Idle => "idle",
         }
@@ -83,14 +87,14 @@ impl Work {
             Self::ReadOnly => ("oltp_read_only", true),
             Self::ReadWrite => ("oltp_read_write", true),
             Self::Update => ("oltp_update_index", true),
-            Self::Connect | Self::LargeResult | Self::Idle => return None,
+            Self::Connect | Self::ConnectTls | Self::LargeResult | Self::Idle => return None,
         };
         Some(Script { name, prepared })
     }
 
     /// Both legs are encrypted.
     pub(super) fn encrypted(self) -> bool {
-        self == Self::PointTls
+        matches!(self, Self::PointTls | Self::ConnectTls)
     }
 
     /// The ledger is for what writes.

@@ -36,8 +36,8 @@ pub struct ServerConnection {
     pub capabilities: Capabilities,
     /// The plugin of the account.
     pub plugin: String,
-    /// The OK that ended the login, or the last COM_CHANGE_USER.
-    pub login_ok: OwnedOk,
+    /// The OK that ended the login, or the last COM_CHANGE_USER, until it is taken.
+    pub login_ok: Option<Box<OwnedOk>>,
 }
 
 impl ServerConnection {
@@ -167,7 +167,7 @@ impl ServerConnection {
             capabilities: self.capabilities,
         };
         dialogue.send(&payload).await?;
-        self.login_ok = authentication.run(&mut dialogue).await?;
+        self.login_ok = Some(Box::new(authentication.run(&mut dialogue).await?));
         self.plugin = authentication.into_plugin();
         Ok(())
     }

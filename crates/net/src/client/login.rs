@@ -225,7 +225,7 @@ impl LoggingIn {
             greeting: self.greeting,
             capabilities: self.capabilities,
             plugin,
-            login_ok,
+            login_ok: Some(Box::new(login_ok)),
         }
     }
 }

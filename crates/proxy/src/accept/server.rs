@@ -62,10 +62,10 @@ pub(super) enum Made {
 }
 
 impl Made {
-    pub(super) fn connection(&self) -> &ServerConnection {
+    pub(super) fn connection(&mut self) -> &mut ServerConnection {
         match self {
-            Self::New(link) => &link.connection,
-            Self::Again(link) => &link.connection,
+            Self::New(link) => &mut link.connection,
+            Self::Again(link) => &mut link.connection,
         }
     }
 }

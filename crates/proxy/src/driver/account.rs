@@ -99,7 +99,7 @@ impl Driver {
 
     /// The error behind which the server ends the connection, if that was its last word just before then.
     pub(super) fn last_word_before(&self, then: Instant) -> Option<(u16, String)> {
-        let (code, message, at) = self.last_word.as_ref()?;
+        let (code, message, at) = &**self.last_word.as_ref()?;
         let just_now = then.saturating_duration_since(*at) < IN_ANSWER;
         just_now.then(|| (*code, message.clone()))
     }

@@ -126,7 +126,7 @@ impl Driver {
             .outage
             .as_ref()
             .map(|outage| outage.incident)
-            .or(self.last_outage.map(|outage| outage.incident))
+            .or_else(|| self.last_outage.as_ref().map(|outage| outage.incident))
             .unwrap_or_else(|| self.shared.incidents.next_id());
         Err(Before::NotPrepared {
             code: failure.kind.code(),

@@ -192,8 +192,8 @@ impl Driver {
     }
 
     /// A new session begins on this connection.
-    async fn begin_anew(&mut self, connection: ServerConnection) {
-        let status = connection.login_ok.status;
+    async fn begin_anew(&mut self, mut connection: ServerConnection) {
+        let status = connection.login_ok.take().unwrap_or_default().status;
         let limit = 2 * self.shared.timeouts.dead_after;
         let user = self.identity.user.clone();
         let setting_up = link::set_up(&self.shared, connection, &user, self.capabilities);

@@ -109,14 +109,14 @@ impl Driver {
             }
             Exchanged::Ended(ended) => Ok(self.not_recorded(&ended, lane, doubt, flight).await),
             Exchanged::Lost(end, sent) => {
-                self.doubt = Some(doubt);
+                self.doubt = Some(Box::new(doubt));
                 Ok(self.lost(end, sent).await)
             }
             Exchanged::GuardRefused
             | Exchanged::PartDiffers
             | Exchanged::CursorGone
             | Exchanged::NotPrepared { .. } => {
-                self.doubt = Some(doubt);
+                self.doubt = Some(Box::new(doubt));
                 Ok(self.lost(End::Nonsense, Sent::All).await)
             }
         }
@@ -183,7 +183,7 @@ impl Driver {
                 self.lost(End::Said(error), Sent::Nothing).await
             }
             Refused::Doubtful => {
-                self.doubt = Some(doubt);
+                self.doubt = Some(Box::new(doubt));
                 Event::CommitFailed(error)
             }
         }
@@ -256,12 +256,12 @@ impl Driver {
         let response = self.response(&ended, stored.class);
         let given = self.given.take();
         self.mark = None;
-        self.held = Some(HeldAnswer {
+        self.held = Some(Box::new(HeldAnswer {
             stored: stored.clone(),
             ended,
             changes: self.changes(),
             given,
-        });
+        }));
         Event::Response(response)
     }
 

@@ -1,5 +1,6 @@
 //! One command to the server and its response to the client.
 
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 
@@ -16,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
 use super::before::Before;
-use super::{AHEAD, Driver, Exit, end_of, end_of_io, silence};
+use super::{AHEAD, Driver, Exit, Heard, end_of, end_of_io, silence};
 use crate::command::Stored;
 use crate::registry::Control;
 use crate::relay::{Ended, Fed, Order, is_goodbye};
@@ -446,38 +447,38 @@ impl Driver {
                 }
             }
             let ahead = self.client.buffered() < AHEAD;
-            let health = &self.shared.health;
-            let inbound = &mut connection.inbound;
-            if inbound.capacity() == 0 {
-                *inbound = scratch::take();
-            }
-            tokio::select! {
-                biased;
-                read = scratch::read(&mut connection.stream, |bytes| inbound.extend_from_slice(bytes)) => match read {
-                    Ok(0) => break End::Fin,
-                    Ok(count) => link.traffic.received(count),
-                    Err(error) => break end_of_io(&error),
-                },
-                read = self.client.fill(), if ahead => match read {
-                    Ok(0) => return Err(Exit::ClientGone(io::ErrorKind::UnexpectedEof.into())),
-                    Ok(_) => {}
-                    Err(error) => return Err(Exit::ClientGone(error)),
-                },
-                control = self.control.next() => match control {
-                    Control::Close => return Err(Exit::Closed),
-                    Control::Interrupt if self.core.is_replaying() => {
-                        self.interrupt_held().await?;
+            let heard = poll_fn(|context| {
+                self.poll_heard(context, ahead, |shared| {
+                    shared.health.silences_counted() != silences
+                })
+            });
+            match heard.await {
+                Heard::Server(Ok(0)) => break End::Fin,
+                Heard::Server(Ok(count)) => {
+                    if let Some(link) = &mut self.link {
+                        link.traffic.received(count);
                     }
-                    Control::Interrupt if !order.hidden => self.interrupt_running(),
-                    // Nothing runs yet.
-                    Control::Interrupt => {}
-                    Control::Kill => {
-                        self.kill_here();
-                        break End::Fin;
-                    }
-                    word => self.note_kill(word),
-                },
-                () = self.ear.hears(|| health.silences_counted() != silences) => break End::Silence,
+                }
+                Heard::Server(Err(error)) => break end_of_io(&error),
+                Heard::Client(Ok(0)) => {
+                    return Err(Exit::ClientGone(io::ErrorKind::UnexpectedEof.into()));
+                }
+                Heard::Client(Ok(_)) => {}
+                Heard::Client(Err(error)) => return Err(Exit::ClientGone(error)),
+                Heard::Word(Control::Close) => return Err(Exit::Closed),
+                Heard::Word(Control::Interrupt) if self.core.is_replaying() => {
+                    self.interrupt_held().await?;
+                }
+                Heard::Word(Control::Interrupt) if !order.hidden => self.interrupt_running(),
+                // Nothing runs yet.
+                Heard::Word(Control::Interrupt) => {}
+                Heard::Word(Control::Kill) => {
+                    self.kill_here();
+                    break End::Fin;
+                }
+                Heard::Word(word) => self.note_kill(word),
+                Heard::Bell => break End::Silence,
+                Heard::Nothing => {}
             }
         };
         if alone {

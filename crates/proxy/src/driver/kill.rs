@@ -106,11 +106,11 @@ impl Driver {
             self.acknowledge(false).await?;
             return Ok(true);
         };
-        self.killing = Some(Killing {
+        self.killing = Some(Box::new(Killing {
             victim: (!target.query).then_some(known.control),
             id: now,
             own: None,
-        });
+        }));
         if u64::from(now) != id {
             let mut text = text.to_vec();
             text.splice(target.id_span, now.to_string().into_bytes());

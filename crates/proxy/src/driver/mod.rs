@@ -39,9 +39,11 @@ mod track;
 mod user_variables;
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -72,7 +74,6 @@ use crate::prepared::Prepared;
 use crate::registry::{Claim, Control};
 use crate::relay::{Mark, Tracking};
 use crate::resolve::Doubt;
-use crate::scratch;
 use crate::shared::Shared;
 use crate::words::Words;
 use crate::zombie::Zombie;
@@ -153,11 +154,19 @@ enum Next {
     Rest,
 }
 
-async fn tires(awake: Option<&Awake>) {
-    match awake {
-        Some(awake) => awake.tires().await,
-        None => std::future::pending().await,
-    }
+/// What a session that waits hears first. Not by `select!`: its futures would need a place of their own in a session
+/// that waits, and be made anew for each wait.
+enum Heard {
+    /// What a read of the server's stream gave.
+    Server(std::io::Result<usize>),
+    /// The same of the client's.
+    Client(std::io::Result<usize>),
+    /// A word from outside.
+    Word(Control),
+    /// The bell.
+    Bell,
+    /// Nothing, for a while.
+    Nothing,
 }
 
 /// See the module.
@@ -187,7 +196,7 @@ pub(crate) struct Driver {
     /// Bytes of commands in the journal, as counted in the metric.
     journal_bytes: i64,
     /// The last one that the client was told of.
-    last_outage: Option<Outage>,
+    last_outage: Option<Box<Outage>>,
     prepared: BTreeMap<u32, Rc<Prepared>>,
     next_statement: u32,
     last_prepared: u32,
@@ -204,7 +213,7 @@ pub(crate) struct Driver {
     /// What is known of a KILL for the server connection.
     killed: Killed,
     /// A KILL that this session's client has sent.
-    killing: Option<Killing>,
+    killing: Option<Box<Killing>>,
     /// The INSERT that told the id last: now, before the command that runs, and when the open transaction began.
     drawn: Option<Rc<Drawn>>,
     drawn_before: Option<Rc<Drawn>>,
@@ -225,11 +234,11 @@ pub(crate) struct Driver {
     /// [`Lanes`]: steadfast_session::ledger::Lanes
     began: steadfast_session::ledger::Moment,
     /// The recorded COMMIT whose answer was lost.
-    doubt: Option<Doubt>,
+    doubt: Option<Box<Doubt>>,
     /// How much of an answer that is to be held the client has already, and the next sequence id there.
     given: Option<(Mark, u8)>,
     /// The answer of a write that waits for its COMMIT.
-    held: Option<HeldAnswer>,
+    held: Option<Box<HeldAnswer>>,
     /// The running command has been answered, and not with an error.
     succeeded: bool,
     /// Its part of the memory for commands.
@@ -237,11 +246,11 @@ pub(crate) struct Driver {
     turn: Option<Turn>,
     /// The recovery in which this session last replayed.
     wave: Option<u64>,
-    outage: Option<Outage>,
+    outage: Option<Box<Outage>>,
     /// What is known of the last loss.
     account: Option<Rc<Account>>,
     /// The last error of the server behind which it ends a connection, and when it came.
-    last_word: Option<(u16, String, tokio::time::Instant)>,
+    last_word: Option<Box<(u16, String, tokio::time::Instant)>>,
     /// Sequence id of the first packet of the running command's response.
     reply_from: u8,
     /// Sequence id of the next packet to the client.
@@ -386,6 +395,9 @@ impl Driver {
         if let Some(link) = &mut self.link {
             link.relay.rest();
         }
+        for state in [&mut self.state, &mut self.before, &mut self.at_start] {
+            self.local.states.share(state);
+        }
     }
 
     /// What comes next; [`Next::Rest`]: nothing, for as long as `awake` says.
@@ -403,52 +415,67 @@ impl Driver {
             if drains && !self.core.transaction().is_open() && self.client.buffered() == 0 {
                 return Err(Exit::Closed);
             }
-            let shared = &self.shared;
-            let server = async {
-                match &mut self.link {
-                    Some(link) => {
-                        let connection = &mut link.connection;
-                        let inbound = &mut connection.inbound;
-                        let keep = |bytes: &[u8]| inbound.extend_from_slice(bytes);
-                        scratch::read(&mut connection.stream, keep).await
-                    }
-                    None => std::future::pending().await,
+            let rest_at = awake.map(|awake| (awake, awake.rest_at()));
+            let heard = poll_fn(|context| {
+                let heard = self.poll_heard(context, true, |shared| shared.drains() != drains);
+                if heard.is_pending() && rest_at.is_some_and(|(awake, at)| awake.tires(context, at))
+                {
+                    return Poll::Ready(Heard::Nothing);
                 }
-            };
-            tokio::select! {
-                biased;
+                heard
+            });
+            match heard.await {
                 // What a server says while nothing is asked ends the connection, and so does its end.
-                read = server => return Ok(Next::Lost(match read {
-                    Ok(_) => self.unsolicited(),
-                    Err(error) => end_of_io(&error),
-                })),
-                read = self.client.fill() => match read {
-                    Ok(0) => return Err(Exit::ClientGone(std::io::ErrorKind::UnexpectedEof.into())),
-                    Ok(_) => {
-                        let size = self.client.buffered();
-                        if !self.memory.cover(size) {
-                            // The rest of the packet cannot be skipped: it may be as long as it likes.
-                            Box::pin(self.out_of_memory(size as u64)).await?;
-                            return Err(Exit::Closed);
-                        }
+                Heard::Server(Ok(_)) => return Ok(Next::Lost(self.unsolicited())),
+                Heard::Server(Err(error)) => return Ok(Next::Lost(end_of_io(&error))),
+                Heard::Client(Ok(0)) => {
+                    return Err(Exit::ClientGone(std::io::ErrorKind::UnexpectedEof.into()));
+                }
+                Heard::Client(Ok(_)) => {
+                    let size = self.client.buffered();
+                    if !self.memory.cover(size) {
+                        // The rest of the packet cannot be skipped: it may be as long as it likes.
+                        Box::pin(self.out_of_memory(size as u64)).await?;
+                        return Err(Exit::Closed);
                     }
-                    Err(error) => return Err(Exit::ClientGone(error)),
-                },
-                control = self.control.next() => match control {
-                    Control::Close => return Err(Exit::Closed),
-                    // Nothing runs.
-                    Control::Interrupt => {}
-                    Control::Kill if self.link.is_some() => {
-                        self.kill_here();
-                        return Ok(Next::Lost(End::Fin));
-                    }
-                    Control::Kill => {}
-                    word => self.note_kill(word),
-                },
-                () = self.ear.hears(|| shared.drains() != drains) => {}
-                () = tires(awake) => return Ok(Next::Rest),
+                }
+                Heard::Client(Err(error)) => return Err(Exit::ClientGone(error)),
+                Heard::Word(Control::Close) => return Err(Exit::Closed),
+                Heard::Word(Control::Kill) if self.link.is_some() => {
+                    self.kill_here();
+                    return Ok(Next::Lost(End::Fin));
+                }
+                // Nothing runs.
+                Heard::Word(Control::Interrupt | Control::Kill) | Heard::Bell => {}
+                Heard::Word(word) => self.note_kill(word),
+                Heard::Nothing => return Ok(Next::Rest),
             }
         }
+    }
+
+    /// What comes first; of several at once the server's. `client`: it is read. `rings`: whether the bell has rung for it.
+    fn poll_heard(
+        &mut self,
+        context: &mut Context<'_>,
+        client: bool,
+        rings: impl FnOnce(&Shared) -> bool,
+    ) -> Poll<Heard> {
+        if let Some(link) = &mut self.link
+            && let Poll::Ready(read) = link.poll_read(context)
+        {
+            return Poll::Ready(Heard::Server(read));
+        }
+        if client && let Poll::Ready(read) = self.client.poll_fill(context) {
+            return Poll::Ready(Heard::Client(read));
+        }
+        if let Poll::Ready(word) = self.control.poll_next(context) {
+            return Poll::Ready(Heard::Word(word));
+        }
+        let shared = &self.shared;
+        if self.ear.hears(context, || rings(shared)) {
+            return Poll::Ready(Heard::Bell);
+        }
+        Poll::Pending
     }
 
     async fn lost_while_idle(&mut self, end: End) -> Result<(), Exit> {

@@ -65,7 +65,7 @@ impl Driver {
         let message = self.link.as_ref().map(|link| link.relay.message());
         let message = message.unwrap_or_default();
         if ENDS.contains(&code) {
-            self.last_word = Some((code, message, Instant::now()));
+            self.last_word = Some(Box::new((code, message, Instant::now())));
         } else if tells_of_a_cause(code, &message) {
             let what = format!("the server ended a statement with error {code}");
             let end = diagnose::End::Said {

@@ -93,7 +93,7 @@ impl Driver {
         let phase = self.phase(delivered);
         self.shared.metrics.lost(end, phase);
         if self.outage.is_none() {
-            self.outage = Some(Outage {
+            self.outage = Some(Box::new(Outage {
                 incident: self.shared.incidents.next_id(),
                 at: SystemTime::now(),
                 since: Instant::now(),
@@ -103,7 +103,7 @@ impl Driver {
                 stage: Stage::Idle,
                 resolved: false,
                 anew: false,
-            });
+            }));
             if in_use {
                 self.enter(Stage::Waits);
                 // What there is to see around it is to be seen now, and whoever asks now is to be told.
@@ -240,12 +240,13 @@ impl Driver {
                     failure_text(failure)
                 };
                 self.record(&outage, text, failure.kind.code(), waited);
-                self.last_outage = Some(outage);
+                self.last_outage = Some(Box::new(outage));
                 outage.incident
             }
             None => {
                 self.shared.metrics.failed(failure, Duration::ZERO);
                 self.last_outage
+                    .as_ref()
                     .map(|outage| outage.incident)
                     .unwrap_or_else(|| self.shared.incidents.next_id())
             }
@@ -264,7 +265,7 @@ impl Driver {
 
     /// A command waits for another server connection.
     pub(super) fn client_waits(&mut self) {
-        match self.outage.map(|outage| outage.stage) {
+        match self.outage.as_ref().map(|outage| outage.stage) {
             Some(Stage::Idle) => {
                 self.meet_anew();
                 self.enter(Stage::IdleNoMore);
@@ -273,10 +274,10 @@ impl Driver {
             Some(Stage::Waits | Stage::IdleNoMore) => {}
             // The client was told of the loss, and tries again.
             None => {
-                self.outage = self.last_outage.map(|outage| Outage {
-                    stage: Stage::Idle,
-                    ..outage
-                });
+                self.outage.clone_from(&self.last_outage);
+                if let Some(outage) = &mut self.outage {
+                    outage.stage = Stage::Idle;
+                }
                 self.meet_anew();
                 self.enter(Stage::IdleNoMore);
             }
@@ -318,7 +319,7 @@ impl Driver {
 
     /// The outage is over, and this long somebody has waited.
     pub(super) fn end_outage(&mut self) -> Option<(Outage, Duration)> {
-        let outage = self.outage.take()?;
+        let outage = *self.outage.take()?;
         if !outage.stage.is_held() {
             return Some((outage, Duration::ZERO));
         }

@@ -163,7 +163,7 @@ impl Driver {
                     collation: self.state.has_unasked_collation(),
                     ..super::Deferred::default()
                 };
-                if self.outage.map(|outage| outage.stage) == Some(Stage::IdleNoMore) {
+                if self.outage.as_ref().map(|outage| outage.stage) == Some(Stage::IdleNoMore) {
                     // How long the command takes is its own matter.
                     self.settle_outage();
                 }

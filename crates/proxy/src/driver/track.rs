@@ -55,6 +55,7 @@ impl Driver {
             .split(|&byte| byte == b',')
             .map(|name| String::from_utf8_lossy(name.trim_ascii()).into_owned())
             .collect();
+        self.local.tracked.share(&mut self.tracking.variables);
     }
 
     /// A command has its response: takes note of what it changed in the session.

@@ -1,5 +1,7 @@
 //! Which of the server's session tracking the client gets to see.
 
+use std::rc::Rc;
+
 use steadfast_wire::response::{OkPacket, SessionStateChange};
 
 /// What the client wants to see of session tracking.
@@ -14,7 +16,7 @@ pub(crate) struct Tracking {
     /// `session_track_transaction_info` is STATE or CHARACTERISTICS.
     pub(crate) transaction_state: bool,
     /// `session_track_system_variables`: names in lower case.
-    pub(crate) variables: Vec<String>,
+    pub(crate) variables: Rc<[String]>,
     /// `session_track_system_variables` is `*`.
     pub(crate) all_variables: bool,
 }
