@@ -540,7 +540,7 @@ mod tests {
     #[test]
     fn a_session_that_waits_is_small() {
         let (task, session) = (size_of_future(serve_client), size_of::<Driver>());
-        assert!(task <= 288, "{task} bytes");
+        assert!(task <= 144, "{task} bytes");
         assert!(session <= 1984, "{session} bytes");
     }
 }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -12,8 +13,8 @@ use steadfast_wire::frame::{self, HEADER_LEN, Header, MAX_FRAME};
 use steadfast_wire::{Error, Peer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::metrics::Bytes as ByteCounters;
 use crate::scratch;
+use crate::tally::Tally;
 
 /// A packet up to this many bytes does not keep a large buffer.
 const SMALL: usize = 4 << 10;
@@ -52,7 +53,7 @@ pub(crate) struct ClientLeg {
     /// Payload bytes of the largest packet that is taken.
     pub(crate) limit: u64,
     /// Where its bytes are counted, after the login.
-    counters: Option<ByteCounters>,
+    tally: Option<Rc<Tally>>,
 }
 
 impl ClientLeg {
@@ -65,14 +66,14 @@ impl ClientLeg {
             most: 0,
             outbound: Vec::new(),
             limit,
-            counters: None,
+            tally: None,
         }
     }
 
     /// From now on its bytes are counted there; those that it has sent ahead too.
-    pub(crate) fn count(&mut self, counters: &ByteCounters) {
-        counters.client_received.inc_by(self.inbound.len() as u64);
-        self.counters = Some(counters.clone());
+    pub(crate) fn count(&mut self, tally: &Rc<Tally>) {
+        tally.client_received.add(self.inbound.len() as u64);
+        self.tally = Some(Rc::clone(tally));
     }
 
     /// Whether nobody between the client and Steadfast can read along: TLS or a Unix socket.
@@ -122,8 +123,8 @@ impl ClientLeg {
             ready!(pin!(stream.read_buf(inbound)).poll(context))?
         };
         self.most = self.most.max(inbound.len());
-        if let Some(counters) = &self.counters {
-            counters.client_received.inc_by(read as u64);
+        if let Some(tally) = &self.tally {
+            tally.client_received.add(read as u64);
         }
         Poll::Ready(Ok(read))
     }
@@ -250,8 +251,8 @@ impl ClientLeg {
         if !self.outbound.is_empty() {
             let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
             stream.write_all(&self.outbound).await?;
-            if let Some(counters) = &self.counters {
-                counters.client_sent.inc_by(self.outbound.len() as u64);
+            if let Some(tally) = &self.tally {
+                tally.client_sent.add(self.outbound.len() as u64);
             }
             scratch::give_back(std::mem::take(&mut self.outbound));
         }

@@ -38,6 +38,7 @@ mod shared;
 pub mod simulation;
 mod spread;
 mod status;
+mod tally;
 mod traffic;
 mod vault;
 mod words;

@@ -15,6 +15,7 @@ use crate::link::Attributes;
 use crate::pace::Pace;
 use crate::pool::Pool;
 use crate::shared::Shared;
+use crate::tally::Tally;
 
 /// Rings the bell of this thread, as long as it is not dropped.
 pub(crate) async fn ring_the_bell(shared: Arc<Shared>, local: Rc<Local>) {
@@ -45,6 +46,8 @@ pub(crate) struct Local {
     pub(crate) pace: Rc<Pace>,
     /// Server connections whose clients have left.
     pub(crate) pool: Rc<Pool>,
+    /// What its sessions count.
+    pub(crate) tally: Rc<Tally>,
     /// Of sessions that rest.
     pub(crate) states: Alike<SessionState>,
     /// `session_track_system_variables` of the clients.
@@ -55,16 +58,16 @@ pub(crate) struct Local {
     random: RandomBytes,
 }
 
-impl Default for Local {
-    fn default() -> Self {
-        Self::drawing_from(Box::new(getrandom::fill))
-    }
-}
-
 impl Local {
+    /// With lanes whose numbers come from the system.
+    pub(crate) fn new(shared: &Shared) -> Self {
+        Self::drawing_from(Box::new(getrandom::fill), shared)
+    }
+
     /// Whose lanes' numbers come from there.
-    pub(crate) fn drawing_from(random: RandomBytes) -> Self {
+    pub(crate) fn drawing_from(random: RandomBytes, shared: &Shared) -> Self {
         Self {
+            tally: Rc::new(shared.metrics.tally()),
             classes: RefCell::default(),
             bell: Bell::default(),
             pace: Rc::default(),

@@ -1,7 +1,7 @@
 //! What is counted, and its text for Prometheus.
 //!
-//! Everything is an atomic behind an `Arc`. What a query touches (commands, bytes) is a plain field, resolved once;
-//! what only a login or a loss touches goes through a family with labels from a closed list, so that nobody outside
+//! Everything is an atomic behind an `Arc`. What a query touches (commands, bytes) is counted by each thread apart
+//! ([`Tally`]); what only a login or a loss touches goes through a family with labels from a closed list, so that nobody outside
 //! can make the number of series grow.
 
 use std::{fmt, sync::Arc, sync::atomic::AtomicU64, time::Duration};
@@ -21,6 +21,8 @@ use prometheus_client::{
 use steadfast_session::ledger::Verdict;
 use steadfast_session::{End, Failure, FailureKind};
 
+use crate::tally::Tallies;
+pub use crate::tally::{Count, Counts, Tally};
 use crate::{config::Config, readiness::Readiness};
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
@@ -41,8 +43,6 @@ pub struct Metrics {
     pub server_connections_pooled: Gauge,
     /// Logins that got one of those.
     pub logins_pooled: Counter,
-    /// Commands taken from clients.
-    pub commands: Counter,
     /// Commands sent to the server again by replays.
     pub replayed_commands: Counter,
     /// COMMITs with a mark in the ledger.
@@ -50,8 +50,6 @@ pub struct Metrics {
     /// COMMITs that should have had one.
     pub commits_unrecorded: Counter,
     commits_resolved: Family<Labels<1>, Counter>,
-    /// Bytes of packets, by leg and direction. See [`Bytes`].
-    pub bytes: Bytes,
     /// Bytes of commands that are kept for replay now.
     pub journal_bytes: Gauge,
     /// Incidents that could not be written down, because there were too many at once.
@@ -63,20 +61,7 @@ pub struct Metrics {
     recovered: Family<Labels<1>, Counter>,
     failures: Family<Labels<2>, Counter>,
     hold: Histogram,
-}
-
-/// Bytes on the two legs, frames included, without TLS's own. Logins are not counted, nor, on the server's leg, what
-/// Steadfast asks and sets for itself; what is run again after a loss is counted again.
-#[derive(Clone, Default, Debug)]
-pub struct Bytes {
-    /// From clients.
-    pub client_received: Counter,
-    /// To clients.
-    pub client_sent: Counter,
-    /// From the server.
-    pub server_received: Counter,
-    /// To the server.
-    pub server_sent: Counter,
+    tallies: Tallies,
 }
 
 /// Why a login was refused.
@@ -186,12 +171,10 @@ impl Metrics {
             server_connections: Gauge::default(),
             server_connections_pooled: Gauge::default(),
             logins_pooled: Counter::default(),
-            commands: Counter::default(),
             replayed_commands: Counter::default(),
             commits_recorded: Counter::default(),
             commits_unrecorded: Counter::default(),
             commits_resolved: Family::default(),
-            bytes: Bytes::default(),
             journal_bytes: Gauge::default(),
             incidents_dropped: Counter::default(),
             sessions_held: Gauge::default(),
@@ -204,6 +187,7 @@ impl Metrics {
                 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0,
                 120.0, 300.0,
             ]),
+            tallies: Tallies::default(),
         };
         let mut registry = Registry::with_prefix("steadfast");
         metrics.register(&mut registry);
@@ -214,6 +198,7 @@ impl Metrics {
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
         registry.register_collector(Box::new(ServerCollector(readiness)));
+        registry.register_collector(Box::new(metrics.tallies.clone()));
         metrics.registry = Arc::new(registry);
         metrics
     }
@@ -249,11 +234,6 @@ impl Metrics {
             "logins_pooled",
             "Logins that got a server connection whose client had left",
             self.logins_pooled.clone(),
-        );
-        registry.register(
-            "commands",
-            "Commands taken from clients",
-            self.commands.clone(),
         );
         registry.register(
             "losses",
@@ -311,18 +291,11 @@ impl Metrics {
             "Sessions that wait for a server now",
             self.sessions_held.clone(),
         );
-        for (leg, direction, counter) in [
-            ("client", "received", &self.bytes.client_received),
-            ("client", "sent", &self.bytes.client_sent),
-            ("server", "received", &self.bytes.server_received),
-            ("server", "sent", &self.bytes.server_sent),
-        ] {
-            registry.register(
-                format!("{leg}_{direction}_bytes"),
-                format!("Bytes of commands and responses {direction} on the leg to the {leg}"),
-                counter.clone(),
-            );
-        }
+    }
+
+    /// For a thread that takes commands: what every one of them touches is counted there.
+    pub fn tally(&self) -> Tally {
+        self.tallies.another()
     }
 
     /// Counts a login that was refused.
@@ -508,8 +481,13 @@ mod tests {
         let metrics = metrics();
         metrics.clients_connected.inc();
         metrics.clients.inc();
-        metrics.commands.inc_by(7);
-        metrics.bytes.server_sent.inc_by(10);
+        // By two threads.
+        let tallies = [metrics.tally(), metrics.tally()];
+        for tally in &tallies {
+            tally.commands.add(3);
+            tally.commands.add(1);
+        }
+        tallies[1].server_sent.add(10);
         metrics.login_refused(LoginRefusal::Timeout);
         metrics.lost(End::Said(1053), Phase::Transaction);
         metrics.recovered(Recovery::Replay, Duration::from_millis(20));
@@ -519,7 +497,7 @@ mod tests {
         for line in [
             "steadfast_clients_connected 1",
             "steadfast_clients_total 1",
-            "steadfast_commands_total 7",
+            "steadfast_commands_total 8",
             "steadfast_server_sent_bytes_total 10",
             "steadfast_client_received_bytes_total 0",
             "steadfast_logins_ok_total 0",

@@ -240,7 +240,7 @@ impl Workers {
                 .spawn(move || {
                     let local = LocalSet::new();
                     local.block_on(&runtime, async move {
-                        let here = Rc::new(Local::default());
+                        let here = Rc::new(Local::new(&shared));
                         tokio::task::spawn_local(ring_the_bell(
                             Arc::clone(&shared),
                             Rc::clone(&here),

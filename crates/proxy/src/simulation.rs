@@ -60,7 +60,7 @@ pub async fn run(parts: Parts) -> Result<(), ServeError> {
     let shared = Arc::new(shared);
     shared.readiness.accepting();
     tokio::task::spawn_local(health::watch(Arc::clone(&shared)));
-    let local = Rc::new(Local::drawing_from(parts.random));
+    let local = Rc::new(Local::drawing_from(parts.random, &shared));
     tokio::task::spawn_local(ring_the_bell(Arc::clone(&shared), Rc::clone(&local)));
     tokio::task::spawn_local(pace::beat(shared.beat.clone()));
     tokio::task::spawn_local(Rc::clone(&local.pace).count(shared.beat.subscribe()));

@@ -122,7 +122,8 @@ mod tests {
         let (made, key) = watch::channel(None);
         let vault = Vault::new([], key);
         let mut waits = std::pin::pin!(vault.key());
-        poll_fn(|context| Poll::Ready(assert!(waits.as_mut().poll(context).is_pending()))).await;
+        let polled = poll_fn(|context| Poll::Ready(waits.as_mut().poll(context))).await;
+        assert!(polled.is_pending());
         made.send_replace(Some(Arc::new(RsaKeyPair::generate().unwrap())));
         assert!(waits.await.unwrap().public_key_pem().contains("PUBLIC KEY"));
     }

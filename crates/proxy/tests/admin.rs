@@ -124,7 +124,7 @@ async fn a_server_that_nobody_asked_lately_is_not_ready() {
 #[tokio::test]
 async fn metrics_show_what_was_counted() {
     let admin = Admin::start(Duration::from_secs(30)).await;
-    admin.metrics.commands.inc_by(3);
+    admin.metrics.tally().commands.add(3);
     admin.readiness.server_reached();
     let (status, body) = admin.ask("/metrics").await;
     assert_eq!(status, 200);

@@ -86,8 +86,7 @@ impl Driver {
             if let Err(error) = link.connection.stream.write_all(&bytes).await {
                 return Err(Before::Lost(end_of_io(&error)));
             }
-            let counter = &self.shared.metrics.bytes.server_sent;
-            counter.inc_by(bytes.len() as u64);
+            self.local.tally.server_sent.add(bytes.len() as u64);
         }
         let mut payload = scratch::take();
         let types = stored.types.as_ref();

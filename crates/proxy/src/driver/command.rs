@@ -41,7 +41,7 @@ impl Driver {
         self.reply_from = packet.next_sequence;
         self.sequence = packet.next_sequence;
         self.mark = None;
-        self.shared.metrics.commands.inc();
+        self.local.tally.commands.add(1);
         if packet.sequence != 0 {
             self.answer_error(1156, *b"08S01", b"Got packets out of order")
                 .await?;

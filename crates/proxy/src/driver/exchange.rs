@@ -213,7 +213,13 @@ impl Driver {
             insert_id: ended.insert_id,
             wrote: self.wrote(ended),
             non_transactional: self.wrote_non_transactional(class),
-            order: self.shared.gate.next_order(),
+            // Only what is kept for a replay has one.
+            order: match self.status.contains(StatusFlags::IN_TRANS)
+                || self.core.transaction().is_open()
+            {
+                true => self.shared.gate.next_order(),
+                false => 0,
+            },
         }
     }
 
@@ -359,7 +365,7 @@ impl Driver {
             Ok(written) => written,
             Err(end) => return Ok(Exchanged::Lost(end, Sent::Nothing)),
         };
-        self.shared.metrics.bytes.server_sent.inc_by(written as u64);
+        self.local.tally.server_sent.add(written as u64);
         if let Some(link) = &mut self.link {
             link.traffic.sent(written);
         }
@@ -400,11 +406,7 @@ impl Driver {
                 if connection.inbound.is_empty() {
                     scratch::give_back(std::mem::take(&mut connection.inbound));
                 }
-                self.shared
-                    .metrics
-                    .bytes
-                    .server_received
-                    .inc_by(taken as u64);
+                self.local.tally.server_received.add(taken as u64);
                 match fed {
                     Fed::More => {}
                     Fed::Ended(ended) => {
@@ -478,7 +480,6 @@ impl Driver {
                 }
                 Heard::Word(word) => self.note_kill(word),
                 Heard::Bell => break End::Silence,
-                Heard::Nothing => {}
             }
         };
         if alone {
@@ -580,8 +581,7 @@ impl Driver {
                 if let Err(error) = link.connection.stream.write_all(&bytes).await {
                     lost = Some(end_of_io(&error));
                 } else {
-                    let counter = &self.shared.metrics.bytes.server_sent;
-                    counter.inc_by(bytes.len() as u64);
+                    self.local.tally.server_sent.add(bytes.len() as u64);
                 }
             }
             if packet.payload.is_empty() {

@@ -150,6 +150,8 @@ enum Next {
     Command(Packet),
     /// The loss of its server connection.
     Lost(End),
+    /// So many bytes of a packet, and there is no memory for them.
+    TooMuch(u64),
     /// Nothing, for a while.
     Rest,
 }
@@ -165,8 +167,6 @@ enum Heard {
     Word(Control),
     /// The bell.
     Bell,
-    /// Nothing, for a while.
-    Nothing,
 }
 
 /// See the module.
@@ -281,7 +281,7 @@ impl Driver {
         let state = Rc::new(SessionState::new(start.schema.as_deref()));
         let number = start.shared.number();
         let mut client = start.client;
-        client.count(&start.shared.metrics.bytes);
+        client.count(&start.local.tally);
         let mut driver = Box::new(Self {
             client,
             capabilities: start.capabilities,
@@ -355,34 +355,35 @@ impl Driver {
     /// What a command needs has room of its own while commands come ([`Driver::serve`]), and what hardly ever happens
     /// while it does ([`Box::pin`]): a session that only waits has none of it.
     pub(crate) async fn run(mut self: Box<Self>) {
-        let exit = loop {
-            let outcome = match self.next_command(None).await {
-                Ok(Next::Command(packet)) => Box::pin(self.serve(packet)).await,
-                Ok(Next::Lost(end)) => Box::pin(self.lost_while_idle(end)).await,
-                Ok(Next::Rest) => Ok(()),
-                Err(exit) => Err(exit),
-            };
-            if let Err(exit) = outcome {
-                break exit;
+        loop {
+            let next = poll_fn(|context| self.poll_next(context, None)).await;
+            if let Err(exit) = Box::pin(self.serve(next)).await {
+                Box::pin(self.end(exit)).await;
+                return;
             }
-        };
-        Box::pin(self.end(exit)).await;
+        }
     }
 
     /// Serves a command, and those that follow it, until none has come for a while.
-    async fn serve(&mut self, first: Packet) -> Result<(), Exit> {
+    async fn serve(&mut self, first: Result<Next, Exit>) -> Result<(), Exit> {
         let awake = self.local.pace.wake();
-        let mut next = Next::Command(first);
+        let mut next = first?;
         loop {
             match next {
                 Next::Command(packet) => self.command(packet).await?,
                 Next::Lost(end) => Box::pin(self.lost_while_idle(end)).await?,
+                Next::TooMuch(size) => {
+                    // The rest of the packet cannot be skipped: it may be as long as it likes.
+                    Box::pin(self.out_of_memory(size)).await?;
+                    return Err(Exit::Closed);
+                }
                 Next::Rest => {
                     self.rest();
                     return Ok(());
                 }
             }
-            next = self.next_command(Some(&awake)).await?;
+            let rest_at = Some((&awake, awake.rest_at()));
+            next = poll_fn(|context| self.poll_next(context, rest_at)).await?;
         }
     }
 
@@ -400,55 +401,59 @@ impl Driver {
         }
     }
 
-    /// What comes next; [`Next::Rest`]: nothing, for as long as `awake` says.
-    async fn next_command(&mut self, awake: Option<&Awake>) -> Result<Next, Exit> {
+    /// What comes next; [`Next::Rest`]: nothing until then.
+    fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+        rest_at: Option<(&Awake, u64)>,
+    ) -> Poll<Result<Next, Exit>> {
         if self.closing {
-            return Err(Exit::Closed);
+            return Poll::Ready(Err(Exit::Closed));
         }
         loop {
             if let Some(packet) = self.client.take().map_err(|error| {
                 Exit::ClientGone(std::io::Error::new(std::io::ErrorKind::InvalidData, error))
             })? {
-                return Ok(Next::Command(packet));
+                return Poll::Ready(Ok(Next::Command(packet)));
             }
             let drains = self.shared.drains();
             if drains && !self.core.transaction().is_open() && self.client.buffered() == 0 {
-                return Err(Exit::Closed);
+                return Poll::Ready(Err(Exit::Closed));
             }
-            let rest_at = awake.map(|awake| (awake, awake.rest_at()));
-            let heard = poll_fn(|context| {
-                let heard = self.poll_heard(context, true, |shared| shared.drains() != drains);
-                if heard.is_pending() && rest_at.is_some_and(|(awake, at)| awake.tires(context, at))
-                {
-                    return Poll::Ready(Heard::Nothing);
-                }
-                heard
-            });
-            match heard.await {
+            let Poll::Ready(heard) =
+                self.poll_heard(context, true, |shared| shared.drains() != drains)
+            else {
+                let rests = rest_at.is_some_and(|(awake, at)| awake.tires(context, at));
+                return match rests {
+                    true => Poll::Ready(Ok(Next::Rest)),
+                    false => Poll::Pending,
+                };
+            };
+            match heard {
                 // What a server says while nothing is asked ends the connection, and so does its end.
-                Heard::Server(Ok(_)) => return Ok(Next::Lost(self.unsolicited())),
-                Heard::Server(Err(error)) => return Ok(Next::Lost(end_of_io(&error))),
+                Heard::Server(Ok(_)) => return Poll::Ready(Ok(Next::Lost(self.unsolicited()))),
+                Heard::Server(Err(error)) => {
+                    return Poll::Ready(Ok(Next::Lost(end_of_io(&error))));
+                }
                 Heard::Client(Ok(0)) => {
-                    return Err(Exit::ClientGone(std::io::ErrorKind::UnexpectedEof.into()));
+                    let error = std::io::ErrorKind::UnexpectedEof.into();
+                    return Poll::Ready(Err(Exit::ClientGone(error)));
                 }
                 Heard::Client(Ok(_)) => {
                     let size = self.client.buffered();
                     if !self.memory.cover(size) {
-                        // The rest of the packet cannot be skipped: it may be as long as it likes.
-                        Box::pin(self.out_of_memory(size as u64)).await?;
-                        return Err(Exit::Closed);
+                        return Poll::Ready(Ok(Next::TooMuch(size as u64)));
                     }
                 }
-                Heard::Client(Err(error)) => return Err(Exit::ClientGone(error)),
-                Heard::Word(Control::Close) => return Err(Exit::Closed),
+                Heard::Client(Err(error)) => return Poll::Ready(Err(Exit::ClientGone(error))),
+                Heard::Word(Control::Close) => return Poll::Ready(Err(Exit::Closed)),
                 Heard::Word(Control::Kill) if self.link.is_some() => {
                     self.kill_here();
-                    return Ok(Next::Lost(End::Fin));
+                    return Poll::Ready(Ok(Next::Lost(End::Fin)));
                 }
                 // Nothing runs.
                 Heard::Word(Control::Interrupt | Control::Kill) | Heard::Bell => {}
                 Heard::Word(word) => self.note_kill(word),
-                Heard::Nothing => return Ok(Next::Rest),
             }
         }
     }
