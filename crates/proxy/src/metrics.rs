@@ -497,7 +497,10 @@ mod tests {
         for line in [
             "steadfast_clients_connected 1",
             "steadfast_clients_total 1",
+            "# HELP steadfast_commands Commands taken from clients.",
+            "# TYPE steadfast_commands counter",
             "steadfast_commands_total 8",
+            "# HELP steadfast_client_sent_bytes Bytes of commands and responses sent on the leg to the client.",
             "steadfast_server_sent_bytes_total 10",
             "steadfast_client_received_bytes_total 0",
             "steadfast_logins_ok_total 0",

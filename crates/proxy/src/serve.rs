@@ -13,6 +13,7 @@ use steadfast_session::Limits;
 use steadfast_wire::auth::{Password, RsaKeyPair};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
 
@@ -70,7 +71,7 @@ pub enum ServeError {
 /// Serves until SIGTERM or SIGINT, then drains; `ready` gets the bound addresses.
 ///
 /// # Errors
-/// An address cannot be opened, or TLS cannot be used.
+/// An address cannot be opened, TLS cannot be used, or no key pair can be made.
 pub async fn serve(config: Config, ready: oneshot::Sender<Listening>) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -125,7 +126,10 @@ pub async fn serve(config: Config, ready: oneshot::Sender<Listening>) -> Result<
     let outcome = tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
-        Ok(Err(error)) = makes_key => Err(error.into()),
+        error = fails(makes_key) => {
+            tracing::error!("{error}; Steadfast ends");
+            Err(error)
+        }
     };
     drain(&shared, config.timeouts.drain).await;
     workers.stop();
@@ -133,6 +137,15 @@ pub async fn serve(config: Config, ready: oneshot::Sender<Listening>) -> Result<
         desk.end().await;
     }
     outcome
+}
+
+/// Why the key cannot be made.
+async fn fails(makes_key: JoinHandle<Result<(), steadfast_wire::Error>>) -> ServeError {
+    match makes_key.await {
+        Ok(Ok(())) => std::future::pending().await,
+        Ok(Err(error)) => error.into(),
+        Err(panicked) => ServeError::System(io::Error::other(panicked)),
+    }
 }
 
 /// What all sessions share, of this configuration.

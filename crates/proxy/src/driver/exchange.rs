@@ -213,8 +213,9 @@ impl Driver {
             insert_id: ended.insert_id,
             wrote: self.wrote(ended),
             non_transactional: self.wrote_non_transactional(class),
-            // Only what is kept for a replay has one.
-            order: match self.status.contains(StatusFlags::IN_TRANS)
+            // Whether an error has left a transaction open is still to be asked.
+            order: match ended.error != 0
+                || self.status.contains(StatusFlags::IN_TRANS)
                 || self.core.transaction().is_open()
             {
                 true => self.shared.gate.next_order(),

@@ -39,8 +39,9 @@ mod track;
 mod user_variables;
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -354,29 +355,45 @@ impl Driver {
     ///
     /// What a command needs has room of its own while commands come ([`Driver::serve`]), and what hardly ever happens
     /// while it does ([`Box::pin`]): a session that only waits has none of it.
-    pub(crate) async fn run(mut self: Box<Self>) {
-        loop {
-            let next = poll_fn(|context| self.poll_next(context, None)).await;
-            if let Err(exit) = Box::pin(self.serve(next)).await {
-                Box::pin(self.end(exit)).await;
-                return;
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn would keep its argument twice in each session that waits"
+    )]
+    pub(crate) fn run(mut self: Box<Self>) -> impl Future<Output = ()> {
+        async move {
+            loop {
+                let next = poll_fn(|context| self.poll_next(context, None)).await;
+                if let Err(exit) = self.follow(next).await {
+                    Box::pin(self.end(exit)).await;
+                    return;
+                }
             }
         }
     }
 
+    /// What follows from that, in a place of its own. Not an `async fn`: its place would have room for all of it.
+    fn follow(
+        &mut self,
+        next: Result<Next, Exit>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Exit>> + '_>> {
+        match next {
+            Ok(Next::Command(packet)) => Box::pin(self.serve(packet)),
+            Ok(Next::Lost(end)) => Box::pin(self.lost_while_idle(end)),
+            Ok(Next::TooMuch(size)) => Box::pin(self.has_too_much(size)),
+            Ok(Next::Rest) => Box::pin(ready(Ok(()))),
+            Err(exit) => Box::pin(ready(Err(exit))),
+        }
+    }
+
     /// Serves a command, and those that follow it, until none has come for a while.
-    async fn serve(&mut self, first: Result<Next, Exit>) -> Result<(), Exit> {
+    async fn serve(&mut self, first: Packet) -> Result<(), Exit> {
         let awake = self.local.pace.wake();
-        let mut next = first?;
+        let mut next = Next::Command(first);
         loop {
             match next {
                 Next::Command(packet) => self.command(packet).await?,
                 Next::Lost(end) => Box::pin(self.lost_while_idle(end)).await?,
-                Next::TooMuch(size) => {
-                    // The rest of the packet cannot be skipped: it may be as long as it likes.
-                    Box::pin(self.out_of_memory(size)).await?;
-                    return Err(Exit::Closed);
-                }
+                Next::TooMuch(size) => return Box::pin(self.has_too_much(size)).await,
                 Next::Rest => {
                     self.rest();
                     return Ok(());
@@ -387,6 +404,12 @@ impl Driver {
         }
     }
 
+    /// The rest of a packet cannot be skipped: it may be as long as it likes.
+    async fn has_too_much(&mut self, size: u64) -> Result<(), Exit> {
+        self.out_of_memory(size).await?;
+        Err(Exit::Closed)
+    }
+
     /// Gives back what only commands need.
     fn rest(&mut self) {
         self.client.rest();
@@ -395,7 +418,10 @@ impl Driver {
         }
         if let Some(link) = &mut self.link {
             link.relay.rest();
+            link.connection.login_ok = None;
         }
+        // No command runs.
+        self.before = Rc::clone(&self.state);
         for state in [&mut self.state, &mut self.before, &mut self.at_start] {
             self.local.states.share(state);
         }
@@ -417,12 +443,13 @@ impl Driver {
                 return Poll::Ready(Ok(Next::Command(packet)));
             }
             let drains = self.shared.drains();
-            if drains && !self.core.transaction().is_open() && self.client.buffered() == 0 {
-                return Poll::Ready(Err(Exit::Closed));
-            }
             let Poll::Ready(heard) =
                 self.poll_heard(context, true, |shared| shared.drains() != drains)
             else {
+                // Not before the client has been found to say nothing: a command that has come is served.
+                if drains && !self.core.transaction().is_open() && self.client.buffered() == 0 {
+                    return Poll::Ready(Err(Exit::Closed));
+                }
                 let rests = rest_at.is_some_and(|(awake, at)| awake.tires(context, at));
                 return match rests {
                     true => Poll::Ready(Ok(Next::Rest)),

@@ -70,7 +70,7 @@ pub struct Response {
     pub wrote: bool,
     /// The transaction has written non-transactional tables (the same).
     pub non_transactional: bool,
-    /// How many completions of all sessions came before.
+    /// How many completions of all sessions came before; any number where nothing of it can be replayed.
     pub order: u64,
 }
 

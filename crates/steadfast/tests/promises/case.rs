@@ -132,8 +132,13 @@ impl Steadfast {
 
     /// Tells it to drain and end.
     pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal of this name.
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status();
+        let told = Command::new("kill").args(["-s", name, &pid]).status();
         assert!(told.unwrap().success());
     }
 

@@ -1,4 +1,4 @@
-//! A drain that runs out of time: a client that waits for an answer gets one before its connection is closed.
+//! A drain: a client that waits for an answer gets one before its connection is closed, also when the time runs out.
 
 use std::time::Duration;
 
@@ -84,6 +84,33 @@ fn told_before_the_end(kind: Kind) {
         assert!(!log.contains("the client left"), "{log}");
         assert_eq!(case.rows(), Vec::<String>::new());
     }
+}
+
+/// Of many idle clients, who asks before the process is told to end gets its answer.
+fn served_before_the_end(kind: Kind) {
+    let mut case = Case::with(kind, "");
+    let mut clients: Vec<_> = (0..32).map(|_| case.client()).collect();
+    case.steadfast.signal("STOP");
+    for client in &mut clients {
+        client.start_query("INSERT INTO t (n) VALUES (1)");
+    }
+    case.steadfast.terminate();
+    case.steadfast.signal("CONT");
+    for client in &mut clients {
+        client.answer().good();
+    }
+    assert!(case.steadfast.ends_within(Duration::from_secs(20)));
+    assert_eq!(case.rows().len(), 32);
+}
+
+#[test]
+fn a_command_that_has_come_is_served_mariadb() {
+    served_before_the_end(Kind::MariaDb);
+}
+
+#[test]
+fn a_command_that_has_come_is_served_mysql() {
+    served_before_the_end(Kind::MySql);
 }
 
 #[test]

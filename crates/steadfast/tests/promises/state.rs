@@ -310,3 +310,25 @@ on_both_servers! {
         }
     }
 }
+
+on_both_servers! {
+    // They rest, and share the place of what they have alike.
+    fn what_rested_sessions_had_alike_is_each_ones_own(case) {
+        let mut clients: Vec<_> = (0..3).map(|_| case.client()).collect();
+        for client in &mut clients {
+            client.run(&["SET @v = 1, time_zone = '+01:00'", "BEGIN", "INSERT INTO t (n) VALUES (1)"]);
+        }
+        sleep(Duration::from_secs(4));
+        let [first, second, third] = &mut clients[..] else {
+            unreachable!("there are three");
+        };
+        first.run(&["SET @v = 2, time_zone = '+02:00'"]);
+        second.run(&["COMMIT", "SET @v = 3"]);
+        case.cut();
+        for (client, expected) in [(first, "2 +02:00"), (second, "3 +01:00"), (third, "1 +01:00")] {
+            assert_eq!(client.line("SELECT CONCAT(@v, ' ', @@time_zone)"), expected);
+            client.run(&["COMMIT"]);
+        }
+        assert_eq!(case.rows(), ["1", "1", "1"]);
+    }
+}

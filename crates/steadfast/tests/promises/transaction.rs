@@ -209,4 +209,20 @@ on_both_servers! {
         client.run(&["INSERT INTO t (n) VALUES (3)", "COMMIT"]);
         assert_eq!(case.rows(), ["1", "2", "3"]);
     }
+
+    // What the error has left is asked of the server: it is an open transaction, which replays behind the other's.
+    fn a_statement_that_waited_in_vain_replays_behind_whom_it_waited_for(case) {
+        let (mut first, mut second) = (case.client(), case.client());
+        first.run(&["INSERT INTO t (n) VALUES (1)", "BEGIN", "UPDATE t SET n = 2 WHERE id = 1"]);
+        second.run(&["SET autocommit = 0, innodb_lock_wait_timeout = 1"]);
+        second.query("UPDATE t SET n = 3 WHERE id = 1").fails("1205/HY000");
+        second.run(&["INSERT INTO t (n) VALUES (4)"]);
+        case.cut();
+        second.start_query("INSERT INTO t (n) VALUES (5)");
+        first.run(&["SELECT 1"]);
+        second.answer().good();
+        first.run(&["COMMIT"]);
+        second.run(&["COMMIT"]);
+        assert_eq!(case.rows(), ["2", "4", "5"]);
+    }
 }
