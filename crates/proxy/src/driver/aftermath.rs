@@ -65,6 +65,11 @@ pub(super) struct Aftermath {
 }
 
 impl Aftermath {
+    /// What a failed call has left on the server is to be undone.
+    pub(super) fn has_failed_call(&self) -> bool {
+        self.call_failed
+    }
+
     fn differs(&self) -> bool {
         self.row_count_differs || self.kept.is_some()
     }

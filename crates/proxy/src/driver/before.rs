@@ -54,19 +54,25 @@ impl Driver {
         pins: Pins,
         guarded: bool,
     ) -> Result<Vec<u8>, Before> {
-        self.work_off(stored).await?;
+        if self.may_have_work(stored) {
+            Box::pin(self.work_off(stored)).await?;
+        }
         let there = match &stored.prepared {
             Some(prepared) => {
                 self.find_cursor(stored, prepared)?;
-                Some(self.prepare_there(prepared).await?)
+                let number = self.link.as_ref().map(|link| link.number);
+                Some(match number.and_then(|number| prepared.on(number)) {
+                    Some(there) => there,
+                    None => Box::pin(self.prepare_there(prepared)).await?,
+                })
             }
             None => None,
         };
         if pins.before_first_run() {
-            self.pin(pins).await?;
+            Box::pin(self.pin(pins)).await?;
         }
         if guarded {
-            self.query(b"START TRANSACTION READ ONLY").await?;
+            Box::pin(self.query(b"START TRANSACTION READ ONLY")).await?;
         }
         let Some(link) = &mut self.link else {
             return Err(Before::Lost(End::Fin));

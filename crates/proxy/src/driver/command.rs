@@ -35,29 +35,102 @@ impl Context for Driver {
     }
 }
 
+/// A command of the client.
+enum Taken {
+    /// To be run.
+    Ready(Ready),
+    Other(Box<Other>),
+}
+
+/// A command that is kept until it has its answer.
+struct Ready {
+    /// What the core is to know of it.
+    command: Command,
+    /// The command, if its text was given answers about the statement before.
+    answered: Option<Box<Stored>>,
+    may_change_tables: bool,
+    /// The session ends with it, if it succeeds.
+    ends_session: bool,
+}
+
+/// What is not run, or not as it came.
+enum Other {
+    Command(Incoming),
+    OutOfOrder,
+    /// With this text for the client.
+    Malformed(String),
+    /// Bytes.
+    TooLarge {
+        size: u64,
+        limit: u64,
+    },
+    /// There is no room for so many bytes.
+    OutOfMemory(u64),
+}
+
+impl From<Other> for Taken {
+    fn from(other: Other) -> Self {
+        Self::Other(Box::new(other))
+    }
+}
+
 impl Driver {
     /// Takes a command and sees that it gets its answer.
     pub(super) async fn command(&mut self, packet: Packet) -> Result<(), Exit> {
+        match self.take(packet) {
+            Taken::Ready(ready) => self.run_ready(ready).await,
+            Taken::Other(other) => Box::pin(self.answer(*other)).await,
+        }
+    }
+
+    /// What most commands need before they are run, without a pause.
+    fn take(&mut self, packet: Packet) -> Taken {
         self.reply_from = packet.next_sequence;
         self.sequence = packet.next_sequence;
         self.mark = None;
         self.local.tally.commands.add(1);
         if packet.sequence != 0 {
-            self.answer_error(1156, *b"08S01", b"Got packets out of order")
-                .await?;
-            return Err(Exit::Closed);
+            return Other::OutOfOrder.into();
         }
         let capabilities = self.capabilities();
         let last = self.last_prepared;
-        let incoming = match understand(packet.payload, capabilities, last, self) {
-            Ok(incoming) => incoming,
-            Err(error) => {
-                let text = format!("Steadfast: {error}");
+        match understand(packet.payload, capabilities, last, self) {
+            Ok(Incoming::Run(stored)) if !Self::may_kill(&stored) => self.ready(stored),
+            Ok(incoming) => Other::Command(incoming).into(),
+            Err(error) => Other::Malformed(format!("Steadfast: {error}")).into(),
+        }
+    }
+
+    fn may_kill(stored: &Stored) -> bool {
+        stored.prepared.is_none() && stored.class.is_some_and(|class| class.kind == Kind::Kill)
+    }
+
+    /// Answers what is not run as it is.
+    async fn answer(&mut self, other: Other) -> Result<(), Exit> {
+        let incoming = match other {
+            Other::Command(incoming) => incoming,
+            Other::OutOfOrder => {
+                self.answer_error(1156, *b"08S01", b"Got packets out of order")
+                    .await?;
+                return Err(Exit::Closed);
+            }
+            Other::Malformed(text) => {
                 return self.answer_error(1835, *b"HY000", text.as_bytes()).await;
             }
+            Other::TooLarge { size, limit } => {
+                let text = format!(
+                    "Steadfast: a packet of {size} bytes is larger than the server takes \
+                     (max_allowed_packet is {limit}); raise it with SET GLOBAL max_allowed_packet = {} \
+                     and in my.cnf, or send less at once",
+                    size.next_power_of_two()
+                );
+                self.note_too_large(size, limit);
+                return self.answer_error(1153, *b"08S01", text.as_bytes()).await;
+            }
+            Other::OutOfMemory(size) => return self.out_of_memory(size).await,
         };
         match incoming {
-            Incoming::Run(stored) => self.run_command(stored).await,
+            Incoming::Run(stored) => self.run_or_kill(stored).await,
             Incoming::Quit => Err(Exit::Quit),
             Incoming::Close(id) => {
                 self.close_statement(id).await;
@@ -74,15 +147,15 @@ impl Driver {
                     return Ok(());
                 }
                 // The command has no answer, so there is no other way to say that it was not taken.
-                Box::pin(self.out_of_memory(size as u64)).await?;
+                self.out_of_memory(size as u64).await?;
                 Err(Exit::Closed)
             }
-            Incoming::ChangeUser(payload) => Box::pin(self.change_user(&payload)).await,
+            Incoming::ChangeUser(payload) => self.change_user(&payload).await,
             Incoming::Kill(id) => {
                 let text =
                     Bytes::from([&[code::QUERY][..], format!("KILL {id}").as_bytes()].concat());
                 let class = classify(&text[1..], self.dialect);
-                Box::pin(self.run_command(Stored {
+                self.run_or_kill(Stored {
                     answered: false,
                     added_rows: None,
                     payload: text,
@@ -92,7 +165,7 @@ impl Driver {
                     prepared: None,
                     long_data: Vec::new(),
                     types: None,
-                }))
+                })
                 .await
             }
             Incoming::NoSuchStatement(id, which) => {
@@ -106,22 +179,27 @@ impl Driver {
         }
     }
 
-    async fn run_command(&mut self, stored: Stored) -> Result<(), Exit> {
-        let done = self.run_or_answer(stored).await;
+    /// A KILL of another session is told to that one, or has its answer here.
+    async fn run_or_kill(&mut self, mut stored: Stored) -> Result<(), Exit> {
+        let done = if self.kill(&mut stored).await? {
+            Ok(())
+        } else {
+            match self.ready(stored) {
+                Taken::Ready(ready) => self.run_ready(ready).await,
+                Taken::Other(other) => Box::pin(self.answer(*other)).await,
+            }
+        };
         // One that was answered here, or whose answer never came, must not speak through the next command.
         self.killing = None;
         done
     }
 
-    async fn run_or_answer(&mut self, mut stored: Stored) -> Result<(), Exit> {
-        let kind = stored.class.map(|class| class.kind);
-        if kind == Some(Kind::Kill)
-            && stored.prepared.is_none()
-            && Box::pin(self.kill(&mut stored)).await?
+    /// Keeps a command until it has its answer.
+    fn ready(&mut self, mut stored: Stored) -> Taken {
+        if stored
+            .class
+            .is_some_and(|class| class.kind == Kind::Execute)
         {
-            return Ok(());
-        }
-        if kind == Some(Kind::Execute) {
             self.resolve_execute(&mut stored);
         }
         let ends_session = self.resolve_completion(&mut stored);
@@ -130,19 +208,12 @@ impl Driver {
             let size = stored.payload.len() as u64;
             // The servers compare the payload with the limit and close the connection over it.
             if size > limit {
-                let text = format!(
-                    "Steadfast: a packet of {size} bytes is larger than the server takes \
-                     (max_allowed_packet is {limit}); raise it with SET GLOBAL max_allowed_packet = {} \
-                     and in my.cnf, or send less at once",
-                    size.next_power_of_two()
-                );
-                self.note_too_large(size, limit);
-                return self.answer_error(1153, *b"08S01", text.as_bytes()).await;
+                return Other::TooLarge { size, limit }.into();
             }
         }
         self.answer_question(&mut stored);
         if !self.memory.cover(stored.size() as usize) {
-            return Box::pin(self.out_of_memory(stored.size())).await;
+            return Other::OutOfMemory(stored.size()).into();
         }
         // SET RESOURCE GROUP, for one, lasts as long as the connection (MySQL 9.7.4).
         self.alone |= stored
@@ -160,7 +231,7 @@ impl Driver {
             && self.uses_ledger(now)
             && self.may_be_wrapped(&stored)
             && self.only_switches(&stored);
-        let answered = stored.answered.then(|| stored.clone());
+        let answered = stored.answered.then(|| Box::new(stored.clone()));
         let handle = self.store(stored);
         // Setting a time would disturb what the statement asks about the one before it.
         self.arrival = Arrival {
@@ -175,21 +246,29 @@ impl Driver {
             .random
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        let command = Command {
-            handle,
-            statement,
-            bytes,
-            clock,
-            random: self.random,
-            ledger,
-        };
         self.succeeded = false;
-        let done = self.carry_out(Event::Command(command)).await;
-        if may_change_tables {
+        Taken::Ready(Ready {
+            command: Command {
+                handle,
+                statement,
+                bytes,
+                clock,
+                random: self.random,
+                ledger,
+            },
+            answered,
+            may_change_tables,
+            ends_session,
+        })
+    }
+
+    async fn run_ready(&mut self, ready: Ready) -> Result<(), Exit> {
+        let done = self.carry_out(Event::Command(ready.command)).await;
+        if ready.may_change_tables {
             // Also where nobody knows whether it did.
             self.shared.health.tables_changed();
         }
-        if let Some(stored) = answered {
+        if let Some(stored) = ready.answered {
             Box::pin(self.close_answered(&stored)).await;
         }
         if done.is_ok() {
@@ -199,7 +278,7 @@ impl Driver {
         if self.long_data.is_empty() {
             self.memory.release();
         }
-        if ends_session && self.succeeded {
+        if ready.ends_session && self.succeeded {
             // As the server does after RELEASE.
             return done.and(Err(Exit::Closed));
         }

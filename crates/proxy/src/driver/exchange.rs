@@ -89,20 +89,25 @@ fn begun(inbound: &mut Vec<u8>) -> Begun {
 
 impl Driver {
     /// Runs the command in flight for the client.
-    pub(super) async fn send(&mut self, flight: Flight) -> Result<Event, Exit> {
+    ///
+    /// What most commands do not need has a place of its own ([`Box::pin`]), here and in all that it calls: what one
+    /// waits with is small, and stays in the processor's cache while other sessions run.
+    pub(super) async fn send(&mut self, flight: &Flight) -> Result<Event, Exit> {
         let Some(stored) = self.store.get(flight.handle.0).cloned() else {
             // The driver keeps every command until its answer: this cannot be, and must not go on if it is.
             return Err(Exit::Closed);
         };
         self.unhold_answer();
-        if let Err(error) = self.undo_failed_call().await {
-            return Ok(self.lost(end_of(&error), Sent::Nothing).await);
+        if self.aftermath.has_failed_call()
+            && let Err(error) = Box::pin(self.undo_failed_call()).await
+        {
+            return Ok(Box::pin(self.lost(end_of(&error), Sent::Nothing)).await);
         }
         self.aftermath.forget_saved();
         // KILL may be meant for what replays.
         let kills = stored.class.is_some_and(|class| class.kind == Kind::Kill);
         if !self.shared.gate.is_open() && !kills && self.waits_at_gate(flight) {
-            self.shared.gate.admitted(crate::gate::ADMISSION).await;
+            Box::pin(self.shared.gate.admitted(crate::gate::ADMISSION)).await;
             self.arrived = None;
         }
         let exchanged = self.exchange(&stored, flight).await?;
@@ -125,7 +130,7 @@ impl Driver {
                 let changes = self.changes();
                 let state = Rc::clone(&self.state);
                 if flight.recording == Recording::Write {
-                    self.roll_back(&ended).await;
+                    Box::pin(self.roll_back(&ended)).await;
                 }
                 self.completed(flight.handle, &stored, ended, &changes);
                 if flight.recording == Recording::Write {
@@ -133,11 +138,12 @@ impl Driver {
                 }
                 let mut response = self.response(&ended, stored.class);
                 if flight.guarded {
-                    self.end_guard().await;
+                    Box::pin(self.end_guard()).await;
                 }
                 // Before the client knows that it is done: what is lost after that must be known.
-                if let Err(end) = self.ask_at_once(&stored, &ended).await
-                    && let Some(lost) = self.never_known(end, state).await
+                if self.may_ask_at_once(&stored)
+                    && let Err(end) = Box::pin(self.ask_at_once(&stored, &ended)).await
+                    && let Some(lost) = Box::pin(self.never_known(end, state)).await
                 {
                     return Ok(lost);
                 }
@@ -157,7 +163,7 @@ impl Driver {
                 Event::Response(response)
             }
             Exchanged::GuardRefused => {
-                self.end_guard().await;
+                Box::pin(self.end_guard()).await;
                 Event::GuardRefused
             }
             Exchanged::PartDiffers => Event::PartDiffers,
@@ -171,7 +177,7 @@ impl Driver {
                     // No packet can follow half a packet.
                     return Err(Exit::Closed);
                 }
-                self.answer_error(code, sqlstate, &message).await?;
+                Box::pin(self.answer_error(code, sqlstate, &message)).await?;
                 Event::Response(Response {
                     status: None,
                     error: code,
@@ -184,7 +190,7 @@ impl Driver {
             }
             Exchanged::Lost(end, sent) => {
                 self.kill_is_lost();
-                self.lost(end, sent).await
+                Box::pin(self.lost(end, sent)).await
             }
         })
     }
@@ -192,7 +198,7 @@ impl Driver {
     /// Whether a statement waits until all transactions have been replayed. One whose transaction lost nothing holds
     /// its locks and goes on: others may wait for them. One that was replayed itself has its locks again, and must not
     /// take those that another transaction is about to take again; but it may end.
-    fn waits_at_gate(&self, flight: Flight) -> bool {
+    fn waits_at_gate(&self, flight: &Flight) -> bool {
         let boundary = flight.statement.boundary;
         let ends = boundary.may_commit() || boundary == steadfast_session::Boundary::Rollback;
         !self.core.transaction().is_open() || (self.wave == Some(self.shared.gate.wave()) && !ends)
@@ -241,7 +247,7 @@ impl Driver {
         Some(self.lost(end, Sent::All).await)
     }
 
-    async fn exchange(&mut self, stored: &Stored, flight: Flight) -> Result<Exchanged, Exit> {
+    async fn exchange(&mut self, stored: &Stored, flight: &Flight) -> Result<Exchanged, Exit> {
         let payload = match self
             .prepare_to_send(stored, flight.pins, flight.guarded)
             .await
@@ -325,7 +331,7 @@ impl Driver {
         }
         // The server's answer to it would come while a long command is being written, as only an error does.
         let begun_apart = order.within && payload.len() > WRITE_AT_ONCE;
-        if begun_apart && let Err(error) = self.query(BEGIN).await {
+        if begun_apart && let Err(error) = Box::pin(self.query(BEGIN)).await {
             return Ok(Exchanged::Lost(end_of(&error), Sent::Nothing));
         }
         let Some(link) = &mut self.link else {
@@ -419,13 +425,13 @@ impl Driver {
                     }
                     Fed::WantsFile => {
                         flushed = true;
-                        if let Some(end) = self.relay_file().await? {
+                        if let Some(end) = Box::pin(self.relay_file()).await? {
                             break end;
                         }
                         continue;
                     }
                     Fed::GuardRefused => {
-                        self.keep_part(order, flushed).await?;
+                        Box::pin(self.keep_part(order, flushed)).await?;
                         return Ok(Exchanged::GuardRefused);
                     }
                     // It has taken effect, with another result than what the client has a part of.
@@ -470,7 +476,7 @@ impl Driver {
                 Heard::Client(Err(error)) => return Err(Exit::ClientGone(error)),
                 Heard::Word(Control::Close) => return Err(Exit::Closed),
                 Heard::Word(Control::Interrupt) if self.core.is_replaying() => {
-                    self.interrupt_held().await?;
+                    Box::pin(self.interrupt_held()).await?;
                 }
                 Heard::Word(Control::Interrupt) if !order.hidden => self.interrupt_running(),
                 // Nothing runs yet.
@@ -493,7 +499,7 @@ impl Driver {
         } else {
             Sent::All
         };
-        self.keep_part(order, flushed).await?;
+        Box::pin(self.keep_part(order, flushed)).await?;
         Ok(Exchanged::Lost(end, sent))
     }
 

@@ -190,6 +190,24 @@ impl Driver {
     }
 
     /// Which settings that Steadfast made for itself a command's result may show.
+    /// Whether [`Driver::work_off`] may have anything to do.
+    pub(super) fn may_have_work(&self, stored: &Stored) -> bool {
+        self.deferred != Deferred::default()
+            || self.found_rows.is_some()
+            || stored
+                .class
+                .is_some_and(|class| class.uses.contains(Uses::SYSTEM_VARIABLE))
+    }
+
+    /// Whether [`Driver::ask_at_once`] may have anything to ask.
+    pub(super) fn may_ask_at_once(&self, stored: &Stored) -> bool {
+        let deferred = self.deferred;
+        deferred.collation
+            || deferred.user_locks
+            || deferred.user_variables
+            || Self::is_reset(stored)
+    }
+
     fn looks_at_hidden_settings(&self, stored: &Stored) -> Vec<&'static str> {
         let Some(class) = stored.class else {
             return Vec::new();

@@ -545,8 +545,13 @@ impl Driver {
         while let Some(event) = next.take() {
             let actions = self.core.step(event);
             for action in actions.iter() {
-                if let Some(event) = self.act(action).await? {
-                    next = Some(event);
+                let event = match &action {
+                    Action::Send(flight) => Some(self.send(flight).await?),
+                    _ if self.acts_at_once(&action) => None,
+                    _ => Box::pin(self.act(action)).await?,
+                };
+                if event.is_some() {
+                    next = event;
                     break;
                 }
             }
@@ -562,57 +567,63 @@ impl Driver {
         Ok(())
     }
 
-    async fn act(&mut self, action: Action) -> Result<Option<Event>, Exit> {
-        Ok(match action {
-            Action::Attach(attachment) => Some(Box::pin(self.attach(attachment)).await?),
-            Action::Send(flight) => Some(self.send(flight).await?),
-            Action::Commit { flight, recorded } => Some(self.commit(flight, recorded).await?),
-            Action::Resolve => Some(Box::pin(self.resolve()).await?),
-            Action::Acknowledge(flight) => {
-                Box::pin(self.acknowledge_committed(flight)).await?;
-                None
-            }
-            Action::ReplayOpening => Some(Box::pin(self.replay_opening()).await?),
-            Action::Replay(index) => Some(Box::pin(self.replay(index)).await?),
-            Action::EndReplay => Box::pin(self.end_replay()).await?,
-            Action::Probe => Some(Box::pin(self.probe()).await?),
-            Action::ProveInsertId(told) => Some(Box::pin(self.prove_insert_id(told)).await),
-            Action::Fail(failure) => {
-                Box::pin(self.fail(failure)).await?;
-                None
-            }
-            Action::EndHeld(failure) => {
-                Box::pin(self.interrupted_with(failure)).await?;
-                None
-            }
-            Action::EndWaiting(failure) => {
-                Box::pin(self.interrupt_waiting(failure)).await?;
-                None
-            }
-            Action::AcknowledgeRollback => {
-                Box::pin(self.acknowledge(false)).await?;
-                None
-            }
-            Action::Discard => {
-                self.discard();
-                None
-            }
+    /// Carries out what waits for nothing; `false`: it is not of that kind.
+    fn acts_at_once(&mut self, action: &Action) -> bool {
+        match action {
+            Action::Discard => self.discard(),
             Action::Opened => {
                 self.at_start = Rc::clone(&self.before);
                 self.drawn_at_start = self.drawn_before.take();
-                None
             }
             Action::OpenedChained | Action::KeepOpening => {
                 self.at_start = Rc::clone(&self.state);
                 self.drawn_at_start = self.drawn.clone();
+            }
+            Action::Keep(handle) => self.keep(*handle),
+            Action::Settled => self.forget_journal(),
+            _ => return false,
+        }
+        true
+    }
+
+    async fn act(&mut self, action: Action) -> Result<Option<Event>, Exit> {
+        Ok(match action {
+            Action::Attach(attachment) => Some(self.attach(attachment).await?),
+            Action::Send(flight) => Some(self.send(&flight).await?),
+            Action::Commit { flight, recorded } => Some(self.commit(flight, recorded).await?),
+            Action::Resolve => Some(self.resolve().await?),
+            Action::Acknowledge(flight) => {
+                self.acknowledge_committed(flight).await?;
                 None
             }
-            Action::Keep(handle) => {
-                self.keep(handle);
+            Action::ReplayOpening => Some(self.replay_opening().await?),
+            Action::Replay(index) => Some(self.replay(index).await?),
+            Action::EndReplay => self.end_replay().await?,
+            Action::Probe => Some(self.probe().await?),
+            Action::ProveInsertId(told) => Some(self.prove_insert_id(told).await),
+            Action::Fail(failure) => {
+                self.fail(failure).await?;
                 None
             }
-            Action::Settled => {
-                self.forget_journal();
+            Action::EndHeld(failure) => {
+                self.interrupted_with(failure).await?;
+                None
+            }
+            Action::EndWaiting(failure) => {
+                self.interrupt_waiting(failure).await?;
+                None
+            }
+            Action::AcknowledgeRollback => {
+                self.acknowledge(false).await?;
+                None
+            }
+            Action::Discard
+            | Action::Opened
+            | Action::OpenedChained
+            | Action::KeepOpening
+            | Action::Keep(_)
+            | Action::Settled => {
+                self.acts_at_once(&action);
                 None
             }
         })
