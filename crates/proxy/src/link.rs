@@ -18,10 +18,11 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::alike::Alike;
 use crate::around::met;
 use crate::catalogue::Tables;
+use crate::client::ClientLeg;
 use crate::clock::CLOCK;
 use crate::health;
 use crate::ledger;
-use crate::relay::Relay;
+use crate::relay::{Fed, Relay, Tracking};
 use crate::scratch;
 use crate::shared::Shared;
 use crate::traffic::Traffic;
@@ -75,6 +76,9 @@ impl Identity {
         }
     }
 }
+
+/// What came of bytes that were fed to a relay: how many it has taken, or that they make no sense.
+pub(crate) type Outcome = Result<(usize, Fed), steadfast_wire::Error>;
 
 /// What a server connection had of its own after the login, before anything was set.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -182,6 +186,39 @@ impl Link {
                 *inbound = scratch::take();
             }
             inbound.extend_from_slice(bytes);
+        })
+    }
+
+    /// Reads what the server says and feeds it to the relay, without keeping it between; `fed` is what came of it. As
+    /// [`Link::poll_read`] where too much has been kept to go before it.
+    ///
+    /// # Errors
+    /// What the stream says.
+    pub(crate) fn poll_feed(
+        &mut self,
+        context: &mut Context<'_>,
+        client: &mut ClientLeg,
+        tracking: &Tracking,
+        fed: &mut Option<Outcome>,
+    ) -> Poll<io::Result<usize>> {
+        if self.connection.inbound.len() > scratch::BEFORE {
+            return self.poll_read(context);
+        }
+        let connection = &mut self.connection;
+        let relay = &mut self.relay;
+        let (stream, inbound) = (&mut connection.stream, &mut connection.inbound);
+        scratch::poll_read_behind(stream, context, inbound, |inbound, bytes| {
+            let outcome = relay.feed(bytes, client.room(), tracking);
+            let taken = outcome.as_ref().map_or(0, |(taken, _)| *taken);
+            let rest = bytes.get(taken..).unwrap_or_default();
+            inbound.clear();
+            if !rest.is_empty() {
+                if inbound.capacity() == 0 {
+                    *inbound = scratch::take();
+                }
+                inbound.extend_from_slice(rest);
+            }
+            *fed = Some(outcome);
         })
     }
 

@@ -24,9 +24,13 @@ pub(crate) async fn ring_the_bell(shared: Arc<Shared>, local: Rc<Local>) {
     loop {
         tokio::select! {
             biased;
-            changed = draining.changed() => if changed.is_err() {
-                return;
-            },
+            changed = draining.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                // The sockets are looked at before this goes on: who has sent a command by now is not taken for idle.
+                tokio::task::yield_now().await;
+            }
             () = silences.changed() => {}
         }
         local.bell.ring();

@@ -10,6 +10,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 /// Bytes that are read at once, at most.
 const AT_ONCE: usize = 64 << 10;
 
+/// Bytes that may be put before those that are read.
+pub(crate) const BEFORE: usize = AT_ONCE / 2;
+
 /// Buffers that are kept for the next session that needs one, and the most bytes of one.
 const KEPT: usize = 16;
 const LONGEST: usize = 256 << 10;
@@ -54,6 +57,31 @@ pub(crate) fn poll_read<S: AsyncRead + Unpin>(
     })
 }
 
+/// As [`poll_read`], of a stream of which `before` has been read already: `keep` gets that with what is new behind it, and
+/// leaves in `before` what it has no use for yet. `before` may be [`BEFORE`] bytes long.
+///
+/// # Errors
+/// What the stream says.
+pub(crate) fn poll_read_behind<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    context: &mut Context<'_>,
+    before: &mut Vec<u8>,
+    keep: impl FnOnce(&mut Vec<u8>, &[u8]),
+) -> Poll<io::Result<usize>> {
+    READ.with_borrow_mut(|place| {
+        let (old, new) = place.split_at_mut(before.len().min(BEFORE));
+        old.copy_from_slice(before);
+        let mut bytes = ReadBuf::new(new);
+        ready!(Pin::new(stream).poll_read(context, &mut bytes))?;
+        let count = bytes.filled().len();
+        if count > 0 {
+            let all = old.len() + count;
+            keep(before, &place[..all]);
+        }
+        Poll::Ready(Ok(count))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
@@ -75,6 +103,23 @@ mod tests {
             give_back(Vec::with_capacity(10));
         }
         assert_eq!(FREE.with_borrow(Vec::len), KEPT);
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_comes_before_it() {
+        let mut stream = &b"bytes"[..];
+        let mut before = b"so many ".to_vec();
+        for length in [5, 0] {
+            let read = poll_fn(|context| {
+                poll_read_behind(&mut stream, context, &mut before, |before, all| {
+                    assert_eq!(all, b"so many bytes");
+                    *before = b"left".to_vec();
+                })
+            })
+            .await;
+            assert_eq!(read.unwrap(), length);
+            assert_eq!(before, b"left");
+        }
     }
 
     #[tokio::test]

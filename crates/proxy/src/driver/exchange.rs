@@ -376,6 +376,8 @@ impl Driver {
         if let Some(link) = &mut self.link {
             link.traffic.sent(written);
         }
+        // What came of bytes that were relayed as they were read.
+        let mut fed = None;
         let end = loop {
             let link = match &mut self.link {
                 Some(link) => link,
@@ -398,18 +400,22 @@ impl Driver {
                     Begun::Nonsense => break End::Nonsense,
                 }
             }
-            if !begins && !connection.inbound.is_empty() {
-                let fed = link
-                    .relay
-                    .feed(&connection.inbound, self.client.room(), &self.tracking);
-                let (taken, fed) = match fed {
+            if fed.is_none() && !begins && !connection.inbound.is_empty() {
+                let room = self.client.room();
+                let outcome = link.relay.feed(&connection.inbound, room, &self.tracking);
+                if let Ok((taken, _)) = &outcome {
+                    connection.inbound.drain(..*taken);
+                }
+                fed = Some(outcome);
+            }
+            if let Some(outcome) = fed.take() {
+                let (taken, fed) = match outcome {
                     Ok(fed) => fed,
                     Err(error) => {
                         tracing::warn!(client = %self.peer, "{error}");
                         break End::Nonsense;
                     }
                 };
-                connection.inbound.drain(..taken);
                 if connection.inbound.is_empty() {
                     scratch::give_back(std::mem::take(&mut connection.inbound));
                 }
@@ -457,7 +463,8 @@ impl Driver {
             }
             let ahead = self.client.buffered() < AHEAD;
             let heard = poll_fn(|context| {
-                self.poll_heard(context, ahead, |shared| {
+                let fed = (!begins).then_some(&mut fed);
+                self.poll_heard(context, fed, ahead, |shared| {
                     shared.health.silences_counted() != silences
                 })
             });

@@ -66,7 +66,7 @@ use self::store::Store;
 use crate::bell::Ear;
 use crate::client::{ClientLeg, Packet};
 use crate::gate::Turn;
-use crate::link::{Identity, Link, OwnSettings};
+use crate::link::{Identity, Link, Outcome, OwnSettings};
 use crate::local::Local;
 use crate::memory::Memory;
 use crate::metrics::Recovery;
@@ -444,7 +444,7 @@ impl Driver {
             }
             let drains = self.shared.drains();
             let Poll::Ready(heard) =
-                self.poll_heard(context, true, |shared| shared.drains() != drains)
+                self.poll_heard(context, None, true, |shared| shared.drains() != drains)
             else {
                 // Not before the client has been found to say nothing: a command that has come is served.
                 if drains && !self.core.transaction().is_open() && self.client.buffered() == 0 {
@@ -485,17 +485,23 @@ impl Driver {
         }
     }
 
-    /// What comes first; of several at once the server's. `client`: it is read. `rings`: whether the bell has rung for it.
+    /// What comes first; of several at once the server's. `fed`: it is relayed, and that is what came of it. `client`: it is
+    /// read. `rings`: whether the bell has rung for it.
     fn poll_heard(
         &mut self,
         context: &mut Context<'_>,
+        fed: Option<&mut Option<Outcome>>,
         client: bool,
         rings: impl FnOnce(&Shared) -> bool,
     ) -> Poll<Heard> {
-        if let Some(link) = &mut self.link
-            && let Poll::Ready(read) = link.poll_read(context)
-        {
-            return Poll::Ready(Heard::Server(read));
+        if let Some(link) = &mut self.link {
+            let read = match fed {
+                Some(fed) => link.poll_feed(context, &mut self.client, &self.tracking, fed),
+                None => link.poll_read(context),
+            };
+            if let Poll::Ready(read) = read {
+                return Poll::Ready(Heard::Server(read));
+            }
         }
         if client && let Poll::Ready(read) = self.client.poll_fill(context) {
             return Poll::Ready(Heard::Client(read));
