@@ -127,10 +127,10 @@ impl Driver {
                 self.note_too_large(size, limit);
                 return self.answer_error(1153, *b"08S01", text.as_bytes()).await;
             }
-            Other::OutOfMemory(size) => return self.out_of_memory(size).await,
+            Other::OutOfMemory(size) => return Box::pin(self.out_of_memory(size)).await,
         };
         match incoming {
-            Incoming::Run(stored) => self.run_or_kill(stored).await,
+            Incoming::Run(stored) => Box::pin(self.run_or_kill(stored)).await,
             Incoming::Quit => Err(Exit::Quit),
             Incoming::Close(id) => {
                 self.close_statement(id).await;
@@ -147,15 +147,15 @@ impl Driver {
                     return Ok(());
                 }
                 // The command has no answer, so there is no other way to say that it was not taken.
-                self.out_of_memory(size as u64).await?;
+                Box::pin(self.out_of_memory(size as u64)).await?;
                 Err(Exit::Closed)
             }
-            Incoming::ChangeUser(payload) => self.change_user(&payload).await,
+            Incoming::ChangeUser(payload) => Box::pin(self.change_user(&payload)).await,
             Incoming::Kill(id) => {
                 let text =
                     Bytes::from([&[code::QUERY][..], format!("KILL {id}").as_bytes()].concat());
                 let class = classify(&text[1..], self.dialect);
-                self.run_or_kill(Stored {
+                Box::pin(self.run_or_kill(Stored {
                     answered: false,
                     added_rows: None,
                     payload: text,
@@ -165,7 +165,7 @@ impl Driver {
                     prepared: None,
                     long_data: Vec::new(),
                     types: None,
-                })
+                }))
                 .await
             }
             Incoming::NoSuchStatement(id, which) => {

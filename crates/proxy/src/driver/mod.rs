@@ -594,33 +594,35 @@ impl Driver {
 
     async fn act(&mut self, action: Action) -> Result<Option<Event>, Exit> {
         Ok(match action {
-            Action::Attach(attachment) => Some(self.attach(attachment).await?),
-            Action::Send(flight) => Some(self.send(&flight).await?),
-            Action::Commit { flight, recorded } => Some(self.commit(flight, recorded).await?),
-            Action::Resolve => Some(self.resolve().await?),
+            Action::Attach(attachment) => Some(Box::pin(self.attach(attachment)).await?),
+            Action::Send(flight) => Some(Box::pin(self.send(&flight)).await?),
+            Action::Commit { flight, recorded } => {
+                Some(Box::pin(self.commit(flight, recorded)).await?)
+            }
+            Action::Resolve => Some(Box::pin(self.resolve()).await?),
             Action::Acknowledge(flight) => {
-                self.acknowledge_committed(flight).await?;
+                Box::pin(self.acknowledge_committed(flight)).await?;
                 None
             }
-            Action::ReplayOpening => Some(self.replay_opening().await?),
-            Action::Replay(index) => Some(self.replay(index).await?),
-            Action::EndReplay => self.end_replay().await?,
-            Action::Probe => Some(self.probe().await?),
-            Action::ProveInsertId(told) => Some(self.prove_insert_id(told).await),
+            Action::ReplayOpening => Some(Box::pin(self.replay_opening()).await?),
+            Action::Replay(index) => Some(Box::pin(self.replay(index)).await?),
+            Action::EndReplay => Box::pin(self.end_replay()).await?,
+            Action::Probe => Some(Box::pin(self.probe()).await?),
+            Action::ProveInsertId(told) => Some(Box::pin(self.prove_insert_id(told)).await),
             Action::Fail(failure) => {
-                self.fail(failure).await?;
+                Box::pin(self.fail(failure)).await?;
                 None
             }
             Action::EndHeld(failure) => {
-                self.interrupted_with(failure).await?;
+                Box::pin(self.interrupted_with(failure)).await?;
                 None
             }
             Action::EndWaiting(failure) => {
-                self.interrupt_waiting(failure).await?;
+                Box::pin(self.interrupt_waiting(failure)).await?;
                 None
             }
             Action::AcknowledgeRollback => {
-                self.acknowledge(false).await?;
+                Box::pin(self.acknowledge(false)).await?;
                 None
             }
             Action::Discard
