@@ -17,7 +17,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
 use super::before::Before;
-use super::{AHEAD, Driver, Exit, Heard, end_of, end_of_io, silence};
+use super::wait::Heard;
+use super::{AHEAD, Driver, Exit, end_of, end_of_io, silence};
 use crate::command::Stored;
 use crate::registry::Control;
 use crate::relay::{Ended, Fed, Order, is_goodbye};

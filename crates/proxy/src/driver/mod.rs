@@ -17,6 +17,7 @@
 //! - `locks`: user-level locks that are given back;
 //! - `kill`: KILL of another session, and of this one;
 //! - `aftermath`: what a statement leaves for the next one to ask, where hidden work has replaced it;
+//! - `wait`: what comes first, for a session that waits;
 //! - `hidden`: what is asked and set on the server connection without the client's noticing.
 
 mod account;
@@ -37,6 +38,7 @@ mod recover;
 mod store;
 mod track;
 mod user_variables;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::future::{poll_fn, ready};
@@ -44,7 +46,6 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -63,16 +64,16 @@ use self::kill::{Killed, Killing};
 use self::locks::UserLocks;
 use self::outage::{Outage, Stage};
 use self::store::Store;
+use self::wait::Next;
 use crate::bell::Ear;
 use crate::client::{ClientLeg, Packet};
 use crate::gate::Turn;
-use crate::link::{Identity, Link, Outcome, OwnSettings};
+use crate::link::{Identity, Link, OwnSettings};
 use crate::local::Local;
 use crate::memory::Memory;
 use crate::metrics::Recovery;
-use crate::pace::Awake;
 use crate::prepared::Prepared;
-use crate::registry::{Claim, Control};
+use crate::registry::Claim;
 use crate::relay::{Mark, Tracking};
 use crate::resolve::Doubt;
 use crate::shared::Shared;
@@ -143,31 +144,6 @@ struct Deferred {
     variables: bool,
     /// Which user locks the session still holds is to be asked.
     user_locks: bool,
-}
-
-/// What an idle session meets next.
-enum Next {
-    /// A command of the client.
-    Command(Packet),
-    /// The loss of its server connection.
-    Lost(End),
-    /// So many bytes of a packet, and there is no memory for them.
-    TooMuch(u64),
-    /// Nothing, for a while.
-    Rest,
-}
-
-/// What a session that waits hears first. Not by `select!`: its futures would need a place of their own in a session
-/// that waits, and be made anew for each wait.
-enum Heard {
-    /// What a read of the server's stream gave.
-    Server(std::io::Result<usize>),
-    /// The same of the client's.
-    Client(std::io::Result<usize>),
-    /// A word from outside.
-    Word(Control),
-    /// The bell.
-    Bell,
 }
 
 /// See the module.
@@ -427,95 +403,6 @@ impl Driver {
         }
     }
 
-    /// What comes next; [`Next::Rest`]: nothing until then.
-    fn poll_next(
-        &mut self,
-        context: &mut Context<'_>,
-        rest_at: Option<(&Awake, u64)>,
-    ) -> Poll<Result<Next, Exit>> {
-        if self.closing {
-            return Poll::Ready(Err(Exit::Closed));
-        }
-        loop {
-            if let Some(packet) = self.client.take().map_err(|error| {
-                Exit::ClientGone(std::io::Error::new(std::io::ErrorKind::InvalidData, error))
-            })? {
-                return Poll::Ready(Ok(Next::Command(packet)));
-            }
-            let drains = self.shared.drains();
-            let Poll::Ready(heard) =
-                self.poll_heard(context, None, true, |shared| shared.drains() != drains)
-            else {
-                // Not before the client has been found to say nothing: a command that has come is served.
-                if drains && !self.core.transaction().is_open() && self.client.buffered() == 0 {
-                    return Poll::Ready(Err(Exit::Closed));
-                }
-                let rests = rest_at.is_some_and(|(awake, at)| awake.tires(context, at));
-                return match rests {
-                    true => Poll::Ready(Ok(Next::Rest)),
-                    false => Poll::Pending,
-                };
-            };
-            match heard {
-                // What a server says while nothing is asked ends the connection, and so does its end.
-                Heard::Server(Ok(_)) => return Poll::Ready(Ok(Next::Lost(self.unsolicited()))),
-                Heard::Server(Err(error)) => {
-                    return Poll::Ready(Ok(Next::Lost(end_of_io(&error))));
-                }
-                Heard::Client(Ok(0)) => {
-                    let error = std::io::ErrorKind::UnexpectedEof.into();
-                    return Poll::Ready(Err(Exit::ClientGone(error)));
-                }
-                Heard::Client(Ok(_)) => {
-                    let size = self.client.buffered();
-                    if !self.memory.cover(size) {
-                        return Poll::Ready(Ok(Next::TooMuch(size as u64)));
-                    }
-                }
-                Heard::Client(Err(error)) => return Poll::Ready(Err(Exit::ClientGone(error))),
-                Heard::Word(Control::Close) => return Poll::Ready(Err(Exit::Closed)),
-                Heard::Word(Control::Kill) if self.link.is_some() => {
-                    self.kill_here();
-                    return Poll::Ready(Ok(Next::Lost(End::Fin)));
-                }
-                // Nothing runs.
-                Heard::Word(Control::Interrupt | Control::Kill) | Heard::Bell => {}
-                Heard::Word(word) => self.note_kill(word),
-            }
-        }
-    }
-
-    /// What comes first; of several at once the server's. `fed`: it is relayed, and that is what came of it. `client`: it is
-    /// read. `rings`: whether the bell has rung for it.
-    fn poll_heard(
-        &mut self,
-        context: &mut Context<'_>,
-        fed: Option<&mut Option<Outcome>>,
-        client: bool,
-        rings: impl FnOnce(&Shared) -> bool,
-    ) -> Poll<Heard> {
-        if let Some(link) = &mut self.link {
-            let read = match fed {
-                Some(fed) => link.poll_feed(context, &mut self.client, &self.tracking, fed),
-                None => link.poll_read(context),
-            };
-            if let Poll::Ready(read) = read {
-                return Poll::Ready(Heard::Server(read));
-            }
-        }
-        if client && let Poll::Ready(read) = self.client.poll_fill(context) {
-            return Poll::Ready(Heard::Client(read));
-        }
-        if let Poll::Ready(word) = self.control.poll_next(context) {
-            return Poll::Ready(Heard::Word(word));
-        }
-        let shared = &self.shared;
-        if self.ear.hears(context, || rings(shared)) {
-            return Poll::Ready(Heard::Bell);
-        }
-        Poll::Pending
-    }
-
     async fn lost_while_idle(&mut self, end: End) -> Result<(), Exit> {
         let event = self.lost(end, Sent::Nothing).await;
         self.carry_out(event).await?;
@@ -527,23 +414,6 @@ impl Driver {
         Ok(())
     }
 
-    /// What the server said before it closed, while nothing was asked.
-    fn unsolicited(&self) -> End {
-        let inbound = self
-            .link
-            .as_ref()
-            .map(|link| link.connection.inbound.as_slice())
-            .unwrap_or_default();
-        match inbound
-            .get(4..)
-            .map(|payload| ErrPacket::parse(payload, Capabilities::PROTOCOL_41))
-        {
-            Some(Ok(err)) => End::Said(err.code),
-            Some(Err(_)) => End::Nonsense,
-            None => End::Fin,
-        }
-    }
-
     /// Gives the core an event and carries out what it decides, until the command in flight has its answer or the
     /// session is idle.
     async fn carry_out(&mut self, event: Event) -> Result<(), Exit> {
@@ -551,11 +421,7 @@ impl Driver {
         while let Some(event) = next.take() {
             let actions = self.core.step(event);
             for action in actions.iter() {
-                let event = match &action {
-                    Action::Send(flight) => Some(self.send(flight).await?),
-                    _ if self.acts_at_once(&action) => None,
-                    _ => Box::pin(self.act(action)).await?,
-                };
+                let event = self.act(action).await?;
                 if event.is_some() {
                     next = event;
                     break;
@@ -573,29 +439,12 @@ impl Driver {
         Ok(())
     }
 
-    /// Carries out what waits for nothing; `false`: it is not of that kind.
-    fn acts_at_once(&mut self, action: &Action) -> bool {
-        match action {
-            Action::Discard => self.discard(),
-            Action::Opened => {
-                self.at_start = Rc::clone(&self.before);
-                self.drawn_at_start = self.drawn_before.take();
-            }
-            Action::OpenedChained | Action::KeepOpening => {
-                self.at_start = Rc::clone(&self.state);
-                self.drawn_at_start = self.drawn.clone();
-            }
-            Action::Keep(handle) => self.keep(*handle),
-            Action::Settled => self.forget_journal(),
-            _ => return false,
-        }
-        true
-    }
-
+    /// Carries one action out; what comes of it, if the core has to know. All but the sending of a command is rare or waits
+    /// for nothing, and takes no room in the future that every command has.
     async fn act(&mut self, action: Action) -> Result<Option<Event>, Exit> {
         Ok(match action {
             Action::Attach(attachment) => Some(Box::pin(self.attach(attachment)).await?),
-            Action::Send(flight) => Some(Box::pin(self.send(&flight)).await?),
+            Action::Send(flight) => Some(self.send(&flight).await?),
             Action::Commit { flight, recorded } => {
                 Some(Box::pin(self.commit(flight, recorded)).await?)
             }
@@ -625,13 +474,26 @@ impl Driver {
                 Box::pin(self.acknowledge(false)).await?;
                 None
             }
-            Action::Discard
-            | Action::Opened
-            | Action::OpenedChained
-            | Action::KeepOpening
-            | Action::Keep(_)
-            | Action::Settled => {
-                self.acts_at_once(&action);
+            Action::Discard => {
+                self.discard();
+                None
+            }
+            Action::Opened => {
+                self.at_start = Rc::clone(&self.before);
+                self.drawn_at_start = self.drawn_before.take();
+                None
+            }
+            Action::OpenedChained | Action::KeepOpening => {
+                self.at_start = Rc::clone(&self.state);
+                self.drawn_at_start = self.drawn.clone();
+                None
+            }
+            Action::Keep(handle) => {
+                self.keep(handle);
+                None
+            }
+            Action::Settled => {
+                self.forget_journal();
                 None
             }
         })
