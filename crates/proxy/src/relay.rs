@@ -5,7 +5,6 @@
 //! packets lose what the client did not ask for and EOF packets are put where it expects them. The same packets of
 //! the server always give the same bytes for the client: that is what lets a result go on where it was cut.
 
-use std::hash::Hasher;
 use std::rc::Rc;
 
 use steadfast_wire::capability::{Capabilities, StatusFlags};
@@ -15,13 +14,14 @@ use steadfast_wire::response::{
 };
 use steadfast_wire::walk::{Definitions, Expect, ResponseWalker, Seen};
 use steadfast_wire::{Error, error::Peer};
-use xxhash_rust::xxh3::Xxh3;
 
 use crate::scratch;
 
+mod digest;
 mod terms;
 mod tracking;
 
+use digest::Digest;
 pub(crate) use terms::{Ended, Fed, Mark, Order};
 pub(crate) use tracking::Tracking;
 use tracking::begins_or_ends_explicitly;
@@ -50,8 +50,7 @@ pub(crate) struct Relay {
     cut: Cut,
     server_sequence: u8,
     client_sequence: u8,
-    /// There is one once something was digested, until the relay rests.
-    digest: Option<Box<Xxh3>>,
+    digest: Digest,
     /// Nobody may ask for the digest: see [`Relay::feed`].
     undigested: bool,
     /// Bytes made for the client so far, skipped ones included.
@@ -103,7 +102,7 @@ impl Relay {
             cut: Cut::BetweenPackets,
             server_sequence: 0,
             client_sequence: 0,
-            digest: None,
+            digest: Digest::default(),
             undigested: false,
             made: 0,
             eof_due: false,
@@ -137,9 +136,7 @@ impl Relay {
         self.cut = Cut::BetweenPackets;
         self.server_sequence = order.server_sequence;
         self.client_sequence = order.client_sequence;
-        if !self.undigested {
-            self.digest.get_or_insert_default().reset();
-        }
+        self.digest = Digest::default();
         self.made = 0;
         self.differs = false;
         self.verified = false;
@@ -155,7 +152,6 @@ impl Relay {
 
     /// Between responses: gives back room that it does not need while none comes.
     pub(crate) fn rest(&mut self) {
-        self.digest = None;
         self.changes = Vec::new();
     }
 
@@ -276,7 +272,10 @@ impl Relay {
                     at += take;
                     self.cut = match (left - take, continued) {
                         (0, true) => Cut::NextFrame,
-                        (0, false) => Cut::BetweenPackets,
+                        (0, false) => {
+                            self.digest.end_long();
+                            Cut::BetweenPackets
+                        }
                         (left, continued) => Cut::Inside { left, continued },
                     };
                     if !fed {
@@ -296,6 +295,13 @@ impl Relay {
                     };
                 }
                 Cut::BetweenPackets => {
+                    if self.walker.in_rows() && self.passes_rows_at_once() {
+                        let rows = self.pass_rows(rest, out);
+                        if rows > 0 {
+                            at += rows;
+                            continue;
+                        }
+                    }
                     if self.walker.is_idle() {
                         return Ok((at, Fed::Ended(self.ended(None, 0))));
                     }
@@ -359,6 +365,56 @@ impl Relay {
         Ok(())
     }
 
+    /// Whether nothing but their sequence ids makes rows for the client of the server's.
+    fn passes_rows_at_once(&self) -> bool {
+        !self.eof_due
+            && self.added.is_none()
+            && !self.order.hidden
+            && self.order.delivered.is_none()
+    }
+
+    /// Passes on the rows at the front of `input` that are here as a whole, all at once, and gives how many bytes they
+    /// have. 0: what comes next is for [`Relay::packet`], which does the same with a row.
+    #[inline(never)]
+    fn pass_rows(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
+        let (mut len, mut rows) = (0, 0);
+        while let Some(header) = input.get(len..).and_then(Header::peek)
+            && header.seq == self.server_sequence
+            && header.len as usize <= WHOLE_PACKET
+            && let Some(payload) =
+                input.get(len + HEADER_LEN..len + HEADER_LEN + header.len as usize)
+            && let Some(&first) = payload.first()
+            && self.walker.is_row(first, header.len.into())
+        {
+            self.digest(payload);
+            self.server_sequence = self.server_sequence.wrapping_add(1);
+            len += HEADER_LEN + payload.len();
+            rows += 1;
+        }
+        let made = out.len();
+        out.extend_from_slice(&input[..len]);
+        self.number(&mut out[made..], rows);
+        self.rows = self.rows.map(|before| before + rows);
+        self.made += len as u64;
+        len
+    }
+
+    /// Gives `packets` in `made` the sequence ids that are due to the client.
+    fn number(&mut self, made: &mut [u8], packets: u64) {
+        let first = self.client_sequence;
+        self.client_sequence = first.wrapping_add(packets as u8);
+        // All of them are as they were, or none is.
+        if self.client_sequence == self.server_sequence {
+            return;
+        }
+        let (mut at, mut sequence) = (0, first);
+        while let Some(header) = made.get_mut(at..at + HEADER_LEN) {
+            header[HEADER_LEN - 1] = sequence;
+            at += HEADER_LEN + u32::from_le_bytes([header[0], header[1], header[2], 0]) as usize;
+            sequence = sequence.wrapping_add(1);
+        }
+    }
+
     fn begin_long(
         &mut self,
         header: Header,
@@ -372,7 +428,9 @@ impl Relay {
             self.rows = self.rows.map(|rows| rows + 1);
             self.due_eof(out);
         }
-        self.digest(&u64::from(header.len).to_le_bytes());
+        if !self.undigested {
+            self.digest.begin_long();
+        }
         self.head(header.len, out);
         self.cut = Cut::Inside {
             left: header.len as usize,
@@ -630,23 +688,20 @@ impl Relay {
     }
 
     fn digest(&mut self, bytes: &[u8]) {
-        if !self.undigested
-            && let Some(digest) = &mut self.digest
-        {
-            digest.update(bytes);
+        if !self.undigested {
+            self.digest.add(bytes);
         }
     }
 
     /// The digest so far; 0 where nobody may ask for it.
     fn digested(&self) -> u64 {
-        match &self.digest {
-            Some(digest) if !self.undigested => digest.finish(),
-            _ => 0,
+        match self.undigested {
+            true => 0,
+            false => self.digest.get(),
         }
     }
 
     fn copy(&mut self, payload: &[u8], out: &mut Vec<u8>) {
-        self.digest(&(payload.len() as u64).to_le_bytes());
         self.digest(payload);
         self.copy_undigested(payload, out);
     }
@@ -665,13 +720,13 @@ impl Relay {
             .filter(|left| *left < bytes.len() as u64);
         let (before, after) = bytes.split_at(until.unwrap_or(0) as usize);
         if until.is_some() {
-            self.digest(before);
+            self.digest.add_part(before);
             self.emit(before, out);
             if self.part_differs() {
                 return false;
             }
         }
-        self.digest(after);
+        self.digest.add_part(after);
         self.emit(after, out);
         !self.part_differs()
     }

@@ -247,6 +247,12 @@ impl ResponseWalker {
         matches!(self.state, State::Rows)
     }
 
+    /// Whether a packet with this first byte and length is a row here. Rows change nothing: those of which this has been
+    /// asked need not be given to [`packet`](Self::packet).
+    pub fn is_row(&self, first: u8, len: u64) -> bool {
+        self.in_rows() && first != 0xFF && !self.is_end(first, len) && self.row(first, len).is_ok()
+    }
+
     /// Whether clients expect that the response breaks off here with an ERR: among rows or events and between results, not
     /// among definitions.
     pub const fn may_break_off(&self) -> bool {

@@ -172,3 +172,84 @@ fn rows_are_added_before_those_of_the_server() {
         assert!(matches!(fed, Fed::Ended(ended) if ended.rows == Some(all.len() as u64)));
     }
 }
+
+/// The same result, in a transaction, for a client that expects EOF packets.
+fn with_eof(rows: &[&[u8]]) -> Vec<u8> {
+    let eof = |status: u8| [0xfe, 0, 0, status, 0];
+    let mut bytes = Vec::new();
+    let column = b"\x03def\0\0\0\x01a\0\x0c\x3f\0\x01\0\0\0\xfd\0\0\0\0\0";
+    let mut sequence = 1;
+    for packet in [&[1][..], column, &eof(1)] {
+        sequence = frame::write(&mut bytes, sequence, packet);
+    }
+    for row in rows {
+        sequence = frame::write(&mut bytes, sequence, row);
+    }
+    frame::write(&mut bytes, sequence, &eof(2));
+    bytes
+}
+
+/// Reads are cut anywhere; sequence ids begin anew after 255, and are others for a client that expects EOF packets.
+#[test]
+fn reads_cut_anywhere_give_the_same_bytes_and_the_same_digest() {
+    let long = [&[0xfd, 0x40, 0x0d, 0x03][..], &vec![b'L'; 200_000]].concat();
+    let mut rows: Vec<&[u8]> = [&b"\x011"[..], b"\x0222", b"\x00"].repeat(100);
+    rows.push(&long);
+    rows.extend([&b"\x011"[..]; 3]);
+    let server = result(&rows);
+    let tracking = Tracking::default();
+    for (client, expected) in [
+        (CAPABILITIES, server.clone()),
+        (Capabilities::PROTOCOL_41, with_eof(&rows)),
+    ] {
+        let mut ends = Vec::new();
+        for size in [1, 2, 3, 5, 7, 64, 1000, 70_000, 150_000, server.len()] {
+            let mut relay = Relay::new(client, CAPABILITIES);
+            let (mut out, mut input) = (Vec::new(), Vec::new());
+            // A transaction is open: all of it is digested.
+            relay.begin(order(None), StatusFlags::IN_TRANS);
+            let mut end = None;
+            for chunk in server.chunks(size) {
+                input.extend_from_slice(chunk);
+                let (taken, fed) = relay.feed(&input, &mut out, &tracking).unwrap();
+                input.drain(..taken);
+                match fed {
+                    Fed::More => assert_eq!(end, None),
+                    Fed::Ended(ended) => end = Some(ended),
+                    _ => panic!("{fed:?}"),
+                }
+            }
+            assert!(out == expected, "reads of {size} bytes, {client:?}");
+            let end = end.expect("it ends");
+            assert_eq!(end.rows, Some(rows.len() as u64));
+            assert_ne!(end.digest, 0);
+            ends.push(end);
+        }
+        assert!(ends.windows(2).all(|two| two[0] == two[1]), "{ends:?}");
+    }
+}
+
+#[test]
+fn a_row_with_a_wrong_sequence_id_ends_the_response_behind_those_before_it() {
+    let mut bytes = result(&[b"\x011", b"\x0222", b"\x03333"]);
+    let third = bytes.len() - 11 - 8 + 3;
+    bytes[third] += 1;
+    let mut relay = Relay::new(CAPABILITIES, CAPABILITIES);
+    relay.begin(order(None), StatusFlags::IN_TRANS);
+    let mut out = Vec::new();
+    let error = relay
+        .feed(&bytes, &mut out, &Tracking::default())
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::OutOfOrder {
+                expected: 5,
+                got: 6,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert_eq!(out, bytes[..third - 3]);
+}
